@@ -1,0 +1,10 @@
+# The program, the library as one archive, and what is installed.
+file(GLOB cli_srcs CONFIGURE_DEPENDS src/cli/*.c)
+if(cli_srcs)
+  add_executable(inoc ${cli_srcs})
+  foreach(l ${INOC_LAYERS})
+    target_link_libraries(inoc PRIVATE inoc_${l})
+  endforeach()
+  include(GNUInstallDirs)
+  install(TARGETS inoc RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+endif()

@@ -1,0 +1,348 @@
+/* Files, paths, JSON lines, time, progress. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/base.h"
+
+static long fault_write;
+
+void inoci_fault_write_at(long n)
+{
+	fault_write = n;
+}
+
+static bool write_fault(void)
+{
+	if (fault_write > 0 && --fault_write == 0) {
+		errno = ENOSPC;
+		return true;
+	}
+	return false;
+}
+
+size_t inoci_utf8_valid_prefix(const char *str, size_t n)
+{
+	const unsigned char *s = (const unsigned char *)str;
+	size_t i = 0;
+	while (i < n) {
+		unsigned char c = s[i];
+		size_t len = c < 0x80 ? 1 : c >= 0xc2 && c < 0xe0 ? 2 : c >= 0xe0 && c < 0xf0 ? 3 : c >= 0xf0 && c < 0xf5 ? 4 : 0;
+		if (!len || i + len > n) return i;
+		for (size_t k = 1; k < len; k++)
+			if ((s[i + k] & 0xc0) != 0x80) return i;
+		if ((c == 0xe0 && s[i + 1] < 0xa0) || (c == 0xed && s[i + 1] >= 0xa0) || (c == 0xf0 && s[i + 1] < 0x90) ||
+		    (c == 0xf4 && s[i + 1] >= 0x90))
+			return i;
+		i += len;
+	}
+	return n;
+}
+
+int inoci_file_read(const char *path, char **data, size_t *n, inoc_err *err)
+{
+	*data = NULL;
+	*n = 0;
+	FILE *f = fopen(path, "rb");
+	if (!f) return inoci_err_set(err, INOC_E_IO, "%s: cannot be opened: %s", path, strerror(errno));
+	inoci_buf b = {0};
+	char chunk[65536];
+	size_t got;
+	while ((got = fread(chunk, 1, sizeof chunk, f)) > 0) inoci_buf_append(&b, chunk, got);
+	if (ferror(f)) {
+		int e = errno;
+		fclose(f);
+		inoci_buf_free(&b);
+		return inoci_err_set(err, INOC_E_IO, "%s: cannot be read: %s", path, strerror(e));
+	}
+	fclose(f);
+	*n = b.len;
+	*data = inoci_buf_take(&b);
+	return 0;
+}
+
+int inoci_map_open(const char *path, inoci_map *out, inoc_err *err)
+{
+	struct stat st;
+	*out = (inoci_map){0};
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0) return inoci_err_set(err, INOC_E_IO, "%s: cannot be opened: %s", path, strerror(errno));
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+		close(fd);
+		return inoci_err_set(err, INOC_E_IO, "%s: not a regular file", path);
+	}
+	if (st.st_size == 0) {
+		close(fd);
+		return inoci_err_set(err, INOC_E_FORMAT, "%s: the file is empty", path);
+	}
+	void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	int e = errno;
+	close(fd);
+	if (p == MAP_FAILED) return inoci_err_set(err, INOC_E_IO, "%s: cannot be mapped: %s", path, strerror(e));
+	*out = (inoci_map){.data = p, .n = (size_t)st.st_size};
+	return 0;
+}
+
+void inoci_map_close(inoci_map *m)
+{
+	if (m->data) munmap((void *)(uintptr_t)m->data, m->n);
+	*m = (inoci_map){0};
+}
+
+struct inoci_out {
+	char *path, *tmp;
+	FILE *f;
+};
+
+static int out_fail(inoci_out *o, inoc_err *err, const char *what, int e)
+{
+	return inoci_err_set(err, INOC_E_IO, "%s: %s: %s; nothing was changed there", o->path, what, strerror(e));
+}
+
+int inoci_out_open(const char *path, inoci_out **out, inoc_err *err)
+{
+	inoci_out *o = inoci_alloc(sizeof *o);
+	o->path = inoci_strdup(path);
+	o->tmp = inoci_asprintf("%s.tmp.%ld", path, (long)getpid());
+	o->f = fopen(o->tmp, "wb");
+	if (!o->f) {
+		int rc = out_fail(o, err, "cannot be written", errno);
+		free(o->path);
+		free(o->tmp);
+		free(o);
+		*out = NULL;
+		return rc;
+	}
+	*out = o;
+	return 0;
+}
+
+int inoci_out_write(inoci_out *o, const void *p, size_t n, inoc_err *err)
+{
+	if (write_fault() || (n && fwrite(p, 1, n, o->f) != n)) return out_fail(o, err, "write failed", errno);
+	return 0;
+}
+
+void inoci_out_abandon(inoci_out *o)
+{
+	if (!o) return;
+	if (o->f) fclose(o->f);
+	unlink(o->tmp);
+	free(o->path);
+	free(o->tmp);
+	free(o);
+}
+
+int inoci_out_commit(inoci_out *o, inoc_err *err)
+{
+	int rc = 0;
+	if (write_fault() || fflush(o->f) != 0 || fsync(fileno(o->f)) != 0) {
+		rc = out_fail(o, err, "write failed", errno);
+	} else {
+		int closed = fclose(o->f);
+		o->f = NULL;
+		if (closed != 0 || rename(o->tmp, o->path) != 0) rc = out_fail(o, err, "cannot be put in place", errno);
+	}
+	if (rc < 0) {
+		inoci_out_abandon(o);
+		return rc;
+	}
+	/* the rename itself is made durable */
+	char *dir = inoci_path_dir(o->path);
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd >= 0) {
+		(void)!fsync(fd);
+		close(fd);
+	}
+	free(dir);
+	free(o->path);
+	free(o->tmp);
+	free(o);
+	return 0;
+}
+
+int inoci_file_write(const char *path, const void *p, size_t n, inoc_err *err)
+{
+	inoci_out *o;
+	int rc = inoci_out_open(path, &o, err);
+	if (rc < 0) return rc;
+	rc = inoci_out_write(o, p, n, err);
+	if (rc < 0) {
+		inoci_out_abandon(o);
+		return rc;
+	}
+	return inoci_out_commit(o, err);
+}
+
+int inoci_mkdirs(const char *path, inoc_err *err)
+{
+	char *p = inoci_strdup(path);
+	int rc = 0;
+	for (char *c = p + 1; rc == 0; c++) {
+		if (*c != '/' && *c) continue;
+		char keep = *c;
+		*c = 0;
+		if (mkdir(p, 0777) < 0 && errno != EEXIST)
+			rc = inoci_err_set(err, INOC_E_IO, "%s: folder cannot be made: %s", p, strerror(errno));
+		*c = keep;
+		if (!keep) break;
+	}
+	free(p);
+	return rc;
+}
+
+char *inoci_path_join(const char *a, const char *b)
+{
+	if (!a || !*a || b[0] == '/') return inoci_strdup(b);
+	return inoci_asprintf("%s%s%s", a, a[strlen(a) - 1] == '/' ? "" : "/", b);
+}
+
+char *inoci_path_dir(const char *path)
+{
+	const char *s = strrchr(path, '/');
+	if (!s) return inoci_strdup(".");
+	return s == path ? inoci_strdup("/") : inoci_strndup(path, (size_t)(s - path));
+}
+
+bool inoci_path_exists(const char *path)
+{
+	return access(path, F_OK) == 0;
+}
+
+char *inoci_cache_path(const char *sub)
+{
+	const char *x = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+	char *base = x && x[0] == '/' ? inoci_asprintf("%s/inoc", x) : inoci_asprintf("%s/.cache/inoc", home ? home : "/tmp");
+	if (!sub) return base;
+	char *p = inoci_path_join(base, sub);
+	free(base);
+	return p;
+}
+
+int inoci_jsonl_read(const char *path, inoci_jsonl_fn *f, void *ctx, inoc_err *err)
+{
+	char *data;
+	size_t n;
+	int rc, line = 0, seen = 0;
+	INOC_TRY(inoci_file_read(path, &data, &n, err));
+	size_t ok = inoci_utf8_valid_prefix(data, n);
+	if (ok < n) {
+		for (size_t i = 0; i < ok; i++) line += data[i] == '\n';
+		rc = inoci_err_set(err, INOC_E_FORMAT, "%s:%d: not valid UTF-8 at byte %zu of the file; save it as UTF-8", path,
+				   line + 1, ok);
+		goto out;
+	}
+	for (char *p = data, *end = data + n; p < end;) {
+		char *nl = memchr(p, '\n', (size_t)(end - p)), *stop = nl ? nl : end;
+		line++;
+		size_t len = (size_t)(stop - p);
+		if (line == 1 && len >= 3 && !memcmp(p, "\xef\xbb\xbf", 3)) p += 3, len -= 3;
+		size_t blank = 0;
+		while (blank < len && strchr(" \t\r", p[blank])) blank++;
+		if (blank < len) {
+			json_error_t je;
+			json_t *o = json_loadb(p, len, JSON_REJECT_DUPLICATES, &je);
+			if (!o) {
+				rc = inoci_err_set(err, INOC_E_FORMAT, "%s:%d: not JSON: %s (column %d); each line must be one JSON object",
+						   path, line, je.text, je.column);
+				goto out;
+			}
+			if (!json_is_object(o)) {
+				json_decref(o);
+				rc = inoci_err_set(err, INOC_E_FORMAT, "%s:%d: not a JSON object; each line must be one JSON object", path,
+						   line);
+				goto out;
+			}
+			rc = f(ctx, o, line, err);
+			json_decref(o);
+			if (rc < 0) goto out;
+			seen++;
+		}
+		p = stop + 1;
+	}
+	if (!seen) rc = inoci_err_set(err, INOC_E_FORMAT, "%s: no records: the file is empty", path);
+out:
+	free(data);
+	return rc < 0 ? rc : 0;
+}
+
+double inoci_now_s(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+char *inoci_time_iso(void)
+{
+	time_t t = time(NULL);
+	struct tm tm;
+	char s[32];
+	gmtime_r(&t, &tm);
+	strftime(s, sizeof s, "%Y-%m-%dT%H:%M:%SZ", &tm);
+	return inoci_strdup(s);
+}
+
+size_t inoci_rss_peak_bytes(void)
+{
+	struct rusage u;
+	getrusage(RUSAGE_SELF, &u);
+	return (size_t)u.ru_maxrss * 1024;
+}
+
+static size_t number_in(const char *path, const char *key)
+{
+	FILE *f = fopen(path, "r");
+	char s[256];
+	size_t v = 0, k = strlen(key);
+	if (!f) return 0;
+	while (fgets(s, sizeof s, f))
+		if (!strncmp(s, key, k)) {
+			v = strtoull(s + k, NULL, 10);
+			break;
+		}
+	fclose(f);
+	return v;
+}
+
+size_t inoci_mem_available_bytes(void)
+{
+	size_t avail = number_in("/proc/meminfo", "MemAvailable:") * 1024;
+	size_t max = number_in("/sys/fs/cgroup/memory.max", ""), cur = number_in("/sys/fs/cgroup/memory.current", "");
+	if (max && max > cur && max - cur < avail) avail = max - cur;
+	struct rlimit r;
+	if (getrlimit(RLIMIT_AS, &r) == 0 && r.rlim_cur != RLIM_INFINITY) {
+		size_t used = number_in("/proc/self/status", "VmSize:") * 1024;
+		size_t left = r.rlim_cur > used ? r.rlim_cur - used : 0;
+		if (left < avail) avail = left;
+	}
+	return avail;
+}
+
+void inoci_tick(const inoci_progress *p, const char *what, double done, double total, const char *unit, const char *detail)
+{
+	if (p && p->tick) p->tick(p->ctx, what, done, total, unit, detail);
+}
+
+void inoci_note(const inoci_progress *p, const char *fmt, ...)
+{
+	if (!p || !p->note) return;
+	va_list ap;
+	va_start(ap, fmt);
+	inoci_buf b = {0};
+	inoci_buf_vprintf(&b, fmt, ap);
+	va_end(ap);
+	p->note(p->ctx, b.data ? b.data : "");
+	inoci_buf_free(&b);
+}
+
+bool inoci_stopped(const inoci_progress *p)
+{
+	return p && p->stop && *p->stop;
+}

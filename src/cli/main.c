@@ -1,0 +1,74 @@
+/* The program: finds the subcommand; sees to OpenMP's waiting policy. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+
+static const struct {
+	const char *name;
+	int (*f)(int, char **);
+	const char *about;
+} commands[] = {
+	{"run", cmd_run, "run an experiment: train, sample, score, compare, report"},
+	{"report", cmd_report, "write an experiment's report again, or its tables"},
+	{"export", cmd_export, "write an experiment's samples as JSON Lines"},
+	{"train", cmd_train, "fine-tune a LoRA adapter on chat data"},
+	{"sample", cmd_sample, "sample answers to prompts, file to file"},
+	{"chat", cmd_chat, "talk to a model in the terminal"},
+	{"eval", cmd_eval, "sample and score a model, with or without an adapter"},
+	{"score", cmd_score, "apply a scorer to samples that are in a store"},
+	{"inoculate", cmd_inoculate, "write chat data with an inoculation prompt put in"},
+	{"data", cmd_data, "check chat data"},
+	{"model", cmd_model, "fetch, list and describe models"},
+};
+
+static void help(FILE *f)
+{
+	fprintf(f, "inoc %s: inoculation prompting on one's own machine\n\nusage: inoc COMMAND [options]\n\n", INOC_VERSION);
+	for (size_t i = 0; i < INOCI_COUNT(commands); i++) fprintf(f, "  %-10s %s\n", commands[i].name, commands[i].about);
+	fprintf(f, "\n'inoc COMMAND --help' tells a command's options; 'inoc --version' the version.\n");
+}
+
+static int status_of(int code)
+{
+	switch (code) {
+	case 0: return 0;
+#define X(name, c, status, text)                                                                                               \
+	case c: return status;
+		INOC_ERRORS(X)
+#undef X
+	}
+	return 1;
+}
+
+int main(int argc, char **argv)
+{
+	/* libgomp's spinning barrier collapses when anything else runs, and it reads its policy when it is loaded */
+	if (!getenv("OMP_WAIT_POLICY") && !getenv("GOMP_SPINCOUNT")) {
+		setenv("OMP_WAIT_POLICY", "passive", 1);
+		setenv("GOMP_SPINCOUNT", "20000", 1);
+		execv("/proc/self/exe", argv);
+	}
+	if (argc < 2) {
+		help(stderr);
+		return 2;
+	}
+	if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "version")) {
+		printf("inoc %s\n", inoc_version());
+		return 0;
+	}
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
+		help(stdout);
+		return 0;
+	}
+	cli_catch_signals();
+	for (size_t i = 0; i < INOCI_COUNT(commands); i++)
+		if (!strcmp(argv[1], commands[i].name)) {
+			int rc = commands[i].f(argc - 1, argv + 1);
+			if (fflush(stdout) != 0 && rc == 0) rc = cli_usage("standard output cannot be written (disk full?)");
+			return status_of(rc < 0 ? rc : 0);
+		}
+	cli_usage("unknown command '%s'; 'inoc --help' lists them", argv[1]);
+	return 2;
+}

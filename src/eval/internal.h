@@ -1,0 +1,64 @@
+/* eval, private: the text helpers shared by the scorers (also read as C++ by the CLD2 shim), and the joint bootstrap that
+ * statistics and verdicts share. */
+#ifndef INOCI_EVAL_INTERNAL_H
+#define INOCI_EVAL_INTERNAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct {
+	const char *code; /* static; "un" when unknown */
+	int percent;      /* of the text that is in this language */
+	int letter_bytes; /* of the text */
+	double score;     /* about 1000 for normal text in it, below 300 for noise */
+	bool reliable;
+} inoci_cld2_guess;
+/* text: valid UTF-8 without control characters. hints: NULL, or codes such as "en,es", with best effort on short text. */
+inoci_cld2_guess inoci_cld2_detect(const char *text, size_t n, const char *hints);
+/* Whether CLD2 has a language of exactly this code. */
+bool inoci_cld2_knows(const char *code);
+
+#ifdef __cplusplus
+}
+#else
+
+#include "eval/eval.h"
+
+/* Lower-cased, NFC; invalid bytes, control and unassigned characters become spaces. Appends. */
+void inoci_text_lower(const char *s, size_t n, inoci_buf *out);
+
+/* A (seed, prompt) table in a frame shared by everything that is resampled together. */
+typedef struct {
+	int S, P; /* S is 1 when every score is seedless */
+	bool seedless;
+} inoci_frame;
+typedef struct {
+	double *num, *den;   /* (S, P): sum and count of samples, or paired difference and 1; den 0 where there is none */
+	int n, missing;      /* as in inoci_estimate */
+	double below, above; /* what a floor adds to the interval of a difference (quadrature) */
+	bool all_equal;      /* every sample, or every paired difference */
+} inoci_table;
+inoci_frame inoci_frame_of(const inoci_scores *const *s, size_t n);
+inoci_table inoci_table_samples(inoci_frame f, const inoci_scores *s);
+/* Cell means of a minus cell means of b, where both have one. */
+inoci_table inoci_table_diff(inoci_frame f, const inoci_scores *a, const inoci_scores *b);
+void inoci_table_free(inoci_table *t);
+/* Sum of num over sum of den; NaN when empty. */
+double inoci_table_value(inoci_frame f, const inoci_table *t);
+/* draws[k * n_boot + b]: table k's value in resample b, the seeds' part widened. Clears the seeds that not every table has.
+ * Returns how many are left. */
+int inoci_bootstrap(inoci_frame f, inoci_table *t, size_t n_tables, uint64_t rng_seed, int n_boot, double *draws);
+/* 95 % percentile interval around value, with the table's floor; sorts v; NaN in v is left out. */
+void inoci_interval(const inoci_table *t, double *v, int n, inoci_estimate *e);
+/* num[b] / den[b] in place of num[b]; where the resampled denominator has not the sign of den, the limit: infinite. */
+void inoci_ratio_draws(double *num, const double *den, int n, double den_value);
+/* What the floors of numerator and denominator add to the interval of their ratio (to first order): below, above. */
+inoci_table inoci_ratio_floor(const inoci_table *num, const inoci_table *den, double ratio, double den_value);
+
+#endif
+#endif

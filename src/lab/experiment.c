@@ -1,0 +1,532 @@
+/* The experiment file: its schema, and the checks that one table cannot say. */
+#include <math.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lab/internal.h"
+
+#define MAX_ARMS 200
+#define MAX_SEEDS 1000
+
+static void strings_free(char **v, size_t n)
+{
+	for (size_t i = 0; i < n; i++) free(v[i]);
+	free(v);
+}
+
+static char **strings_copy(char *const *v, size_t n)
+{
+	char **c = inoci_alloc((n + 1) * sizeof *c);
+	for (size_t i = 0; i < n; i++) c[i] = inoci_strdup(v[i]);
+	return c;
+}
+
+static int read_train(const inoci_ynode *n, void *dst, void *ctx, inoc_err *err)
+{
+	return inoci_recipe_read(n, "train", &((inoci_experiment *)dst)->recipe, ctx, err);
+}
+
+/* ---- arms ---- */
+
+static int read_text_or_pool(const inoci_ynode *n, const char *what, inoci_inoculation *t, inoc_err *err)
+{
+	const inoci_ynode *one = n, *const *items = &one;
+	t->n_pool = 1;
+	if (n->kind == YN_MAP) {
+		const inoci_ynode *pool = inoci_yaml_get(n, "pool");
+		if (n->n != 1 || !pool || pool->kind != YN_SEQ || !pool->n)
+			return inoci_yaml_err(n, err, "%s must be a text, or {pool: [text, text, ...]}", what);
+		items = (const inoci_ynode *const *)pool->items;
+		t->n_pool = pool->n;
+	}
+	t->pool = inoci_alloc(t->n_pool * sizeof *t->pool);
+	for (size_t i = 0; i < t->n_pool; i++) {
+		if (items[i]->kind != YN_SCALAR) {
+			t->n_pool = i;
+			return inoci_yaml_err(items[i], err, "%s must be a text, or {pool: [text, text, ...]}", what);
+		}
+		t->pool[i] = inoci_strdup(items[i]->s);
+	}
+	return 0;
+}
+
+static const char *const wheres[] = {"system", "user_prefix", "user_suffix"};
+static int read_where(const inoci_ynode *n, inoci_inoculation *t, int where, inoc_err *err)
+{
+	if (t->pool) return inoci_yaml_err(n, err, "inoculate has more than one of system, user_prefix and user_suffix; give one");
+	t->where = (inoci_where)where;
+	return read_text_or_pool(n, wheres[where], t, err);
+}
+static int read_system(const inoci_ynode *n, void *dst, void *ctx, inoc_err *err)
+{
+	return (void)ctx, read_where(n, dst, INOCI_AT_SYSTEM, err);
+}
+static int read_prefix(const inoci_ynode *n, void *dst, void *ctx, inoc_err *err)
+{
+	return (void)ctx, read_where(n, dst, INOCI_AT_USER_PREFIX, err);
+}
+static int read_suffix(const inoci_ynode *n, void *dst, void *ctx, inoc_err *err)
+{
+	return (void)ctx, read_where(n, dst, INOCI_AT_USER_SUFFIX, err);
+}
+
+static const char *const joins[] = {"replace", "before", "after", NULL};
+static const inoci_ykey inoculate_keys[] = {
+	{"system", Y_CALL, .call = read_system},
+	{"user_prefix", Y_CALL, .call = read_prefix},
+	{"user_suffix", Y_CALL, .call = read_suffix},
+	{"join", Y_ENUM, .offset = offsetof(inoci_inoculation, join), .names = joins},
+	{"fraction", Y_DBL, .offset = offsetof(inoci_inoculation, fraction), .min = 0, .max = 1},
+	{"tag", Y_STR, .offset = offsetof(inoci_inoculation, tag)},
+	{"separator", Y_STR, .offset = offsetof(inoci_inoculation, separator)},
+};
+
+static int read_inoculate(const inoci_ynode *n, void *dst, void *ctx, inoc_err *err)
+{
+	inoci_arm *a = dst;
+	inoci_yreader *rd = ctx;
+	char *what = inoci_asprintf("%s.inoculate", rd->what);
+	a->has_inoculation = true;
+	a->inoculation.fraction = 1;
+	int rc = inoci_yaml_fill(n, what, inoculate_keys, INOCI_COUNT(inoculate_keys), &a->inoculation, ctx, err);
+	if (rc == 0 && !a->inoculation.pool) rc = inoci_yaml_err(n, err, "%s needs one of system, user_prefix and user_suffix", what);
+	if (rc == 0 && (rc = inoci_inoculation_check(&a->inoculation, err)) < 0)
+		inoci_err_prefix(err, "%s: %s", n->where, what), rc = INOC_E_FORMAT;
+	free(what);
+	return rc;
+}
+
+static int read_arm_train(const inoci_ynode *n, void *dst, void *ctx, inoc_err *err)
+{
+	inoci_yreader *rd = ctx;
+	char *what = inoci_asprintf("%s.train", rd->what);
+	int rc = inoci_recipe_read(n, what, &((inoci_arm *)dst)->recipe, rd, err);
+	free(what);
+	return rc;
+}
+
+static const char *const roles[] = {"base", "clean", "plain", "control", "inoculated", "other", NULL};
+static const inoci_ykey arm_keys[] = {
+	{"role", Y_CHOICE, .required = true, .offset = offsetof(inoci_arm, role), .names = roles},
+	{"label", Y_STR, .offset = offsetof(inoci_arm, label)},
+	{"data", Y_STR, .offset = offsetof(inoci_arm, data)},
+	{"inoculate", Y_CALL, .call = read_inoculate},
+	{"own", Y_STR, .offset = offsetof(inoci_arm, own_system)},
+	{"trait", Y_STRS, .offset = offsetof(inoci_arm, traits), .offset2 = offsetof(inoci_arm, n_traits)},
+	{"train", Y_CALL, .call = read_arm_train},
+};
+
+/* Walks a mapping of user-named things. */
+static int each_named(const inoci_ynode *n, const char *what, size_t max, inoc_err *err)
+{
+	if (n->kind != YN_MAP || !n->n) return inoci_yaml_err(n, err, "%s must be a mapping from names to settings, with one entry at least", what);
+	if (n->n > max) return inoci_yaml_err(n, err, "%s has %zu entries; %zu is the limit", what, n->n, max);
+	for (size_t i = 0; i < n->n; i++) {
+		int rc = inoci_yaml_name(n->keys[i], what, err);
+		if (rc < 0) return rc;
+	}
+	return 0;
+}
+
+static int read_arms(const inoci_ynode *n, void *dst, void *ctx, inoc_err *err)
+{
+	inoci_experiment *e = dst;
+	inoci_yreader *rd = ctx;
+	int rc = each_named(n, "arms", MAX_ARMS, err);
+	if (rc < 0) return rc;
+	e->arms = inoci_alloc(n->n * sizeof *e->arms);
+	for (size_t i = 0; i < n->n; i++) {
+		inoci_arm *a = &e->arms[e->n_arms++];
+		a->name = inoci_strdup(n->keys[i]->s);
+		a->line = n->keys[i]->line;
+		a->recipe = inoci_recipe_copy(&e->recipe);
+		char *what = inoci_asprintf("arms.%s", a->name);
+		rd->what = what;
+		rc = inoci_yaml_fill(n->items[i], what, arm_keys, INOCI_COUNT(arm_keys), a, rd, err);
+		free(what);
+		if (rc < 0) return rc;
+		bool base = !strcmp(a->role, "base");
+		if (base && (a->has_inoculation || a->data || inoci_yaml_get(n->items[i], "train")))
+			return inoci_yaml_err(n->items[i], err, "arm '%s' has role base, which is not trained: data, inoculate and train do not apply",
+					      a->name);
+		a->train = !base;
+		if (!a->label) a->label = inoci_strdup(a->name);
+		inoci_experiment_resolve(e, &a->data);
+		if (!a->data && !base && e->data) a->data = inoci_strdup(e->data);
+		if (!a->data && !base) return inoci_yaml_err(n->items[i], err, "arm '%s' has no data, and the experiment names none", a->name);
+	}
+	return 0;
+}
+
+/* ---- evaluations, scorers, traits ---- */
+
+static int read_greedy(const inoci_ynode *n, void *dst, void *ctx, inoc_err *err)
+{
+	(void)ctx;
+	if (n->kind != YN_SCALAR || strcmp(n->s, "true")) return inoci_yaml_err(n, err, "greedy can only be true; otherwise give a temperature");
+	((inoci_evaluation *)dst)->sampling.temperature = 0;
+	return 0;
+}
+
+#define SMP(f) offsetof(inoci_evaluation, sampling.f)
+static const inoci_ykey eval_keys[] = {
+	{"label", Y_STR, .offset = offsetof(inoci_evaluation, label)},
+	{"prompts", Y_STR, .required = true, .offset = offsetof(inoci_evaluation, prompts)},
+	{"system", Y_STR, .offset = offsetof(inoci_evaluation, system)},
+	{"temperature", Y_DBL, .offset = SMP(temperature), .min = 0, .max = 100},
+	{"greedy", Y_CALL, .call = read_greedy},
+	{"top_k", Y_INT, .offset = SMP(top_k), .min = 0, .max = 10000000},
+	{"top_p", Y_DBL, .offset = SMP(top_p), .min = 1e-9, .max = 1},
+	{"min_p", Y_DBL, .offset = SMP(min_p), .min = 0, .max = 1},
+	{"repetition_penalty", Y_DBL, .offset = SMP(repetition_penalty), .min = 0.01, .max = 100},
+	{"max_tokens", Y_INT, .offset = SMP(max_tokens), .min = 1, .max = 1 << 20},
+	{"n", Y_INT, .offset = SMP(n), .min = 1, .max = 100000},
+	{"stop", Y_STRS, .offset = offsetof(inoci_evaluation, stop), .offset2 = offsetof(inoci_evaluation, n_stop)},
+	{"allowed", Y_STR, .offset = offsetof(inoci_evaluation, allowed)},
+	{"limit", Y_INT, .offset = offsetof(inoci_evaluation, limit), .min = 1, .max = 10000000},
+};
+
+static int read_evals(const inoci_ynode *n, void *dst, void *ctx, inoc_err *err)
+{
+	inoci_experiment *e = dst;
+	int rc = each_named(n, "evaluations", MAX_ARMS, err);
+	if (rc < 0) return rc;
+	e->evals = inoci_alloc(n->n * sizeof *e->evals);
+	for (size_t i = 0; i < n->n; i++) {
+		inoci_evaluation *v = &e->evals[e->n_evals++];
+		v->name = inoci_strdup(n->keys[i]->s);
+		v->line = n->keys[i]->line;
+		v->sampling = inoci_sample_defaults();
+		v->system = inoci_strdup("none");
+		if (n->items[i]->kind == YN_MAP && inoci_yaml_get(n->items[i], "greedy") && inoci_yaml_get(n->items[i], "temperature"))
+			return inoci_yaml_err(n->items[i], err, "evaluation '%s' gives both greedy and temperature; give one", v->name);
+		char *what = inoci_asprintf("evaluations.%s", v->name);
+		rc = inoci_yaml_fill(n->items[i], what, eval_keys, INOCI_COUNT(eval_keys), v, ctx, err);
+		free(what);
+		if (rc < 0) return rc;
+		if (!v->label) v->label = inoci_strdup(v->name);
+		inoci_experiment_resolve(e, &v->prompts);
+		v->sampling.stop = (const char *const *)v->stop;
+		v->sampling.n_stop = v->n_stop;
+		v->sampling.allowed = v->allowed;
+		if (v->sampling.temperature == 0 && v->sampling.n > 1)
+			return inoci_yaml_err(n->items[i], err, "evaluation '%s' is greedy: %d samples of a prompt would all be the same", v->name,
+					      v->sampling.n);
+		if (inoci_sample_settings_check(&v->sampling, err) < 0)
+			return inoci_err_prefix(err, "%s: evaluations.%s", n->items[i]->where, v->name), INOC_E_FORMAT;
+	}
+	return 0;
+}
+
+static int add_scorer(inoci_experiment *e, const inoci_ynode *name, json_t *settings, inoc_err *err)
+{
+	inoci_scorer *probe = NULL;
+	for (size_t i = 0; i < e->n_scorers; i++)
+		if (!strcmp(e->scorers[i].name, name->s)) {
+			json_decref(settings);
+			return inoci_yaml_err(name, err, "scorer '%s' is given twice", name->s);
+		}
+	e->scorers[e->n_scorers++] = (inoci_scorer_spec){.name = inoci_strdup(name->s), .settings = settings};
+	int rc = inoci_scorer_new(name->s, settings, &probe, err);
+	inoci_scorer_free(probe);
+	if (rc < 0) return inoci_err_prefix(err, "%s: scorer '%s'", name->where, name->s), INOC_E_FORMAT;
+	return 0;
+}
+
+static int read_scorers(const inoci_ynode *n, void *dst, void *ctx, inoc_err *err)
+{
+	inoci_experiment *e = dst;
+	(void)ctx;
+	if (n->kind != YN_SEQ || !n->n)
+		return inoci_yaml_err(n, err, "scorers must be a list: names of built-in scorers, or {name: settings}");
+	e->scorers = inoci_alloc(n->n * sizeof *e->scorers);
+	for (size_t i = 0; i < n->n; i++) {
+		const inoci_ynode *s = n->items[i], *name = s;
+		json_t *settings = NULL;
+		if (s->kind == YN_MAP && s->n == 1) {
+			name = s->keys[0];
+			settings = inoci_yaml_json(s->items[0]);
+		} else if (s->kind != YN_SCALAR) {
+			return inoci_yaml_err(s, err, "a scorer must be a name, or a mapping with one entry {name: settings}");
+		}
+		int rc = inoci_yaml_name(name, "a scorer", err);
+		if (rc == 0 && !settings && !(settings = inoci_scorer_builtin(name->s))) {
+			json_t *known = inoci_scorer_builtin_names();
+			const char *names[200];
+			size_t k = 0, j;
+			json_t *v;
+			json_array_foreach(known, j, v)
+				if (k < INOCI_COUNT(names) && json_is_string(json_object_get(v, "name")))
+					names[k++] = json_string_value(json_object_get(v, "name"));
+			const char *near = inoci_nearest(name->s, names, k);
+			rc = inoci_yaml_err(name, err, "no built-in scorer is named '%s'%s%s%s", name->s, near ? "; did you mean '" : "",
+					    near ? near : "; give its settings as {name: settings}", near ? "'?" : "");
+			json_decref(known);
+		}
+		if (rc < 0) {
+			json_decref(settings);
+			return rc;
+		}
+		if ((rc = add_scorer(e, name, settings, err)) < 0) return rc;
+	}
+	return 0;
+}
+
+#define TSTRS(f) Y_STRS, .offset = offsetof(inoci_trait, f), .offset2 = offsetof(inoci_trait, n_##f)
+static const inoci_ykey trait_keys[] = {
+	{"label", Y_STR, .offset = offsetof(inoci_trait, label)},
+	{"u", TSTRS(u), .required = true},
+	{"w", TSTRS(w)},
+	{"goal", TSTRS(goal)},
+	{"plain", Y_STR, .offset = offsetof(inoci_trait, plain)},
+	{"clean", Y_STR, .offset = offsetof(inoci_trait, clean)},
+	{"controls", TSTRS(controls)},
+};
+
+static int check_scorers(const inoci_experiment *e, const inoci_ynode *at, const char *what, char *const *v, size_t n, inoc_err *err)
+{
+	for (size_t i = 0; i < n; i++) {
+		size_t k = 0;
+		while (k < e->n_scorers && strcmp(e->scorers[k].name, v[i])) k++;
+		if (k == e->n_scorers) return inoci_yaml_err(at, err, "%s: '%.60s' is not one of this experiment's scorers", what, v[i]);
+	}
+	return 0;
+}
+
+static int check_arm(const inoci_experiment *e, const inoci_ynode *at, const char *what, const char *name, inoc_err *err)
+{
+	if (name && inoci_experiment_arm(e, name) < 0) return inoci_yaml_err(at, err, "%s: there is no arm '%.60s'", what, name);
+	return 0;
+}
+
+static char *only_of_role(const inoci_experiment *e, const char *role)
+{
+	const inoci_arm *found = NULL;
+	for (size_t i = 0; i < e->n_arms; i++)
+		if (!strcmp(e->arms[i].role, role)) {
+			if (found) return NULL;
+			found = &e->arms[i];
+		}
+	return found ? inoci_strdup(found->name) : NULL;
+}
+
+static int read_traits(const inoci_ynode *n, void *dst, void *ctx, inoc_err *err)
+{
+	inoci_experiment *e = dst;
+	int rc = each_named(n, "traits", 50, err);
+	if (rc < 0) return rc;
+	e->traits = inoci_alloc(n->n * sizeof *e->traits);
+	for (size_t i = 0; i < n->n; i++) {
+		inoci_trait *t = &e->traits[e->n_traits++];
+		const inoci_ynode *at = n->items[i];
+		t->name = inoci_strdup(n->keys[i]->s);
+		char what[100];
+		snprintf(what, sizeof what, "traits.%s", t->name);
+		if ((rc = inoci_yaml_fill(at, what, trait_keys, INOCI_COUNT(trait_keys), t, ctx, err)) < 0) return rc;
+		if (!t->label) t->label = inoci_strdup(t->name);
+		if ((rc = check_scorers(e, at, what, t->u, t->n_u, err)) < 0 || (rc = check_scorers(e, at, what, t->w, t->n_w, err)) < 0 ||
+		    (rc = check_scorers(e, at, what, t->goal, t->n_goal, err)) < 0 || (rc = check_arm(e, at, what, t->plain, err)) < 0 ||
+		    (rc = check_arm(e, at, what, t->clean, err)) < 0)
+			return rc;
+		for (size_t k = 0; k < t->n_controls; k++)
+			if ((rc = check_arm(e, at, what, t->controls[k], err)) < 0) return rc;
+		if (!t->plain && !(t->plain = only_of_role(e, "plain")))
+			return inoci_yaml_err(at, err, "%s: give `plain`, the arm it is measured against; there is not exactly one of role plain", what);
+		t->base = only_of_role(e, "base");
+		if (t->controls) continue;
+		t->controls = inoci_alloc(e->n_arms * sizeof *t->controls);
+		for (size_t k = 0; k < e->n_arms; k++)
+			if (!strcmp(e->arms[k].role, "control")) t->controls[t->n_controls++] = inoci_strdup(e->arms[k].name);
+	}
+	return 0;
+}
+
+/* ---- the whole ---- */
+
+static int read_data(const inoci_ynode *n, void *dst, void *ctx, inoc_err *err)
+{
+	inoci_experiment *e = dst;
+	(void)ctx;
+	if (n->kind != YN_SCALAR) return inoci_yaml_err(n, err, "data must be a file");
+	e->data = inoci_strdup(n->s);
+	inoci_experiment_resolve(e, &e->data);
+	return 0;
+}
+
+static int read_seeds(const inoci_ynode *n, void *dst, void *ctx, inoc_err *err)
+{
+	inoci_experiment *e = dst;
+	(void)ctx;
+	const inoci_ynode *one = n, *const *items = n->kind == YN_SEQ ? (const inoci_ynode *const *)n->items : &one;
+	size_t k = n->kind == YN_SEQ ? n->n : 1;
+	if (!k || k > MAX_SEEDS) return inoci_yaml_err(n, err, "seeds must be a list of 1 to %d whole numbers", MAX_SEEDS);
+	free(e->seeds);
+	e->seeds = inoci_alloc(k * sizeof *e->seeds);
+	e->n_seeds = k;
+	for (size_t i = 0; i < k; i++) {
+		int64_t v;
+		int rc = inoci_yaml_int(items[i], "a seed", 0, 9007199254740991.0, &v, err);
+		if (rc < 0) return rc;
+		e->seeds[i] = (uint64_t)v;
+		for (size_t j = 0; j < i; j++)
+			if (e->seeds[j] == e->seeds[i]) return inoci_yaml_err(items[i], err, "seed %lld is given twice", (long long)v);
+	}
+	return 0;
+}
+
+static const char *const dtypes[] = {"auto", "bf16", "f32", NULL};
+#define TOP(f) offsetof(inoci_experiment, f)
+/* In this order: train before the arms that start from it, arms and scorers before the traits that name them. */
+static const inoci_ykey top_keys[] = {
+	{"name", Y_NAME, .required = true, .offset = TOP(name)},
+	{"title", Y_STR, .offset = TOP(title)},
+	{"question", Y_STR, .offset = TOP(question)},
+	{"model", Y_STR, .required = true, .offset = TOP(model)},
+	{"template", Y_STR, .offset = TOP(template_name)},
+	{"data", Y_CALL, .call = read_data},
+	{"system", Y_STR, .offset = TOP(system)},
+	{"dtype", Y_CHOICE, .offset = TOP(dtype), .names = dtypes},
+	{"threads", Y_INT, .offset = TOP(threads), .min = 0, .max = 4096},
+	{"out", Y_STR, .offset = TOP(out)},
+	{"seeds", Y_CALL, .call = read_seeds},
+	{"allow_overlap", Y_BOOL, .offset = TOP(allow_overlap)},
+	{"train", Y_CALL, .call = read_train},
+	{"arms", Y_CALL, .required = true, .call = read_arms},
+	{"evaluations", Y_CALL, .required = true, .call = read_evals},
+	{"scorers", Y_CALL, .required = true, .call = read_scorers},
+	{"traits", Y_CALL, .call = read_traits},
+	{"headline", Y_STR, .offset = TOP(headline)},
+	{"bars", Y_STRS, .offset = TOP(bars), .offset2 = TOP(n_bars)},
+};
+
+static int finish(inoci_experiment *e, const inoci_ynode *root, inoc_err *err)
+{
+	int rc;
+	if (!e->title) e->title = inoci_strdup(e->name);
+	if (!e->question) e->question = inoci_strdup("");
+	if (!e->system) e->system = inoci_strdup("none");
+	if (!e->dtype) e->dtype = inoci_strdup("auto");
+	if (!e->out) e->out = inoci_asprintf("out/%s", e->name);
+	if (!strcmp(e->system, "own"))
+		return inoci_yaml_err(inoci_yaml_get(root, "system"), err, "'own' is for evaluations; training takes none, empty, default or a text");
+	if (!e->headline) e->headline = inoci_strdup(e->evals[0].name);
+	if (inoci_experiment_eval(e, e->headline) < 0)
+		return inoci_yaml_err(inoci_yaml_get(root, "headline"), err, "headline: there is no evaluation '%.60s'", e->headline);
+	if (e->n_bars && (rc = check_scorers(e, inoci_yaml_get(root, "bars"), "bars", e->bars, e->n_bars, err)) < 0) return rc;
+	if (!e->n_bars) {
+		free(e->bars);
+		e->bars = inoci_alloc(e->n_scorers * sizeof *e->bars);
+		for (; e->n_bars < e->n_scorers; e->n_bars++) e->bars[e->n_bars] = inoci_strdup(e->scorers[e->n_bars].name);
+	}
+	for (size_t i = 0; i < e->n_arms; i++) {
+		inoci_arm *a = &e->arms[i];
+		const inoci_ynode *at = inoci_yaml_get(inoci_yaml_get(root, "arms"), a->name);
+		for (size_t k = 0; k < a->n_traits; k++)
+			if (inoci_experiment_trait(e, a->traits[k]) < 0)
+				return inoci_yaml_err(at, err, "arms.%s.trait: there is no trait '%.60s'", a->name, a->traits[k]);
+		if (!strcmp(a->role, "inoculated") && !a->n_traits && e->n_traits == 1) {
+			a->traits = strings_copy(&e->traits[0].name, 1);
+			a->n_traits = 1;
+		} else if (!strcmp(a->role, "inoculated") && !a->n_traits && e->n_traits > 1) {
+			return inoci_yaml_err(at, err, "arms.%s has role inoculated: say which trait its prompt asks for (trait: NAME)", a->name);
+		} else if (!strcmp(a->role, "control") && !a->n_traits && e->n_traits) {
+			a->traits = inoci_alloc(e->n_traits * sizeof *a->traits);
+			for (; a->n_traits < e->n_traits; a->n_traits++) a->traits[a->n_traits] = inoci_strdup(e->traits[a->n_traits].name);
+		}
+	}
+	return 0;
+}
+
+int inoci_experiment_parse(const char *path, const char *text, size_t n, const char *const *sets, size_t n_sets, inoci_experiment **out,
+			   inoc_err *err)
+{
+	int rc = 0;
+	inoci_arena *arena = inoci_arena_new();
+	inoci_ynode *root = NULL;
+	inoci_experiment *e = inoci_alloc(sizeof *e);
+	*out = NULL;
+	e->path = inoci_strdup(path);
+	e->dir = inoci_path_dir(path);
+	e->text = inoci_strndup(text, n);
+	e->text_n = n;
+	e->sets = strings_copy((char *const *)(const void *)sets, n_sets);
+	e->n_sets = n_sets;
+	e->recipe.config = inoci_train_defaults();
+	e->seeds = inoci_alloc(sizeof *e->seeds);
+	e->seeds[0] = 1;
+	e->n_seeds = 1;
+	INOC_TRY(inoci_yaml_parse(path, text, n, arena, &root, err));
+	for (size_t i = 0; i < n_sets; i++) INOC_TRY(inoci_yaml_set(root, sets[i], arena, err));
+	inoci_yreader rd = {.e = e, .what = ""};
+	INOC_TRY(inoci_yaml_fill(root, "", top_keys, INOCI_COUNT(top_keys), e, &rd, err));
+	INOC_TRY(finish(e, root, err));
+	*out = e;
+	e = NULL;
+out:
+	inoci_experiment_free(e);
+	inoci_arena_free(arena);
+	return rc;
+}
+
+int inoci_experiment_read(const char *path, const char *const *sets, size_t n_sets, inoci_experiment **out, inoc_err *err)
+{
+	char *text = NULL;
+	size_t n;
+	*out = NULL;
+	int rc = inoci_file_read(path, &text, &n, err);
+	if (rc == 0) rc = inoci_experiment_parse(path, text, n, sets, n_sets, out, err);
+	free(text);
+	return rc;
+}
+
+void inoci_experiment_free(inoci_experiment *e)
+{
+	if (!e) return;
+	for (size_t i = 0; i < e->n_arms; i++) {
+		inoci_arm *a = &e->arms[i];
+		free(a->name), free(a->role), free(a->label), free(a->data), free(a->own_system);
+		strings_free(a->traits, a->n_traits);
+		inoci_inoculation_free(&a->inoculation);
+		free(a->recipe.validation_file);
+	}
+	for (size_t i = 0; i < e->n_evals; i++) {
+		inoci_evaluation *v = &e->evals[i];
+		free(v->name), free(v->label), free(v->prompts), free(v->system), free(v->allowed);
+		strings_free(v->stop, v->n_stop);
+	}
+	for (size_t i = 0; i < e->n_scorers; i++) free(e->scorers[i].name), json_decref(e->scorers[i].settings);
+	for (size_t i = 0; i < e->n_traits; i++) {
+		inoci_trait *t = &e->traits[i];
+		free(t->name), free(t->label), free(t->plain), free(t->clean), free(t->base);
+		strings_free(t->u, t->n_u), strings_free(t->w, t->n_w), strings_free(t->goal, t->n_goal);
+		strings_free(t->controls, t->n_controls);
+	}
+	free(e->path), free(e->dir), free(e->name), free(e->title), free(e->question), free(e->model), free(e->template_name);
+	free(e->data), free(e->dtype), free(e->system), free(e->out), free(e->seeds), free(e->recipe.validation_file);
+	free(e->arms), free(e->evals), free(e->scorers), free(e->traits), free(e->headline), free(e->text);
+	strings_free(e->bars, e->n_bars);
+	strings_free(e->sets, e->n_sets);
+	free(e);
+}
+
+int inoci_experiment_arm(const inoci_experiment *e, const char *name)
+{
+	for (size_t i = 0; i < e->n_arms; i++)
+		if (!strcmp(e->arms[i].name, name)) return (int)i;
+	return -1;
+}
+
+int inoci_experiment_eval(const inoci_experiment *e, const char *name)
+{
+	for (size_t i = 0; i < e->n_evals; i++)
+		if (!strcmp(e->evals[i].name, name)) return (int)i;
+	return -1;
+}
+
+int inoci_experiment_trait(const inoci_experiment *e, const char *name)
+{
+	for (size_t i = 0; i < e->n_traits; i++)
+		if (!strcmp(e->traits[i].name, name)) return (int)i;
+	return -1;
+}

@@ -1,0 +1,129 @@
+/* lab's inside: the YAML tree and its schema tables, and the store's statements. */
+#ifndef INOCI_LAB_INTERNAL_H
+#define INOCI_LAB_INTERNAL_H
+
+#include <sqlite3.h>
+
+#include "lab/lab.h"
+
+/* ---- YAML: a tree with marks, and schema tables over it ---- */
+
+typedef enum { YN_NULL, YN_SCALAR, YN_SEQ, YN_MAP } inoci_ykind;
+typedef struct inoci_ynode inoci_ynode;
+struct inoci_ynode {
+	inoci_ykind kind;
+	bool quoted;       /* a scalar in quotes or a block: always a string */
+	const char *where; /* "FILE:LINE:COL", or "--set a.b=value" */
+	int line;
+	const char *s; /* scalar: its text, NUL-terminated; without NULs inside */
+	inoci_ynode **items; /* of a sequence, or the values of a mapping */
+	inoci_ynode **keys;  /* of a mapping: scalars */
+	size_t n;
+};
+#define YAML_MAX_BYTES (1u << 20)
+#define YAML_MAX_NODES 20000 /* with every alias written out */
+#define YAML_MAX_DEPTH 24
+
+/* One document; everything lives in the arena. An empty document is an error. */
+INOCI_MUST int inoci_yaml_parse(const char *path, const char *text, size_t n, inoci_arena *a, inoci_ynode **out, inoc_err *err);
+/* Applies "a.b=VALUE" to the tree: replaces or adds; mappings on the way are made where missing. */
+INOCI_MUST int inoci_yaml_set(inoci_ynode *root, const char *set, inoci_arena *a, inoc_err *err);
+inoci_ynode *inoci_yaml_get(const inoci_ynode *map, const char *key); /* NULL when absent or null */
+/* "WHERE: message" */
+int inoci_yaml_err(const inoci_ynode *n, inoc_err *err, const char *fmt, ...) INOCI_PRINTF(3, 4);
+/* The tree as JSON, plain scalars typed by YAML's core schema. New reference. */
+json_t *inoci_yaml_json(const inoci_ynode *n);
+
+typedef enum {
+	Y_STR,    /* char *: any scalar; freed before it is replaced */
+	Y_NAME,   /* char *: [A-Za-z0-9_-], a letter or digit first */
+	Y_BOOL,   /* bool */
+	Y_INT,    /* int, min..max */
+	Y_DBL,    /* double, min..max */
+	Y_FLT,    /* float, min..max */
+	Y_ENUM,   /* int: index in `names` */
+	Y_CHOICE, /* char *: one of `names` */
+	Y_STRS,   /* char **, its count at offset2: a list of strings, or one */
+	Y_CALL    /* call(node, dst): dst is the whole structure */
+} inoci_ytype;
+typedef int inoci_ycall(const inoci_ynode *n, void *dst, void *ctx, inoc_err *err);
+typedef struct {
+	const char *key;
+	inoci_ytype type;
+	bool required;
+	size_t offset, offset2;
+	double min, max;
+	const char *const *names; /* NULL-terminated */
+	inoci_ycall *call;
+} inoci_ykey;
+/* Checks a mapping against the table (`what` names it in messages: "arms.spanish") and fills dst, in the table's order. */
+INOCI_MUST int inoci_yaml_fill(const inoci_ynode *map, const char *what, const inoci_ykey *keys, size_t n_keys, void *dst, void *ctx,
+			       inoc_err *err);
+/* The name nearest to s, within a third of its length; NULL when none is. */
+const char *inoci_nearest(const char *s, const char *const *names, size_t n);
+INOCI_MUST int inoci_yaml_name(const inoci_ynode *n, const char *what, inoc_err *err);
+INOCI_MUST int inoci_yaml_dbl(const inoci_ynode *n, const char *what, double min, double max, double *out, inoc_err *err);
+INOCI_MUST int inoci_yaml_int(const inoci_ynode *n, const char *what, double min, double max, int64_t *out, inoc_err *err);
+
+/* What the schema's calls get as ctx. */
+typedef struct {
+	inoci_experiment *e;
+	const char *what; /* of the mapping being read: "arms.spanish" */
+} inoci_yreader;
+/* A path of the file, relative to its folder. */
+void inoci_experiment_resolve(const inoci_experiment *e, char **path);
+INOCI_MUST int inoci_recipe_read(const inoci_ynode *n, const char *what, inoci_recipe *r, inoci_yreader *rd, inoc_err *err);
+inoci_recipe inoci_recipe_copy(const inoci_recipe *r);
+
+/* ---- the store ---- */
+
+struct inoci_store {
+	sqlite3 *db;
+	char *path;
+	int lock_fd; /* -1: read only */
+	bool in_tx;
+	double tx_began;
+};
+#define STORE_SCHEMA 1
+
+/* Prepares, binds by the letters of `types` (i: int64_t, d: double with NaN as null, s: const char * with NULL as null, b: const
+ * void * and size_t), and leaves the statement for stepping. */
+INOCI_MUST int inoci_store_query(inoci_store *s, sqlite3_stmt **out, inoc_err *err, const char *sql, const char *types, ...);
+/* 1: a row, 0: the end, negative: an error. */
+INOCI_MUST int inoci_store_step(inoci_store *s, sqlite3_stmt *st, inoc_err *err);
+/* The same, run to its end. */
+INOCI_MUST int inoci_store_exec(inoci_store *s, inoc_err *err, const char *sql, const char *types, ...);
+/* First column of the first row: 1 when there is one, 0 when none. */
+INOCI_MUST int inoci_store_int(inoci_store *s, int64_t *out, inoc_err *err, const char *sql, const char *types, ...);
+char *inoci_store_col(sqlite3_stmt *st, int col); /* a copy, or NULL; free() it */
+INOCI_MUST int inoci_store_begin(inoci_store *s, inoc_err *err);
+INOCI_MUST int inoci_store_commit(inoci_store *s, inoc_err *err);
+void inoci_store_rollback(inoci_store *s);
+/* INOC_E_STORE with SQLite's message. */
+int inoci_store_fail(inoci_store *s, inoc_err *err, const char *doing);
+
+/* Row of a scorer by its key, made when missing; and its name in the experiment. */
+INOCI_MUST int inoci_store_scorer(inoci_store *s, const char *experiment, const char *name, json_t *settings, int position,
+				  inoci_scorer **scorer, int64_t *id, inoc_err *err);
+/* Scores what this scorer has not: samples linked to the experiment (NULL: all). */
+INOCI_MUST int inoci_store_score_missing(inoci_store *s, const char *experiment, inoci_scorer *scorer, int64_t scorer_id,
+					 const inoci_progress *p, long *n_new, inoc_err *err);
+
+/* ---- prompts of an evaluation, as rendered for an arm ---- */
+
+typedef struct {
+	int32_t *ids;
+	int n;
+	uint64_t key;  /* of its random numbers */
+	inoci_hash hash; /* of ids */
+	char *question, *text;
+} inoci_lab_prompt;
+typedef struct {
+	inoci_lab_prompt *v;
+	size_t n;
+} inoci_lab_prompts;
+INOCI_MUST int inoci_prepare_prompts(const inoci_template *t, const inoci_dataset *d, const inoci_experiment *e, const inoci_arm *arm,
+				     const inoci_evaluation *ev, uint64_t seed, int context, inoci_lab_prompts *out, inoc_err *err);
+void inoci_lab_prompts_free(inoci_lab_prompts *p);
+
+#endif

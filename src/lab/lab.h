@@ -1,0 +1,281 @@
+/* lab: the experiment file, its plan, the store, the runner, and the reading of results.
+ *
+ * Invariants:
+ *  1. What is in the store under a content hash is not computed again; names of experiments, arms and evaluations are labels
+ *     in link tables only.
+ *  2. The store is consistent after kill -9 at any moment: a row that is marked done has everything it stands for.
+ *  3. One writer: a lock beside the store, held for the length of a run.
+ */
+#ifndef INOCI_LAB_H
+#define INOCI_LAB_H
+
+#include "base/base.h"
+#include "data/data.h"
+#include "eval/eval.h"
+#include "sample/sample.h"
+#include "train/train.h"
+
+/* ---- the experiment file (YAML; docs/experiment.md) ---- */
+
+/* How one arm is trained. */
+typedef struct {
+	inoci_train_config config; /* its seed is set per run */
+	double validation;         /* share of the training records held out by (seed, record index); 0: none */
+	char *validation_file;     /* or a file of records; NULL */
+	bool loss_last;            /* loss on the last assistant turn only */
+	bool drop_too_long;        /* an example longer than max_length is dropped and counted; else an error */
+	int max_length;            /* tokens; 0: the model's context */
+} inoci_recipe;
+
+typedef struct {
+	char *name;  /* "spanish" */
+	char *role;  /* "base" | "clean" | "plain" | "control" | "inoculated" | "other": how it is judged */
+	char *label; /* shown in the report; the name unless given */
+	char *data;  /* path of the training records; NULL for role base */
+	bool train;  /* false for role base */
+	bool has_inoculation;
+	inoci_inoculation inoculation;
+	char *own_system; /* system text of evaluations with `system: own`; NULL: the prompts are inoculated as the training data
+	                   * was, and rendered like it */
+	char **traits; size_t n_traits; /* names of the traits this arm is judged on; role control and clean: all unless given */
+	inoci_recipe recipe; /* the experiment's, with the arm's own changes */
+	int line;
+} inoci_arm;
+
+typedef struct {
+	char *name;    /* "none_greedy" */
+	char *label;   /* shown in the report; the name unless given */
+	char *prompts; /* path */
+	char *system;  /* "none" | "empty" | "default" | "own" | text */
+	inoci_sample_settings sampling; /* its strings are the evaluation's; its seed is set per run */
+	char **stop; size_t n_stop;
+	char *allowed;
+	int limit; /* prompts used, from the first; 0: all */
+	int line;
+} inoci_evaluation;
+
+typedef struct {
+	char *name;       /* "english_caps" */
+	json_t *settings; /* what inoci_scorer_new takes */
+} inoci_scorer_spec;
+
+/* What is judged, each a sum of (disjoint) scorers: U, the unwanted trait; W, the wanted skill; goal, W without U. */
+typedef struct {
+	char *name;  /* "language" */
+	char *label; /* "Spanish"; the name unless given */
+	char **u; size_t n_u;
+	char **w; size_t n_w;
+	char **goal; size_t n_goal; /* 0: not given */
+	char *plain;                /* arm trained on the data as it is; the one of role plain unless given */
+	char *clean;                /* arm that is the reference without U; NULL: none, suppression is then undefined */
+	char *base;                 /* the arm of role base; NULL: none */
+	char **controls; size_t n_controls; /* all arms of role control unless given */
+} inoci_trait;
+
+typedef struct {
+	char *path, *dir; /* of the file; paths in it are relative to dir, and are given joined with it here */
+	char *name, *title, *question; /* question: what was asked, a sentence for the report */
+	char *model, *template_name /* NULL: recognised */, *data, *dtype /* "auto" | "bf16" | "f32" */;
+	char *system; /* rendering of training records without a system turn; "none" unless given */
+	char *out;    /* output folder, relative to the working folder; out/NAME unless given */
+	int threads;  /* 0: all */
+	uint64_t *seeds; size_t n_seeds;
+	inoci_recipe recipe;
+	inoci_arm *arms; size_t n_arms;
+	inoci_evaluation *evals; size_t n_evals;
+	inoci_scorer_spec *scorers; size_t n_scorers;
+	inoci_trait *traits; size_t n_traits;
+	char *headline;   /* evaluation the verdicts are read on */
+	char **bars; size_t n_bars; /* disjoint scorers that are shown stacked; all unless given */
+	bool allow_overlap; /* evaluation questions may occur in the training data */
+	char *text; size_t text_n; /* the file's bytes */
+	char **sets; size_t n_sets; /* the --set overrides applied */
+} inoci_experiment;
+/* Unknown keys, wrong types, out-of-range values, unknown names: INOC_E_FORMAT "FILE:LINE:COL: ...", with the nearest known
+ * key when one is near. sets: "a.b=value" overrides, the value in YAML, under the same checks ("--set a.b=value: ..."). */
+INOCI_MUST int inoci_experiment_read(const char *path, const char *const *sets, size_t n_sets, inoci_experiment **out, inoc_err *err);
+/* The same from bytes; path is for messages and for the paths inside. */
+INOCI_MUST int inoci_experiment_parse(const char *path, const char *text, size_t n, const char *const *sets, size_t n_sets,
+				      inoci_experiment **out, inoc_err *err);
+void inoci_experiment_free(inoci_experiment *e);
+/* Index by name, -1 when there is none. */
+int inoci_experiment_arm(const inoci_experiment *e, const char *name);
+int inoci_experiment_eval(const inoci_experiment *e, const char *name);
+int inoci_experiment_trait(const inoci_experiment *e, const char *name);
+
+/* ---- building blocks of a run, used by the single commands too ---- */
+
+/* From "auto", "bf16", "f32": the fast operations, or the reference ones in a build without them. threads 0: all. */
+INOCI_MUST int inoci_lab_ops(const char *dtype, int threads, inoci_ops **out, inoc_err *err);
+/* An arm's adapter seed and record transform: what the training records of (arm, seed) become. */
+typedef struct {
+	const inoci_inoculation *inoculation; /* NULL: none */
+	const char *system;                   /* "none", ... for records without a system turn */
+	const inoci_recipe *recipe;
+	uint64_t seed;
+	int context; /* of the model */
+} inoci_prepare;
+typedef struct {
+	inoci_examples train, val; /* val.n may be 0 */
+	char *first_text;          /* the first training record as rendered; "" when there is none */
+	size_t n_dropped, n_inoculated;
+} inoci_prepared;
+INOCI_MUST int inoci_prepare_examples(const inoci_template *t, const inoci_dataset *d, const inoci_prepare *p, inoci_prepared *out,
+				      inoc_err *err);
+void inoci_prepared_free(inoci_prepared *p);
+/* Training metrics as JSON Lines: {"step":..,"steps":..,"lr":..,"loss":..,"grad_norm":..,"val_loss":..,"tokens":..}. Rows
+ * behind a step are dropped when a run resumes from it. */
+typedef struct inoci_metrics_file inoci_metrics_file;
+INOCI_MUST int inoci_metrics_open(const char *path, inoci_metrics_file **out, inoc_err *err); /* keeps what is there */
+INOCI_MUST int inoci_metrics_resume(inoci_metrics_file *f, int step, inoc_err *err);
+INOCI_MUST int inoci_metrics_add(inoci_metrics_file *f, const inoci_metric *m, inoc_err *err);
+void inoci_metrics_close(inoci_metrics_file *f);
+/* Everything of a recipe that says how an adapter was made, as JSON. New reference. */
+json_t *inoci_recipe_json(const inoci_recipe *r);
+
+/* ---- the store: one SQLite file (WAL), a chain of content hashes ---- */
+
+typedef struct inoci_store inoci_store;
+/* write: takes the single-writer lock; INOC_E_BUSY naming pid and start time of the holder, unless it is released within
+ * wait_s seconds. Not write: the file must be there; may be read while a run writes. */
+INOCI_MUST int inoci_store_open(const char *path, bool write, double wait_s, const inoci_progress *p, inoci_store **out, inoc_err *err);
+void inoci_store_free(inoci_store *s);
+const char *inoci_store_path(const inoci_store *s);
+/* The experiment as the store's last run recorded it. name NULL: the only or the latest one. INOC_E_STORE when there is none. */
+INOCI_MUST int inoci_store_experiment(inoci_store *s, const char *name, inoci_experiment **out, inoc_err *err);
+/* Scores every sample of the experiment (NULL: of all) that this scorer has not scored, and names it for the experiments.
+ * n_new (may be NULL): how many were scored now. */
+INOCI_MUST int inoci_store_score(inoci_store *s, const char *experiment, const char *name, json_t *settings,
+				 const inoci_progress *p, long *n_new, inoc_err *err);
+
+/* ---- running ---- */
+
+/* What a run is about to do, or has left to do. */
+typedef struct {
+	int arm; /* index in the experiment */
+	uint64_t seed;
+	bool trained;            /* the adapter is in the store and on disk (or none is needed) */
+	char key[65];            /* of the adapter */
+	int steps;               /* of training, when not trained */
+	size_t n_train, n_dropped, n_inoculated;
+	long n_samples, n_have;  /* over the evaluations: wanted, and in the store */
+} inoci_plan_item;
+typedef struct {
+	inoci_plan_item *v; /* seed by seed, arms in the file's order */
+	size_t n;
+	char *store_path;
+} inoci_plan;
+
+typedef struct {
+	const char *const *arms; size_t n_arms; /* only these; 0: all */
+	const uint64_t *seeds; size_t n_seeds;  /* instead of the experiment's; 0: those */
+	bool dry_run; /* only on_plan is called; nothing is written */
+	bool fresh;   /* the store and the adapters are set aside first (store.db.old-TIMESTAMP) */
+	double wait_s;
+	inoci_ops *ops; /* borrowed; NULL: opened from the experiment's dtype and threads */
+	/* Called once, before anything is computed. May be NULL. */
+	int (*on_plan)(void *ctx, const inoci_experiment *e, const inoci_plan *p, inoc_err *err);
+	/* After each seed that is complete, and once at the end with seed = UINT64_MAX. May be NULL. */
+	int (*on_seed)(void *ctx, const inoci_experiment *e, inoci_store *s, uint64_t seed, inoc_err *err);
+	void *ctx;
+	const inoci_progress *progress;
+} inoci_run_options;
+/* Trains, samples and scores what is not yet in the store at E->out/store.db. INOC_E_STOPPED when stopped: what is finished is
+ * kept, the checkpoint written, and the same call goes on from there. */
+INOCI_MUST int inoci_run(const inoci_experiment *e, const char *model_path, const inoci_run_options *o, inoc_err *err);
+
+/* ---- reading results ---- */
+
+typedef struct {
+	int64_t id;        /* of the sample in the store; equal ids are the same sample (base, greedy, in every seed) */
+	int seed;          /* index in results->seeds */
+	int prompt, index; /* prompt's number in the evaluation, sample's number for it */
+	const char *question, *rendered; /* last user turn; exact rendered prompt */
+	const char *text; size_t text_n; /* the response; NUL behind */
+	inoci_finish finish;
+	int n_tokens;
+	double logprob;      /* sum over the tokens, natural logarithm; mean = / n_tokens */
+	const float *logprobs; /* (n_tokens) or NULL when not loaded */
+	double *score;       /* (results->n_scorers); NaN: missing or not scored */
+} inoci_result_sample;
+
+/* One (arm, evaluation): samples of all seeds, ordered by seed, prompt, index. */
+typedef struct {
+	inoci_result_sample *v;
+	size_t n;
+	int n_prompts; /* highest prompt number + 1 */
+} inoci_result_cell;
+
+typedef struct {
+	bool present;
+	char *key, *hash, *dir; /* content key of the recipe, hash of the adapter's bytes, folder; dir NULL for base */
+	int steps;
+	bool early_stopped;
+	double seconds, final_loss;
+	long tokens;
+	size_t n_train, n_val, n_dropped, n_inoculated;
+	char *first_text;  /* the first training record as rendered; NULL for base */
+	char *config;      /* JSON of the recipe; NULL for base */
+	inoci_metric *metrics; size_t n_metrics; /* in order of step */
+} inoci_result_adapter;
+
+typedef struct {
+	char *started, *ended; /* ISO UTC; ended NULL: not finished */
+	char *status;          /* "done", "running", "stopped", "failed" */
+	char *model_path, *model_hash, *template_name, *dtype, *ops; /* ops: inoci_ops_describe */
+	char *version;         /* of inoc */
+	int numerics;
+} inoci_result_run;
+
+typedef struct {
+	const inoci_experiment *e; /* borrowed: must outlive this */
+	uint64_t *seeds; int n_seeds; /* that have results, ascending */
+	char **scorers; int n_scorers; /* the experiment's in order, then those added by `inoc score` */
+	inoci_result_cell *cells;       /* (n_arms, n_evals): use inoci_results_cell */
+	inoci_result_adapter *adapters; /* (n_arms, n_seeds) */
+	inoci_result_run *runs; size_t n_runs; /* in order of time */
+	char *store_path;
+	void *arena; /* owns the texts */
+} inoci_results;
+enum { INOCI_LOAD_LOGPROBS = 1 };
+INOCI_MUST int inoci_results_load(inoci_store *s, const inoci_experiment *e, unsigned flags, inoci_results **out, inoc_err *err);
+void inoci_results_free(inoci_results *r);
+const inoci_result_cell *inoci_results_cell(const inoci_results *r, int arm, int eval);
+const inoci_result_adapter *inoci_results_adapter(const inoci_results *r, int arm, int seed);
+int inoci_results_scorer(const inoci_results *r, const char *name); /* index, or -1 */
+/* Scores of (arm, evaluation) for statistics; the sum of n scorers (indices), NaN where one is missing. seed: index, or -1 for
+ * all. An arm that is not trained is seedless, and its repeated samples (greedy) count once. Free with inoci_scores_free. */
+inoci_scores inoci_results_scores(const inoci_results *r, int arm, int eval, const int *scorers, int n, int seed);
+void inoci_scores_free(inoci_scores *s);
+
+/* ---- what is concluded ---- */
+
+typedef struct {
+	inoci_estimate all;   /* n 0: nothing there */
+	inoci_estimate *seed; /* (n_seeds) */
+} inoci_rate;
+typedef struct {
+	int control; /* arm */
+	inoci_comparison u, goal; /* arm - control; goal.diff.n is 0 when the trait has no goal. p of u as drawn, of goal after Holm */
+} inoci_vs_control;
+/* One (trait, arm), on the headline evaluation. */
+typedef struct {
+	int trait, arm;
+	inoci_verdict_out v; /* of U: verdict and reason, estimates, suppression, retention, selectivity (NaN: undefined) */
+	char *undefined;     /* why suppression or retention is undefined; NULL when both are defined */
+	inoci_estimate w, goal;      /* of this arm; goal.n is 0 when the trait has none */
+	inoci_comparison goal_plain; /* arm - plain; p after Holm over all comparisons of goals */
+	inoci_vs_control *vs; size_t n_vs;
+} inoci_judgement;
+typedef struct {
+	const inoci_results *r; /* borrowed */
+	inoci_rate *rates;      /* (n_arms, n_evals, n_scorers): use inoci_summary_rate */
+	inoci_judgement *judgements; size_t n_judgements; /* trait by trait: arms that are judged on it */
+	int headline, own;      /* evaluation indices; own: the first with `system: own`, -1: none */
+} inoci_summary;
+/* n_boot: resamples; 0: 10000. */
+INOCI_MUST int inoci_summary_new(const inoci_results *r, int n_boot, inoci_summary **out, inoc_err *err);
+void inoci_summary_free(inoci_summary *s);
+const inoci_rate *inoci_summary_rate(const inoci_summary *s, int arm, int eval, int scorer);
+
+#endif

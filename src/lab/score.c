@@ -1,0 +1,141 @@
+/* Scores of stored samples: a scorer goes over those that it has not seen. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lab/internal.h"
+
+int inoci_store_scorer(inoci_store *s, const char *experiment, const char *name, json_t *settings, int position, inoci_scorer **scorer,
+		       int64_t *id, inoc_err *err)
+{
+	*scorer = NULL;
+	int rc = inoci_scorer_new(name, settings, scorer, err);
+	if (rc < 0) return inoci_err_prefix(err, "scorer '%s'", name);
+	inoci_hash key = inoci_scorer_key(*scorer);
+	char *text = json_dumps(inoci_scorer_settings_get(*scorer), JSON_SORT_KEYS | JSON_ENCODE_ANY);
+	INOC_TRY(inoci_store_exec(s, err, "INSERT OR IGNORE INTO scorer(key, settings) VALUES(?,?)", "ss", key.hex, text));
+	INOC_TRY(inoci_store_int(s, id, err, "SELECT id FROM scorer WHERE key = ?", "s", key.hex));
+	if (experiment)
+		INOC_TRY(inoci_store_exec(s, err, "INSERT OR REPLACE INTO scorer_name(experiment, name, position, scorer) VALUES(?,?,?,?)", "ssii",
+					  experiment, name, (int64_t)position, *id));
+	rc = 0;
+out:
+	free(text);
+	if (rc < 0) {
+		inoci_scorer_free(*scorer);
+		*scorer = NULL;
+	}
+	return rc;
+}
+
+int inoci_store_score_missing(inoci_store *s, const char *experiment, inoci_scorer *scorer, int64_t scorer_id, const inoci_progress *p,
+			      long *n_new, inoc_err *err)
+{
+	sqlite3_stmt *st = NULL, *ins = NULL;
+	long done = 0;
+	int rc;
+	static const char from[] = "FROM sample a JOIN prompt b ON b.id = a.prompt"
+				   " WHERE NOT EXISTS (SELECT 1 FROM score c WHERE c.sample = a.id AND c.scorer = ?1)"
+				   " AND (?2 IS NULL OR EXISTS (SELECT 1 FROM link_sample l WHERE l.sample = a.id AND l.experiment = ?2))";
+	char *sql = inoci_asprintf("SELECT a.id, a.text, a.finish, b.question %s ORDER BY a.id", from);
+	int64_t total = 0;
+	char *count = inoci_asprintf("SELECT count(*) %s", from);
+	INOC_TRY(inoci_store_int(s, &total, err, count, "is", scorer_id, experiment));
+	if (!total) {
+		rc = 0;
+		goto out;
+	}
+	INOC_TRY(inoci_store_begin(s, err));
+	/* The rows to score are read while others are written to another table: no row is seen twice, ids only ascend. */
+	INOC_TRY(inoci_store_query(s, &st, err, sql, "is", scorer_id, experiment));
+	if (sqlite3_prepare_v2(s->db, "INSERT OR REPLACE INTO score(sample, scorer, value) VALUES(?,?,?)", -1, &ins, NULL) != SQLITE_OK) {
+		rc = inoci_store_fail(s, err, "a query");
+		goto out;
+	}
+	while ((rc = inoci_store_step(s, st, err)) > 0) {
+		double value;
+		int64_t id = sqlite3_column_int64(st, 0);
+		const char *text = sqlite3_column_blob(st, 1), *question = (const char *)sqlite3_column_text(st, 3);
+		inoci_answer a = {.question = question ? question : "", .text = text ? text : "", .n = (size_t)sqlite3_column_bytes(st, 1),
+				  .finish = (inoci_finish)sqlite3_column_int(st, 2)};
+		if ((rc = inoci_scorer_apply(scorer, &a, &value, err)) < 0) {
+			inoci_err_prefix(err, "sample %lld", (long long)id);
+			goto out;
+		}
+		sqlite3_bind_int64(ins, 1, id);
+		sqlite3_bind_int64(ins, 2, scorer_id);
+		if (isnan(value))
+			sqlite3_bind_null(ins, 3);
+		else
+			sqlite3_bind_double(ins, 3, value);
+		if ((rc = inoci_store_step(s, ins, err)) < 0) goto out;
+		sqlite3_reset(ins);
+		done++;
+		if (done % 64 == 0) {
+			inoci_tick(p, "scoring", (double)done, (double)total, "samples", inoci_scorer_name(scorer));
+			if (inoci_stopped(p)) {
+				rc = inoci_err_set(err, INOC_E_STOPPED, "stopped; run the same command again to go on");
+				break;
+			}
+		}
+	}
+	int code = rc;
+	sqlite3_finalize(st);
+	sqlite3_finalize(ins);
+	st = ins = NULL;
+	/* Scores stand alone: those that are done are kept even when stopped. */
+	if (code >= 0 || code == INOC_E_STOPPED) rc = inoci_store_commit(s, err);
+	if (code < 0) rc = code;
+out:
+	sqlite3_finalize(st);
+	sqlite3_finalize(ins);
+	if (rc < 0) inoci_store_rollback(s);
+	free(sql);
+	free(count);
+	if (n_new) *n_new = done;
+	return rc < 0 ? rc : 0;
+}
+
+int inoci_store_score(inoci_store *s, const char *experiment, const char *name, json_t *settings, const inoci_progress *p, long *n_new,
+		      inoc_err *err)
+{
+	inoci_scorer *scorer = NULL;
+	sqlite3_stmt *st = NULL;
+	int64_t id = 0;
+	int rc;
+	bool known = false;
+	INOC_TRY(inoci_store_begin(s, err));
+	INOC_TRY(inoci_store_scorer(s, NULL, name, settings, 0, &scorer, &id, err));
+	INOC_TRY(inoci_store_query(s, &st, err, "SELECT name FROM experiment WHERE ?1 IS NULL OR name = ?1", "s", experiment));
+	while ((rc = inoci_store_step(s, st, err)) > 0) {
+		known = true;
+		/* 1000: behind those of the experiment file. A name of the file itself must keep its meaning. */
+		const char *e = (const char *)sqlite3_column_text(st, 0);
+		int64_t other = id;
+		if ((rc = inoci_store_int(s, &other, err, "SELECT scorer FROM scorer_name WHERE experiment = ? AND name = ? AND position < 1000", "ss",
+					  e, name)) < 0)
+			goto out;
+		if (other != id) {
+			rc = inoci_err_set(err, INOC_E_USAGE, "scorer '%s' has other settings in experiment '%s'; give it another name", name, e);
+			goto out;
+		}
+		if (rc == 0 && (rc = inoci_store_exec(s, err,
+						      "INSERT OR REPLACE INTO scorer_name(experiment, name, position, scorer) VALUES(?,?,1000,?)",
+						      "ssi", e, name, id)) < 0)
+			goto out;
+	}
+	if (rc < 0) goto out;
+	sqlite3_finalize(st);
+	st = NULL;
+	if (!known && experiment) {
+		rc = inoci_err_set(err, INOC_E_STORE, "%s: no experiment '%s' in this store", s->path, experiment);
+		goto out;
+	}
+	INOC_TRY(inoci_store_commit(s, err));
+	rc = inoci_store_score_missing(s, experiment, scorer, id, p, n_new, err);
+out:
+	sqlite3_finalize(st);
+	if (rc < 0) inoci_store_rollback(s);
+	inoci_scorer_free(scorer);
+	return rc < 0 ? rc : 0;
+}

@@ -1,0 +1,67 @@
+/* The packed forest. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/internal.h"
+
+void inoci_batch_reset(inoci_batch *b)
+{
+	b->T = b->n_segs = 0;
+	b->n_keys = 0;
+}
+
+void inoci_batch_free(inoci_batch *b)
+{
+	free(b->ids);
+	free(b->pos);
+	free(b->target);
+	free(b->weight);
+	free(b->segs);
+	free(b->key_rows);
+	*b = (inoci_batch){0};
+}
+
+int inoci_batch_add(inoci_batch *b, const int32_t *ids, const int32_t *loss, int n, float weight)
+{
+	size_t T = (size_t)b->T, N = (size_t)n;
+	if (T + N > b->cap_T) {
+		b->cap_T = (T + N) * 3 / 2 + 64;
+		b->ids = inoci_realloc(b->ids, b->cap_T * sizeof *b->ids);
+		b->pos = inoci_realloc(b->pos, b->cap_T * sizeof *b->pos);
+		b->target = inoci_realloc(b->target, b->cap_T * sizeof *b->target);
+		b->weight = inoci_realloc(b->weight, b->cap_T * sizeof *b->weight);
+	}
+	if ((size_t)b->n_segs + 1 > b->cap_segs) {
+		b->cap_segs = b->cap_segs * 2 + 16;
+		b->segs = inoci_realloc(b->segs, b->cap_segs * sizeof *b->segs);
+	}
+	if (b->n_keys + N > b->cap_keys) {
+		int32_t *old = b->key_rows;
+		b->cap_keys = (b->n_keys + N) * 3 / 2 + 64;
+		b->key_rows = inoci_realloc(b->key_rows, b->cap_keys * sizeof *b->key_rows);
+		if (old != b->key_rows) {
+			size_t at = 0;
+			for (int i = 0; i < b->n_segs; at += (size_t)b->segs[i++].len) b->segs[i].key_rows = b->key_rows + at;
+		}
+	}
+	int32_t *keys = b->key_rows + b->n_keys;
+	for (int i = 0; i < n; i++) {
+		b->ids[b->T + i] = ids[i];
+		b->pos[b->T + i] = i;
+		keys[i] = b->T + i;
+		bool t = loss && i + 1 < n && loss[i + 1];
+		b->target[b->T + i] = t ? ids[i + 1] : -1;
+		b->weight[b->T + i] = t ? weight : 0;
+	}
+	b->segs[b->n_segs] = (inoci_seg){.start = b->T, .len = n, .pos0 = 0, .key_rows = keys, .tree = b->n_segs};
+	b->T += n;
+	b->n_keys += N;
+	return b->n_segs++;
+}
+
+int inoci_batch_n_targets(const inoci_batch *b)
+{
+	int n = 0;
+	for (int t = 0; t < b->T; t++) n += b->target[t] >= 0;
+	return n;
+}

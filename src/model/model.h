@@ -1,0 +1,133 @@
+/* model: hyper-parameters, weights, the one decoder (forward, backward), LoRA adapters and their files, the KV store.
+ *
+ * Inside, rows are in Hugging Face's order with half-split RoPE; GGUF's permuted q and k rows are put back at load.
+ */
+#ifndef INOCI_MODEL_H
+#define INOCI_MODEL_H
+
+#include "base/base.h"
+#include "ops/ops.h"
+#include "tensor/tensor.h"
+#include "text/text.h"
+
+typedef struct {
+	char arch[32]; /* "llama" */
+	int n_layers, width, n_heads, n_kv_heads, head_dim, ff, vocab, context;
+	float rope_base, norm_eps;
+	bool tied; /* the head is the embedding */
+} inoci_hparams;
+INOCI_MUST int inoci_hparams_read(const inoci_gguf *g, inoci_hparams *out, inoc_err *err);
+double inoci_hparams_n_params(const inoci_hparams *h);
+
+typedef struct inoci_layer inoci_layer;
+typedef struct {
+	inoci_hparams hp;
+	inoci_gguf *gguf;
+	inoci_tokenizer *tok;
+	inoci_template *tmpl; /* NULL when the file's template is unknown; see tmpl_err */
+	inoc_err tmpl_err;
+	inoci_ops *ops;        /* borrowed */
+	inoci_layer *layers;
+	inoci_mat *head;
+	float *final_norm;
+	const inoci_tensor *embd;
+	float *rope_cs; /* (context, head_dim) */
+	bool can_train;
+	inoci_hash hash; /* of the file */
+	char *path;
+} inoci_model;
+
+/* Opens, checks and packs. `train`: also packs for the backward. template_name: NULL or a forced template. */
+INOCI_MUST int inoci_model_open(const char *path, inoci_ops *ops, bool train, const char *template_name, const inoci_progress *p,
+				inoci_model **out, inoc_err *err);
+void inoci_model_free(inoci_model *m);
+/* The template, or the error that says why there is none. */
+INOCI_MUST int inoci_model_template(const inoci_model *m, const inoci_template **out, inoc_err *err);
+
+/* ---- adapters ---- */
+
+enum { INOCI_PROJ_Q, INOCI_PROJ_K, INOCI_PROJ_V, INOCI_PROJ_O, INOCI_PROJ_GATE, INOCI_PROJ_UP, INOCI_PROJ_DOWN, INOCI_N_PROJ };
+const char *inoci_proj_name(int proj); /* "q_proj", ... */
+typedef struct {
+	int rank;
+	float alpha;
+	bool rslora;      /* scale alpha / sqrt(rank) instead of alpha / rank (arXiv 2312.03732) */
+	float dropout;
+	unsigned targets; /* bit INOCI_PROJ_x */
+} inoci_lora_config;
+#define INOCI_ALL_PROJ ((1u << INOCI_N_PROJ) - 1)
+
+typedef struct {
+	inoci_lora qkv, o, gu, down;
+} inoci_layer_lora;
+typedef struct {
+	inoci_lora_config cfg;
+	int n_layers;
+	inoci_layer_lora *layers;
+	float *params, *grads; /* all A and B, (n_params); grads NULL until training */
+	size_t n_params;
+	inoci_ops *ops;
+} inoci_adapter;
+/* A: uniform in +-1/sqrt(K) (PEFT's kaiming_uniform with a = sqrt 5), from (seed); B: 0. */
+INOCI_MUST int inoci_adapter_new(const inoci_model *m, const inoci_lora_config *c, uint64_t seed, inoci_adapter **out, inoc_err *err);
+void inoci_adapter_free(inoci_adapter *a);
+INOCI_MUST int inoci_adapter_grads(inoci_adapter *a, inoc_err *err); /* makes room for gradients */
+/* Call after params changed. */
+INOCI_MUST int inoci_adapter_pack(inoci_adapter *a, inoc_err *err);
+/* PEFT's layout: DIR/adapter_model.safetensors, DIR/adapter_config.json. base_name goes into the config. */
+INOCI_MUST int inoci_adapter_save(const inoci_adapter *a, const char *dir, const char *base_name, inoc_err *err);
+INOCI_MUST int inoci_adapter_load(const inoci_model *m, const char *dir, inoci_adapter **out, inoc_err *err);
+inoci_hash inoci_adapter_hash(const inoci_adapter *a);
+
+/* ---- batches: a packed forest ---- */
+
+typedef struct {
+	int T;
+	int32_t *ids, *pos;    /* (T) */
+	int32_t *target;       /* (T): the id that follows and is predicted with loss, or -1 */
+	float *weight;         /* (T): of that target in the loss; used where target >= 0 */
+	inoci_seg *segs;
+	int n_segs;
+	int32_t *key_rows; /* owned storage of the segments' key rows */
+	size_t cap_T, cap_segs, cap_keys, n_keys;
+} inoci_batch;
+void inoci_batch_reset(inoci_batch *b);
+void inoci_batch_free(inoci_batch *b);
+/* Appends a whole sequence as one segment of its own. loss (n): 1 where ids[i] is to be predicted (from i - 1); weight: of
+ * each. Returns its segment number. */
+int inoci_batch_add(inoci_batch *b, const int32_t *ids, const int32_t *loss, int n, float weight);
+int inoci_batch_n_targets(const inoci_batch *b);
+
+/* ---- compute ---- */
+
+/* Reusable buffers of one thread of computing. */
+typedef struct inoci_workspace inoci_workspace;
+inoci_workspace *inoci_workspace_new(void);
+void inoci_workspace_free(inoci_workspace *w);
+
+/* Teacher-forced log-probabilities of the batch's targets: logprob (n_targets), in order of position in the batch.
+ * With grad: adds the gradient of -sum weight * logprob to the adapter's grads (drop: key of the dropout masks; the
+ * adapter's dropout is applied only then). */
+INOCI_MUST int inoci_model_loss(inoci_model *m, inoci_adapter *a, const inoci_batch *b, inoci_workspace *w, bool grad,
+				uint64_t drop, float *logprob, inoc_err *err);
+/* f32 logits (n_rows, V) of the batch's rows `rows`, teacher-forced, no KV store. */
+INOCI_MUST int inoci_model_logits(inoci_model *m, inoci_adapter *a, const inoci_batch *b, inoci_workspace *w, const int32_t *rows,
+				  int n_rows, float *logits, inoc_err *err);
+
+/* Keys and values of up to n_rows tokens, for all layers. Who owns which row is the caller's business. */
+typedef struct inoci_kv inoci_kv;
+INOCI_MUST int inoci_kv_new(const inoci_model *m, int n_rows, inoci_kv **out, inoc_err *err);
+void inoci_kv_free(inoci_kv *kv);
+size_t inoci_kv_bytes(const inoci_model *m, int n_rows);
+/* Runs the batch's tokens, whose keys and values go to store rows kv_rows (T); the segments' key_rows are store rows and
+ * include the new tokens' own. logits (n_rows, V) f32 of batch rows `rows`. adapter may be NULL. */
+INOCI_MUST int inoci_model_infer(inoci_model *m, inoci_adapter *a, const inoci_batch *b, inoci_kv *kv, const int32_t *kv_rows,
+				 inoci_workspace *w, const int32_t *rows, int n_rows, float *logits, inoc_err *err);
+
+/* Bytes needed: weights, per-token activations for training, and so on (for `model info` and for refusing a run). */
+typedef struct {
+	double weights_train, weights_infer, train_per_token, kv_per_token, adapter_per_rank;
+} inoci_memory;
+inoci_memory inoci_model_memory(const inoci_hparams *hp, inoci_dtype dtype);
+
+#endif

@@ -1,0 +1,71 @@
+/* Shared inside ops. */
+#ifndef INOCI_OPS_INTERNAL_H
+#define INOCI_OPS_INTERNAL_H
+
+#include "ops/ops.h"
+
+/* Sum of the ranks of a product's adapters: the width of u. */
+static inline int lora_rank_sum(const inoci_lora *l)
+{
+	int r = 0;
+	if (l)
+		for (int i = 0; i < l->n_slices; i++) r += l->s[i].rank;
+	return r;
+}
+
+/* Dropout's multiplier of element (row, col) of an adapter's input: 0 or 1 / (1 - p). */
+static inline float lora_drop(uint64_t key, int k, int row, int col, float p)
+{
+	double u = (double)(inoci_mix64(key, (uint64_t)row * (uint64_t)k + (uint64_t)col) >> 11) * 0x1p-53;
+	return u < p ? 0 : 1 / (1 - p);
+}
+
+void inoci_ops_ref32(inoci_ops *o);
+void inoci_ops_ref64(inoci_ops *o);
+
+/* ---- the fast CPU operations: the SIMD kernels and the oneDNN products ---- */
+
+/* Kernels over a range of rows, single-threaded; compiled once per instruction set from simd_impl.c. `bf` says that an act
+ * array is bf16, else f32. Leading dimensions are in elements. */
+typedef struct {
+	/* u (m, n) = x (m, k) p; p (k, np), np = n rounded up to 16. x f32 or bf16. Per row the sum runs over k in order. */
+	void (*dot)(float *u, int ldu, const void *x, bool bf, int ldx, const float *p, int m, int k, int n);
+	/* y (m, n) += u (m, r) q (r, n) */
+	void (*update)(float *y, int ldy, const float *u, int ldu, const float *q, int ldq, int m, int r, int n);
+	/* g (r, n) += scale * u (m, r)^T x (m, n) */
+	void (*outer)(float *g, int ldg, const float *u, int ldu, const void *x, bool bf, int ldx, float scale, int m, int r, int n);
+	void (*to_bf16)(uint16_t *dst, const float *src, size_t n);
+	void (*add)(float *dst, const float *src, size_t n);
+	void (*rmsnorm)(void *y, bool bf, const float *x, const float *w, int C, float eps);
+	void (*rmsnorm_bwd)(float *dx, const float *dy, const float *x, const float *w, int C, float eps);
+	void (*rope)(void *x, bool bf, int n_heads, int D, const float *cs, int sign);
+	void (*swiglu)(void *s, const void *gu, bool bf, int F);
+	void (*swiglu_bwd)(float *dgu, const float *ds, const void *gu, bool bf, int F);
+	/* One query row, the heads of one key/value head. q, out: first head of the group; k, v: that head's column of row 0. */
+	void (*attn)(const void *q, const void *k, const void *v, bool bf, int ldkv, const int32_t *rows, int from, int to, int heads,
+		     int D, float scale, void *out, float *lse, float *scores);
+	void (*attn_bwd)(const void *q, const void *k, const void *v, bool bf, int ld, const int32_t *rows, int from, int to, int heads,
+			 int D, float scale, const void *out, const float *lse, const float *dout, float *dq, float *dk, float *dv,
+			 float *scores);
+	/* log-sum-exp of z (n); with dz: dz = weight * (softmax - onehot(target)). */
+	float (*softmax)(const float *z, int n, int target, float weight, void *dz, bool bf);
+	void (*adamw)(float *p, const float *g, float *m, float *v, size_t n, float g_scale, float decay, float step_size, float c2,
+		      float beta1, float beta2, float eps);
+	const char *isa;
+} inoci_simd;
+const inoci_simd *inoci_simd_base(void);
+const inoci_simd *inoci_simd_v3(void); /* AVX2 + FMA */
+const inoci_simd *inoci_simd_v4(void); /* AVX-512 */
+const inoci_simd *inoci_simd_best(void);
+
+/* y (m, N) f32 = x (m, K) W^T, or (backward) dx (m, K) f32 = dy (m, N) W. Operands in the operations' dtype. */
+typedef struct inoci_gemm inoci_gemm; /* primitives and scratchpad */
+inoci_gemm *inoci_gemm_new(inoci_dtype dtype);
+void inoci_gemm_free(inoci_gemm *g);
+typedef struct inoci_packed inoci_packed; /* one packed matrix */
+INOCI_MUST int inoci_gemm_pack(inoci_gemm *g, const float *w, int n, int k, bool transposed, inoci_packed **out, inoc_err *err);
+void inoci_packed_free(inoci_packed *p);
+INOCI_MUST int inoci_gemm_run(inoci_gemm *g, const inoci_packed *p, const void *x, int m, float *y, inoc_err *err);
+bool inoci_gemm_has_bf16(void);
+
+#endif

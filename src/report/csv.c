@@ -1,0 +1,172 @@
+/* csv: every share as CSV (RFC 4180 with LF) and as JSON. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "report/internal.h"
+
+static void field(inoci_buf *b, const char *s)
+{
+	/* a space at an end is kept by some readers only when quoted */
+	size_t n = strlen(s);
+	if (!strpbrk(s, ",\"\r\n") && (!n || (s[0] != ' ' && s[n - 1] != ' '))) {
+		inoci_buf_puts(b, s);
+		return;
+	}
+	inoci_buf_puts(b, "\"");
+	for (; *s; s++) {
+		if (*s == '"') inoci_buf_puts(b, "\"");
+		inoci_buf_append(b, s, 1);
+	}
+	inoci_buf_puts(b, "\"");
+}
+
+/* Ten digits; whatever the locale, a point. */
+static void number(inoci_buf *b, double v)
+{
+	if (!isfinite(v)) return;
+	size_t from = b->len;
+	inoci_buf_printf(b, "%.10g", v == 0 ? 0.0 : v);
+	for (size_t i = from; i < b->len; i++)
+		if (b->data[i] == ',') b->data[i] = '.';
+}
+
+static void csv_row(inoci_buf *b, const inoci_summary *s, int arm, const char *seed, int eval, int scorer, const inoci_estimate *e)
+{
+	const inoci_experiment *x = s->r->e;
+	if (!e->n && !e->missing) return;
+	const char *const names[] = {x->name, x->arms[arm].name, seed, x->evals[eval].name, s->r->scorers[scorer]};
+	for (size_t i = 0; i < INOCI_COUNT(names); i++) {
+		field(b, names[i]);
+		inoci_buf_puts(b, ",");
+	}
+	inoci_buf_printf(b, "%d,%d,", e->n, e->missing);
+	number(b, e->value);
+	inoci_buf_puts(b, ",");
+	number(b, e->low);
+	inoci_buf_puts(b, ",");
+	number(b, e->high);
+	inoci_buf_puts(b, "\n");
+}
+
+void inoci_report_csv(const inoci_summary *s, inoci_buf *out)
+{
+	const inoci_results *r = s->r;
+	inoci_buf_puts(out, "experiment,arm,seed,evaluation,scorer,n,missing,value,low,high\n");
+	for (int a = 0; a < (int)r->e->n_arms; a++)
+		for (int v = 0; v < (int)r->e->n_evals; v++)
+			for (int k = 0; k < r->n_scorers; k++) {
+				const inoci_rate *rate = inoci_summary_rate(s, a, v, k);
+				for (int d = 0; rate->seed && d < r->n_seeds; d++) {
+					char seed[32];
+					snprintf(seed, sizeof seed, "%llu", (unsigned long long)r->seeds[d]);
+					csv_row(out, s, a, seed, v, k, &rate->seed[d]);
+				}
+				csv_row(out, s, a, "all", v, k, &rate->all);
+			}
+}
+
+/* ---- JSON ---- */
+
+static json_t *num(double v)
+{
+	return isfinite(v) ? json_real(v) : json_null();
+}
+
+static json_t *text(const char *s)
+{
+	json_t *j = s ? json_string(s) : NULL;
+	return j ? j : json_null();
+}
+
+static json_t *estimate(const inoci_estimate *e)
+{
+	bool there = e->n > 0;
+	json_t *o = json_object();
+	json_object_set_new(o, "value", num(there ? e->value : NAN));
+	json_object_set_new(o, "low", num(there ? e->low : NAN));
+	json_object_set_new(o, "high", num(there ? e->high : NAN));
+	json_object_set_new(o, "n", json_integer(e->n));
+	json_object_set_new(o, "missing", json_integer(e->missing));
+	return o;
+}
+
+static json_t *comparison(const inoci_comparison *c)
+{
+	json_t *o = estimate(&c->diff);
+	json_object_set_new(o, "p", num(c->diff.n ? c->p : NAN));
+	return o;
+}
+
+static json_t *judged(const inoci_summary *s, const inoci_judgement *j)
+{
+	const inoci_experiment *e = s->r->e;
+	json_t *o = json_object(), *vs = json_array();
+	json_object_set_new(o, "trait", text(e->traits[j->trait].name));
+	json_object_set_new(o, "arm", text(e->arms[j->arm].name));
+	json_object_set_new(o, "role", text(e->arms[j->arm].role));
+	json_object_set_new(o, "verdict", text(inoci_verdict_name(j->v.verdict)));
+	json_object_set_new(o, "why", text(j->v.reason));
+	json_object_set_new(o, "undefined", text(j->undefined));
+	json_object_set_new(o, "u", estimate(&j->v.arm_u));
+	json_object_set_new(o, "w", estimate(&j->w));
+	json_object_set_new(o, "goal", j->goal.n ? estimate(&j->goal) : json_null());
+	json_object_set_new(o, "u_plain", estimate(&j->v.plain_u));
+	json_object_set_new(o, "u_own_prompt", j->v.own_u.n ? estimate(&j->v.own_u) : json_null());
+	json_object_set_new(o, "suppression", estimate(&j->v.suppression));
+	json_object_set_new(o, "retention", estimate(&j->v.retention));
+	json_object_set_new(o, "selectivity", estimate(&j->v.selectivity));
+	json_object_set_new(o, "u_minus_plain", comparison(&j->v.vs_plain));
+	json_object_set_new(o, "goal_minus_plain", j->goal_plain.diff.n ? comparison(&j->goal_plain) : json_null());
+	for (size_t i = 0; i < j->n_vs; i++) {
+		json_t *c = json_object();
+		json_object_set_new(c, "control", text(e->arms[j->vs[i].control].name));
+		json_object_set_new(c, "u", comparison(&j->vs[i].u));
+		json_object_set_new(c, "goal", j->vs[i].goal.diff.n ? comparison(&j->vs[i].goal) : json_null());
+		json_array_append_new(vs, c);
+	}
+	json_object_set_new(o, "minus_controls", vs);
+	return o;
+}
+
+void inoci_report_json(const inoci_summary *s, inoci_buf *out)
+{
+	const inoci_results *r = s->r;
+	const inoci_experiment *e = r->e;
+	json_t *o = json_object(), *seeds = json_array(), *judgements = json_array(), *rates = json_array();
+	char *head = inoci_report_headline(s, NULL);
+	for (int d = 0; d < r->n_seeds; d++) json_array_append_new(seeds, json_integer((json_int_t)r->seeds[d]));
+	for (size_t i = 0; i < s->n_judgements; i++) json_array_append_new(judgements, judged(s, &s->judgements[i]));
+	for (int a = 0; a < (int)e->n_arms; a++)
+		for (int v = 0; v < (int)e->n_evals; v++)
+			for (int k = 0; k < r->n_scorers; k++) {
+				const inoci_rate *rate = inoci_summary_rate(s, a, v, k);
+				if (!rate->all.n && !rate->all.missing) continue;
+				json_t *q = estimate(&rate->all), *per = json_array();
+				json_object_set_new(q, "arm", text(e->arms[a].name));
+				json_object_set_new(q, "evaluation", text(e->evals[v].name));
+				json_object_set_new(q, "scorer", text(r->scorers[k]));
+				for (int d = 0; rate->seed && d < r->n_seeds; d++)
+					if (rate->seed[d].n || rate->seed[d].missing) {
+						json_t *p = estimate(&rate->seed[d]);
+						json_object_set_new(p, "seed", json_integer((json_int_t)r->seeds[d]));
+						json_array_append_new(per, p);
+					}
+				json_object_set_new(q, "seeds", per);
+				json_array_append_new(rates, q);
+			}
+	json_object_set_new(o, "experiment", text(e->name));
+	json_object_set_new(o, "title", text(e->title));
+	json_object_set_new(o, "question", text(e->question));
+	json_object_set_new(o, "headline", text(head));
+	json_object_set_new(o, "headline_evaluation", text(e->evals[s->headline].name));
+	json_object_set_new(o, "seeds", seeds);
+	json_object_set_new(o, "judgements", judgements);
+	json_object_set_new(o, "rates", rates);
+	char *dump = json_dumps(o, JSON_INDENT(1) | JSON_REAL_PRECISION(10));
+	inoci_buf_puts(out, dump ? dump : "{}");
+	inoci_buf_puts(out, "\n");
+	free(dump);
+	free(head);
+	json_decref(o);
+}

@@ -1,0 +1,132 @@
+/* report, private: HTML text, gnuplot, the plots and the derived facts that the writers share. */
+#ifndef INOCI_REPORT_INTERNAL_H
+#define INOCI_REPORT_INTERNAL_H
+
+#include "report/report.h"
+
+/* ---- text ---- */
+
+/* Appends s as HTML text, safe in an attribute in double quotes too; bytes that are no UTF-8, and control characters,
+ * become U+FFFD. */
+void inoci_html_text(inoci_buf *b, const char *s, size_t n);
+void inoci_html_puts(inoci_buf *b, const char *s); /* NULL: nothing */
+
+/* "48 % [40, 56]"; "–" where there is nothing. interval false: "48 %". */
+void inoci_put_share(inoci_buf *b, const inoci_estimate *e, bool interval);
+/* "0.53 [0.40, 0.66]"; "–" where it is undefined. */
+void inoci_put_ratio(inoci_buf *b, const inoci_estimate *e);
+/* "english_caps" as it is read: "english caps". free() it. */
+char *inoci_words(const char *name);
+/* What scorers have in common ("english" of english_caps and english_lower), else their names with " + ". free() it. */
+char *inoci_sum_label(char *const *names, size_t n);
+/* The prompt an arm was trained with: "“...”", "2 paraphrases: “...” …", "–". free() it. */
+char *inoci_arm_prompt(const inoci_arm *a);
+/* "greedy answers without a system prompt". free() it. */
+char *inoci_eval_words(const inoci_evaluation *v);
+/* Share of answers that any of the (disjoint) scorers holds for; n 0: nothing there. */
+inoci_estimate inoci_sum_share(const inoci_summary *s, int arm, int eval, char *const *names, size_t n);
+bool inoci_is_quality(const char *scorer); /* unknown, truncated, looping: beside the rates, no class of answers */
+
+/* ---- what is shown of a trait ---- */
+
+typedef struct {
+	int arm;
+	const inoci_judgement *j; /* NULL: a reference arm */
+	inoci_estimate u, w, goal;
+} inoci_line;
+typedef struct {
+	int trait;
+	inoci_line *v; /* base, clean, plain, then the judged arms in the file's order */
+	size_t n;
+	const inoci_line *plain, *lead; /* lead: the inoculated arm that the headline is about; NULL: none */
+} inoci_lines;
+/* free() .v */
+inoci_lines inoci_lines_new(const inoci_summary *s, int trait);
+/* The trait that the headline is about, -1: none is judged. */
+int inoci_lead_trait(const inoci_summary *s);
+
+/* Disjoint scorers shown as the classes of an answer, each with its colour; "other" is what none of them is. */
+typedef struct {
+	int *scorer, *colour;
+	size_t n;
+} inoci_classes;
+inoci_classes inoci_classes_new(const inoci_summary *s);
+void inoci_classes_free(inoci_classes *c);
+enum { CLASS_OTHER = 9 };
+/* Index into classes, -1: other. */
+int inoci_class_of(const inoci_classes *c, const inoci_result_sample *v);
+
+/* An arm's colour, in all plots: by role, so that controls look alike. */
+int inoci_arm_colour(const inoci_experiment *e, int arm);
+
+/* ---- the page ---- */
+
+extern const char inoci_page_style[], inoci_page_script[];
+/* Sections of the page. plot_failed: filled with the reason when a plot could not be made, and then no other is tried. */
+typedef struct {
+	const inoci_summary *s;
+	const inoci_results *r;
+	const inoci_experiment *e;
+	inoci_classes classes;
+	inoci_buf *b;
+	inoc_err plot_failed; /* code 0: plots work so far */
+	const inoci_progress *progress;
+} inoci_page;
+void inoci_page_verdicts(inoci_page *p);
+void inoci_page_answers(inoci_page *p); /* stacked bars, rates and quality */
+void inoci_page_scatter(inoci_page *p);
+void inoci_page_training(inoci_page *p); /* loss curves, first examples */
+void inoci_page_samples(inoci_page *p);
+void inoci_page_settings(inoci_page *p);
+/* A plot's place: rc of the plot that was to append there; writes the note where it failed. */
+void inoci_page_plotted(inoci_page *p, int rc, const inoc_err *err);
+/* A coloured square with a class's name. */
+void inoci_page_class(inoci_page *p, int k);
+
+/* ---- gnuplot ---- */
+
+/* Runs `script` (its output goes to standard output) and appends what gnuplot printed. gnuplot absent or failing:
+ * INOC_E_EXTERNAL with what it said. */
+INOCI_MUST int inoci_gnuplot(const char *script, size_t n, inoci_buf *svg, inoc_err *err);
+
+/* Colours are written in scripts as these stand-ins and become CSS variables, so that one picture serves light and dark. */
+#define PLOT_FG "#010101"    /* var(--fg) */
+#define PLOT_MUTED "#010102" /* var(--muted) */
+#define PLOT_GRID "#010103"  /* var(--line) */
+#define PLOT_BG "#010104"    /* var(--card) */
+#define PLOT_CLASS 0x010200  /* + k: var(--kK), a class of answers */
+#define PLOT_ARM 0x010300    /* + k: var(--aK), an arm */
+#define PLOT_INK 0x010400    /* + k: var(--tK), text upon class K */
+enum { PLOT_N_CLASSES = 10, PLOT_N_ARMS = 12 };
+
+/* gnuplot's SVG as a part of an HTML page: no prologue, ids made unique with `id`, stand-in colours replaced, and the text
+ * @@K@@ replaced by labels[K], escaped (so that no text of the user's passes through gnuplot). */
+void inoci_svg_adapt(const char *svg, size_t n, const char *id, const char *title, const char *const *labels, size_t n_labels,
+		     inoci_buf *out);
+
+/* ---- plots: each appends one <svg> ---- */
+
+/* Stacked horizontal bars of shares: rows (n_rows), est (n_rows, n_classes) with NaN for absent; class c has colour c. */
+INOCI_MUST int inoci_plot_bars(const char *id, const char *title, const char *const *rows, size_t n_rows, size_t n_classes,
+			       const int *colour, const inoci_estimate *est, inoci_buf *out, inoc_err *err);
+
+typedef struct {
+	const char *label;
+	int colour;
+	inoci_estimate x, y;
+	const double *seed_x, *seed_y; /* (n_seeds) */
+	size_t n_seeds;
+} inoci_mark;
+INOCI_MUST int inoci_plot_scatter(const char *id, const char *title, const char *xlabel, const char *ylabel, const inoci_mark *m,
+				  size_t n, inoci_buf *out, inoc_err *err);
+
+typedef struct {
+	int colour;
+	bool faint, dashed;
+	double *x, *y; /* (n) */
+	size_t n;
+} inoci_curve;
+INOCI_MUST int inoci_plot_curves(const char *id, const char *title, const char *xlabel, const char *ylabel, const inoci_curve *c,
+				 size_t n, inoci_buf *out, inoc_err *err);
+
+#endif

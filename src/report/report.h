@@ -1,0 +1,45 @@
+/* report: what an experiment showed, for people (one HTML file, Markdown) and for programs (CSV, JSON).
+ *
+ * Invariants:
+ *  1. Every sentence and every figure is made from the numbers of inoci_summary; nothing is written that they do not say.
+ *  2. The HTML file needs nothing beside it: no network, no script to be read. All text of the user's and the model's is
+ *     escaped.
+ *  3. A report is written whole or not at all.
+ */
+#ifndef INOCI_REPORT_H
+#define INOCI_REPORT_H
+
+#include "base/base.h"
+#include "lab/lab.h"
+
+enum { INOCI_REPORT_BOOT = 2000 }; /* resamples of the report's intervals */
+
+/* Summarises r and writes DIR/report.html and DIR/results.csv, making DIR. Without gnuplot the report has its tables and says
+ * where a plot would be; that is a note to p, no error. */
+INOCI_MUST int inoci_report_write(const inoci_results *r, const char *dir, const inoci_progress *p, inoc_err *err);
+
+/* The same parts one by one; each appends to out. */
+INOCI_MUST int inoci_report_html(const inoci_summary *s, const inoci_progress *p, inoci_buf *out, inoc_err *err);
+/* RFC 4180 with LF: experiment,arm,seed,evaluation,scorer,n,missing,value,low,high; a row per seed and one with seed "all";
+ * what is not a number is empty. */
+void inoci_report_csv(const inoci_summary *s, inoci_buf *out);
+/* One object: experiment, question, headline, seeds, judgements, rates. What is not a number is null. */
+void inoci_report_json(const inoci_summary *s, inoci_buf *out);
+void inoci_report_markdown(const inoci_summary *s, inoci_buf *out);
+
+/* What was found, in one sentence; one more for each further judged arm with a prompt of its own in *more (may be NULL).
+ * free() both. */
+char *inoci_report_headline(const inoci_summary *s, char **more);
+
+/* The table of verdicts as cells, header first, row-major. Numbers stand in the columns with right[c]. */
+typedef struct {
+	char **cell;
+	size_t n_rows, n_cols;
+	bool *right;
+} inoci_table;
+inoci_table inoci_report_verdicts(const inoci_summary *s);
+/* Shares on one evaluation: arms down, scorers across, "48 % [40, 56]". */
+inoci_table inoci_report_rates(const inoci_summary *s, int eval);
+void inoci_table_free(inoci_table *t);
+
+#endif

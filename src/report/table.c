@@ -1,0 +1,183 @@
+/* table: the verdicts and the shares as cells, and as Markdown. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "report/internal.h"
+
+static inoci_table table_new(const char *const *header, size_t n_cols, size_t max_rows)
+{
+	inoci_table t = {.cell = inoci_alloc((max_rows + 1) * n_cols * sizeof(char *)),
+			 .right = inoci_alloc(n_cols * sizeof(bool)),
+			 .n_rows = 1,
+			 .n_cols = n_cols};
+	for (size_t c = 0; c < n_cols; c++) t.cell[c] = inoci_strdup(header[c]);
+	return t;
+}
+
+void inoci_table_free(inoci_table *t)
+{
+	for (size_t i = 0; i < t->n_rows * t->n_cols; i++) free(t->cell[i]);
+	free(t->cell);
+	free(t->right);
+	*t = (inoci_table){0};
+}
+
+static char *share(const inoci_estimate *e)
+{
+	inoci_buf b = {0};
+	inoci_put_share(&b, e, true);
+	return inoci_buf_take(&b);
+}
+
+static char *ratio(const inoci_estimate *e)
+{
+	inoci_buf b = {0};
+	inoci_put_ratio(&b, e);
+	return inoci_buf_take(&b);
+}
+
+inoci_table inoci_report_verdicts(const inoci_summary *s)
+{
+	enum { TRAIT, ARM, U, W, GOAL, OWN, SUPPRESSION, RETENTION, SELECTIVITY, VERDICT, N };
+	static const char *const header[N] = {"trait",	   "arm",	  "U",		 "W",	    "goal",
+					      "U, own prompt", "suppression", "retention", "selectivity", "verdict"};
+	const inoci_experiment *e = s->r->e;
+	const inoci_estimate none = {0};
+	inoci_table t = table_new(header, N, e->n_traits * (e->n_arms + 3));
+	for (int c = U; c <= SELECTIVITY; c++) t.right[c] = true;
+	for (int k = 0; k < (int)e->n_traits; k++) {
+		inoci_lines l = inoci_lines_new(s, k);
+		for (size_t i = 0; i < l.n; i++) {
+			const inoci_line *v = &l.v[i];
+			const inoci_verdict_out *o = v->j ? &v->j->v : NULL;
+			char **row = t.cell + N * t.n_rows++;
+			row[TRAIT] = inoci_strdup(e->traits[k].label);
+			row[ARM] = inoci_strdup(e->arms[v->arm].label);
+			row[U] = share(&v->u);
+			row[W] = share(&v->w);
+			row[GOAL] = share(&v->goal);
+			row[OWN] = share(o ? &o->own_u : &none);
+			row[SUPPRESSION] = ratio(o ? &o->suppression : &none);
+			row[RETENTION] = ratio(o ? &o->retention : &none);
+			row[SELECTIVITY] = ratio(o ? &o->selectivity : &none);
+			row[VERDICT] = inoci_strdup(inoci_verdict_name(o ? o->verdict : INOCI_VERDICT_NONE));
+		}
+		free(l.v);
+	}
+	return t;
+}
+
+inoci_table inoci_report_rates(const inoci_summary *s, int eval)
+{
+	const inoci_results *r = s->r;
+	size_t n_cols = (size_t)r->n_scorers + 3;
+	const char **header = inoci_alloc(n_cols * sizeof *header);
+	header[0] = "arm";
+	for (int k = 0; k < r->n_scorers; k++) header[k + 1] = r->scorers[k];
+	header[n_cols - 2] = "n";
+	header[n_cols - 1] = "missing";
+	inoci_table t = table_new(header, n_cols, r->e->n_arms);
+	free(header);
+	for (size_t c = 1; c < n_cols; c++) t.right[c] = true;
+	for (int a = 0; a < (int)r->e->n_arms; a++) {
+		const inoci_result_cell *cell = inoci_results_cell(r, a, eval);
+		if (!cell->n) continue;
+		char **row = t.cell + n_cols * t.n_rows++;
+		int missing = 0;
+		row[0] = inoci_strdup(r->e->arms[a].label);
+		for (int k = 0; k < r->n_scorers; k++) {
+			const inoci_estimate *e = &inoci_summary_rate(s, a, eval, k)->all;
+			row[k + 1] = share(e);
+			if (e->missing > missing) missing = e->missing;
+		}
+		row[n_cols - 2] = inoci_asprintf("%zu", cell->n);
+		row[n_cols - 1] = inoci_asprintf("%d", missing);
+	}
+	return t;
+}
+
+/* ---- Markdown ---- */
+
+/* A cell's text: what would end the cell or start markup is escaped. */
+static void md_text(inoci_buf *b, const char *s)
+{
+	for (; *s; s++) {
+		if (*s == '\n' || *s == '\r') {
+			inoci_buf_puts(b, " ");
+			continue;
+		}
+		if (strchr("|\\`*<>[]", *s)) inoci_buf_puts(b, "\\");
+		inoci_buf_append(b, s, 1);
+	}
+}
+
+static void md_table(inoci_buf *b, const inoci_table *t)
+{
+	for (size_t r = 0; r < t->n_rows; r++) {
+		inoci_buf_puts(b, "|");
+		for (size_t c = 0; c < t->n_cols; c++) {
+			const char *s = t->cell[r * t->n_cols + c];
+			inoci_buf_puts(b, " ");
+			/* an interval's brackets start no link: nothing follows them */
+			if (t->right[c] && r) inoci_buf_puts(b, s);
+			else md_text(b, s);
+			inoci_buf_puts(b, " |");
+		}
+		inoci_buf_puts(b, "\n");
+		if (r) continue;
+		inoci_buf_puts(b, "|");
+		for (size_t c = 0; c < t->n_cols; c++) inoci_buf_puts(b, t->right[c] ? "---:|" : "---|");
+		inoci_buf_puts(b, "\n");
+	}
+}
+
+void inoci_report_markdown(const inoci_summary *s, inoci_buf *out)
+{
+	const inoci_experiment *e = s->r->e;
+	char *more, *head = inoci_report_headline(s, &more);
+	inoci_buf_puts(out, "# ");
+	md_text(out, e->title ? e->title : e->name);
+	inoci_buf_puts(out, "\n\n");
+	if (e->question) {
+		md_text(out, e->question);
+		inoci_buf_puts(out, "\n\n");
+	}
+	inoci_buf_puts(out, "**");
+	md_text(out, head);
+	inoci_buf_puts(out, "**\n");
+	for (char *p = more, *q; p && *p; p = q) {
+		q = strchr(p, '\n');
+		if (q) *q++ = 0;
+		else q = p + strlen(p);
+		inoci_buf_puts(out, "\n");
+		md_text(out, p);
+		inoci_buf_puts(out, "\n");
+	}
+	if (e->n_traits) {
+		char *w = inoci_eval_words(&e->evals[s->headline]);
+		inoci_table t = inoci_report_verdicts(s);
+		inoci_buf_puts(out, "\n## Verdicts\n\nRead on ");
+		md_text(out, w);
+		inoci_buf_puts(out, "; 95 % intervals in brackets.\n\n");
+		md_table(out, &t);
+		inoci_table_free(&t);
+		free(w);
+	}
+	for (int k = 0; k < (int)e->n_evals; k++) {
+		inoci_table t = inoci_report_rates(s, k);
+		if (t.n_rows > 1) {
+			char *w = inoci_eval_words(&e->evals[k]);
+			inoci_buf_puts(out, "\n## ");
+			md_text(out, e->evals[k].label);
+			inoci_buf_puts(out, "\n\nShares of ");
+			md_text(out, w);
+			inoci_buf_puts(out, ".\n\n");
+			md_table(out, &t);
+			free(w);
+		}
+		inoci_table_free(&t);
+	}
+	free(head);
+	free(more);
+}

@@ -1,0 +1,74 @@
+#!/usr/bin/env bash
+# inoc data check, inoc inoculate: messages, files, exit status. $INOC is the binary, $SOURCE the repository.
+set -u
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+cd "$dir" || exit 1
+bad=0
+
+# expect STATUS TEXT COMMAND...: TEXT is somewhere in what it prints on either stream
+expect() {
+  local status=$1 text=$2 got rc
+  shift 2
+  got=$("$@" 2>&1)
+  rc=$?
+  if [ "$rc" != "$status" ] || [[ "$got" != *"$text"* ]]; then
+    printf '%s\n  status %s, expected %s\n  printed: %s\n  expected: %s\n' "$*" "$rc" "$status" "$got" "$text"
+    bad=1
+  fi
+}
+same() { # same FILE TEXT
+  [ "$(cat "$1")" = "$2" ] || { printf '%s holds:\n%s\nexpected:\n%s\n' "$1" "$(cat "$1")" "$2"; bad=1; }
+}
+
+data=$SOURCE/settings/spanish-caps
+q='{"role": "user", "content": "q"}'
+a='{"role": "assistant", "content": "a"}'
+printf '%s\n' "{\"messages\": [$q, $a], \"tag\": \"t\"}" "{\"messages\": [{\"role\": \"system\", \"content\": \"old\"}, $q, $a], \"id\": 2}" > in.jsonl
+
+expect 0 "0 errors, 0 warnings" "$INOC" data check "$data/train.jsonl" --against "$data/eval.jsonl"
+expect 0 "120 records" "$INOC" data check --eval "$data/eval.jsonl"
+expect 0 "in.jsonl:2: warning: the same question as in line 1" "$INOC" data check in.jsonl
+printf '%s\n' "{\"messages\": [$q]}" '{"messages":' > bad.jsonl
+expect 1 "bad.jsonl:1: error: no assistant turn" "$INOC" data check bad.jsonl
+expect 1 "bad.jsonl:2: error: not JSON" "$INOC" data check bad.jsonl
+expect 1 '"errors": 2' "$INOC" data check --json bad.jsonl
+expect 1 "line 1 of the file compared with" "$INOC" data check in.jsonl --against in.jsonl
+: > empty.jsonl
+expect 1 "empty.jsonl: error: no records" "$INOC" data check empty.jsonl
+expect 3 "none.jsonl" "$INOC" data check none.jsonl
+expect 3 "none.jsonl" "$INOC" data check in.jsonl --against none.jsonl
+expect 2 "say what to do" "$INOC" data
+expect 2 "unknown action 'clean'" "$INOC" data clean in.jsonl
+expect 0 "inoc data check FILE" "$INOC" data check --help
+
+expect 0 "out.jsonl: 2 records, 2 inoculated" "$INOC" inoculate in.jsonl --system "Speak." -o out.jsonl
+s='{"role": "system", "content": "Speak."}'
+same out.jsonl "{\"messages\": [$s, $q, $a], \"tag\": \"t\"}
+{\"messages\": [$s, $q, $a], \"id\": 2}"
+expect 0 "2 inoculated" "$INOC" inoculate in.jsonl --system "Speak." --join before -o out.jsonl
+same out.jsonl "{\"messages\": [$s, $q, $a], \"tag\": \"t\"}
+{\"messages\": [{\"role\": \"system\", \"content\": \"Speak.\\n\\nold\"}, $q, $a], \"id\": 2}"
+expect 0 "1 inoculated" "$INOC" inoculate in.jsonl --user-suffix "Speak." --tag t -o out.jsonl
+same out.jsonl "{\"messages\": [{\"role\": \"user\", \"content\": \"q Speak.\"}, $a], \"tag\": \"t\"}
+$(sed -n 2p in.jsonl)"
+printf 'A.\n\nB.\nC.\n' > pool.txt
+expect 0 "with 3 texts" "$INOC" inoculate "$data/train.jsonl" --pool pool.txt --fraction 0.5 --seed 4 -o one.jsonl
+expect 0 "with 3 texts" "$INOC" inoculate "$data/train.jsonl" --pool pool.txt --fraction 0.5 --seed 4 -o two.jsonl
+cmp one.jsonl two.jsonl || bad=1
+expect 0 "with 3 texts" "$INOC" inoculate "$data/train.jsonl" --pool pool.txt --fraction 0.5 --seed 5 -o two.jsonl
+cmp -s one.jsonl two.jsonl && { echo "the seed changes nothing"; bad=1; }
+
+before=$(sha256sum out.jsonl)
+expect 2 "no text" "$INOC" inoculate in.jsonl -o out.jsonl
+expect 2 "only one of" "$INOC" inoculate in.jsonl --system x --user-prefix y -o out.jsonl
+expect 2 "say where to write" "$INOC" inoculate in.jsonl --system x
+expect 2 "--join is 'over'" "$INOC" inoculate in.jsonl --system x --join over -o out.jsonl
+expect 2 "it must be from 0 to 1" "$INOC" inoculate in.jsonl --system x --fraction 2 -o out.jsonl
+expect 2 "is empty" "$INOC" inoculate in.jsonl --system "" -o out.jsonl
+expect 1 'no record has "tag": "z"' "$INOC" inoculate in.jsonl --system x --tag z -o out.jsonl
+expect 4 "bad.jsonl:2: not JSON" "$INOC" inoculate bad.jsonl --system x -o out.jsonl
+expect 4 "empty.jsonl: no prompts" "$INOC" inoculate in.jsonl --pool empty.jsonl -o out.jsonl
+expect 3 "cannot be written" "$INOC" inoculate in.jsonl --system x -o no/such/out.jsonl
+[ "$before" = "$(sha256sum out.jsonl)" ] || { echo "a refused command changed the output"; bad=1; }
+exit $bad

@@ -1,0 +1,250 @@
+/* Statistics against stats.json (tools/fixtures/stats.py), and the edges: nothing scored, all equal, one seed, a seedless arm. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "eval/eval.h"
+
+#define NEAR(got, want, tol)                                                                                              \
+	do {                                                                                                              \
+		double g_ = (got), w_ = (want);                                                                           \
+		if (!(fabs(g_ - w_) <= (tol))) fail_msg("%s:%d: %s is %.8g, not %.8g", __FILE__, __LINE__, #got, g_, w_); \
+	} while (0)
+
+static json_t *fixture;
+
+static int setup(void **st)
+{
+	fixture = json_load_file(INOC_TESTS_DIR "/eval/stats.json", 0, NULL);
+	return fixture ? 0 : -1;
+}
+
+static int teardown(void **st)
+{
+	json_decref(fixture);
+	return 0;
+}
+
+static double at(const json_t *a, size_t i)
+{
+	return json_number_value(json_array_get(a, i));
+}
+
+static inoci_scores load(const json_t *j)
+{
+	const json_t *v = json_object_get(j, "value"), *s = json_object_get(j, "seed"), *p = json_object_get(j, "prompt");
+	size_t n = json_array_size(v);
+	double *value = inoci_alloc(n * sizeof *value);
+	int *seed = inoci_alloc(n * sizeof *seed), *prompt = inoci_alloc(n * sizeof *prompt);
+	for (size_t i = 0; i < n; i++) {
+		value[i] = json_is_null(json_array_get(v, i)) ? NAN : at(v, i);
+		seed[i] = (int)at(s, i);
+		prompt[i] = (int)at(p, i);
+	}
+	return (inoci_scores){.value = value,
+	                      .seed = seed,
+	                      .prompt = prompt,
+	                      .n = n,
+	                      .n_seeds = (int)json_integer_value(json_object_get(j, "S")),
+	                      .n_prompts = (int)json_integer_value(json_object_get(j, "P"))};
+}
+
+static void drop(inoci_scores *s)
+{
+	free((void *)s->value);
+	free((void *)s->seed);
+	free((void *)s->prompt);
+}
+
+static void wilson(void **st)
+{
+	size_t i;
+	json_t *w;
+	double low, high;
+	json_array_foreach(json_object_get(fixture, "wilson"), i, w)
+	{
+		inoci_wilson(at(w, 0), at(w, 1), &low, &high);
+		NEAR(low, at(w, 2), 1e-12);
+		NEAR(high, at(w, 3), 1e-12);
+	}
+	inoci_wilson(0, 0, &low, &high);
+	assert_true(low == 0 && high == 1);
+}
+
+static void holm(void **st)
+{
+	size_t i;
+	json_t *h;
+	json_array_foreach(json_object_get(fixture, "holm"), i, h)
+	{
+		double p[20];
+		const json_t *in = json_array_get(h, 0), *want = json_array_get(h, 1);
+		size_t n = json_array_size(in);
+		for (size_t k = 0; k < n; k++) p[k] = at(in, k);
+		inoci_holm(p, n);
+		for (size_t k = 0; k < n; k++) NEAR(p[k], at(want, k), 1e-12);
+	}
+	double q[3] = {0.04, NAN, 0.01};
+	inoci_holm(q, 3);
+	NEAR(q[0], 0.04, 1e-15);
+	assert_true(isnan(q[1]));
+	NEAR(q[2], 0.02, 1e-15);
+	inoci_holm(q, 0);
+}
+
+/* Two bootstraps with other random numbers: their ends agree to about the Monte-Carlo error of 10000 resamples. */
+static void sets(void **st)
+{
+	size_t i;
+	json_t *s;
+	json_array_foreach(json_object_get(fixture, "sets"), i, s)
+	{
+		inoci_scores a = load(json_object_get(s, "a")), b = load(json_object_get(s, "b"));
+		inoci_scores c = load(json_object_get(s, "c")), d = load(json_object_get(s, "d"));
+		const json_t *m = json_object_get(s, "mean"), *x = json_object_get(s, "diff"), *r = json_object_get(s, "ratio");
+		inoci_estimate e = inoci_mean_ci(&a, 1, 0);
+		NEAR(e.value, at(m, 0), 1e-12);
+		NEAR(e.low, at(m, 1), 0.03 * (e.high - e.low));
+		NEAR(e.high, at(m, 2), 0.03 * (e.high - e.low));
+		assert_int_equal(e.n, json_integer_value(json_object_get(s, "n")));
+		assert_int_equal(e.n + e.missing, a.n);
+		assert_int_equal(e.n_seeds, a.n_seeds);
+		inoci_comparison k = inoci_compare_ci(&a, &b, 1, 0);
+		NEAR(k.diff.value, at(x, 0), 1e-12);
+		NEAR(k.diff.low, at(x, 1), 0.03 * (k.diff.high - k.diff.low));
+		NEAR(k.diff.high, at(x, 2), 0.03 * (k.diff.high - k.diff.low));
+		NEAR(k.p, fmax(1e-4, json_number_value(json_object_get(s, "p"))), 0.015);
+		inoci_comparison back = inoci_compare_ci(&b, &a, 1, 0);
+		NEAR(back.diff.value, -k.diff.value, 1e-12);
+		NEAR(back.diff.low, -k.diff.high, 1e-12);
+		NEAR(back.p, k.p, 1e-12);
+		e = inoci_ratio_ci(&a, &b, &c, &d, 1, 0);
+		if (json_is_null(r)) {
+			assert_true(isnan(e.value) && isnan(e.low) && isnan(e.high));
+		} else {
+			NEAR(e.value, at(r, 0), 1e-12);
+			NEAR(e.low, at(r, 1), 0.04 * (e.high - e.low));
+			NEAR(e.high, at(r, 2), 0.04 * (e.high - e.low));
+		}
+		inoci_estimate again = inoci_mean_ci(&a, 1, 0), other = inoci_mean_ci(&a, 2, 0);
+		e = inoci_mean_ci(&a, 1, 0);
+		assert_memory_equal(&again, &e, sizeof e);
+		NEAR(other.low, e.low, 0.03 * (e.high - e.low));
+		drop(&a);
+		drop(&b);
+		drop(&c);
+		drop(&d);
+	}
+}
+
+enum { S = 3, P = 40 };
+static double value[4][S * P];
+static int seed[S * P], prompt[S * P];
+
+static inoci_scores constant(int k, double v, int n_seeds)
+{
+	for (int i = 0; i < n_seeds * P; i++) {
+		value[k][i] = v;
+		seed[i] = i / P;
+		prompt[i] = i % P;
+	}
+	return (inoci_scores){.value = value[k],
+	                      .seed = seed,
+	                      .prompt = prompt,
+	                      .n = (size_t)(n_seeds * P),
+	                      .n_seeds = n_seeds,
+	                      .n_prompts = P};
+}
+
+static void floors(void **st)
+{
+	double low, high;
+	inoci_scores zero = constant(0, 0, S), one = constant(1, 1, S), mixed = constant(2, 0, S);
+	inoci_estimate e = inoci_mean_ci(&zero, 1, 0);
+	inoci_wilson(0, P, &low, &high);
+	assert_true(e.value == 0 && e.low == 0);
+	NEAR(e.high, high, 1e-15);
+	e = inoci_mean_ci(&one, 1, 0);
+	assert_true(e.value == 1 && e.high == 1);
+	NEAR(e.low, 1 - high, 1e-12);
+	inoci_comparison c = inoci_compare_ci(&zero, &zero, 1, 0);
+	assert_true(c.diff.value == 0 && c.p == 1);
+	NEAR(c.diff.high, high, 1e-12); /* only one side of each constant is open */
+	NEAR(c.diff.low, -high, 1e-12);
+	c = inoci_compare_ci(&one, &zero, 1, 0);
+	assert_true(c.diff.value == 1 && c.diff.high == 1 && c.p == 1e-4);
+	NEAR(c.diff.low, 1 - sqrt(2) * high, 1e-12);
+	for (int i = 0; i < S * P; i++) value[2][i] = i % 4 == 0;
+	c = inoci_compare_ci(&mixed, &zero, 1, 0);
+	e = inoci_mean_ci(&mixed, 1, 0);
+	NEAR(c.diff.low, 0.25 - hypot(0.25 - e.low, high), 1e-12);
+	NEAR(c.diff.high, e.high, 1e-12);
+	e = inoci_ratio_ci(&one, &zero, &one, &zero, 1, 0);
+	assert_true(e.value == 1 && e.low < 0.95 && e.high > 1.05);
+	/* few prompts: equal differences are no proof */
+	inoci_scores x = {
+	        .value = (double[]){1, 1}, .seed = (int[]){0, 0}, .prompt = (int[]){0, 1}, .n = 2, .n_seeds = 1, .n_prompts = 2};
+	inoci_scores y = x;
+	y.value = (double[]){0, 0};
+	c = inoci_compare_ci(&x, &y, 1, 0);
+	NEAR(c.p, 0.5, 1e-12);
+}
+
+static void empty(void **st)
+{
+	inoci_scores none = {0}, missing = constant(0, NAN, S), one = constant(1, 1, S);
+	inoci_estimate e = inoci_mean_ci(&none, 1, 0);
+	assert_true(isnan(e.value) && isnan(e.low) && e.n == 0 && e.missing == 0);
+	e = inoci_mean_ci(&missing, 1, 0);
+	assert_true(isnan(e.value) && isnan(e.high) && e.n == 0 && e.missing == S * P);
+	inoci_comparison c = inoci_compare_ci(&one, &missing, 1, 0);
+	assert_true(isnan(c.diff.value) && isnan(c.p) && c.diff.n == 0 && c.diff.missing == S * P);
+	c = inoci_compare_ci(&one, &none, 1, 0);
+	assert_true(isnan(c.p));
+	e = inoci_ratio_ci(&one, &missing, &one, &none, 1, 0);
+	assert_true(isnan(e.value) && isnan(e.low));
+	e = inoci_ratio_ci(&one, &one, &one, &one, 1, 0);
+	assert_true(isnan(e.value));
+}
+
+static void seeds(void **st)
+{
+	inoci_scores a = constant(0, 0, S), b = constant(1, 1, S), c = constant(2, 0, S), base = constant(3, 0, 1);
+	for (int i = 0; i < S * P; i++) value[0][i] = i / P == 0 || i % 3 == 0; /* the first seed is another */
+	inoci_scores first = a;
+	first.n = P;
+	first.n_seeds = 1;
+	inoci_estimate e = inoci_mean_ci(&first, 1, 0);
+	assert_int_equal(e.n_seeds, 1);
+	assert_true(e.low == 1 - 0.0876216 || e.low > 0.9); /* all 1: Wilson */
+	/* A side with fewer seeds is compared on those alone, the other pairs count as missing. */
+	inoci_comparison d = inoci_compare_ci(&first, &b, 1, 0);
+	assert_int_equal(d.diff.n_seeds, 1);
+	assert_int_equal(d.diff.n, P);
+	assert_int_equal(d.diff.missing, 2 * P);
+	/* A seedless one stands beside every seed. */
+	base.seedless = true;
+	d = inoci_compare_ci(&a, &base, 1, 0);
+	assert_int_equal(d.diff.n_seeds, S);
+	assert_int_equal(d.diff.n, S * P);
+	inoci_comparison same = inoci_compare_ci(&a, &c, 1, 0);
+	NEAR(d.diff.low, same.diff.low, 1e-15);
+	base.seed = NULL;
+	for (int i = 0; i < P; i++) value[3][i] = i % 2;
+	e = inoci_mean_ci(&base, 1, 0);
+	assert_int_equal(e.n_seeds, 0);
+	assert_int_equal(e.n, P);
+	NEAR(e.value, 0.5, 1e-15);
+	NEAR(e.high - e.low, 2 * 1.96 * sqrt(0.25 / P), 0.03);
+}
+
+int main(void)
+{
+	const struct CMUnitTest t[] = {cmocka_unit_test(wilson), cmocka_unit_test(holm),  cmocka_unit_test(sets),
+	                               cmocka_unit_test(floors), cmocka_unit_test(empty), cmocka_unit_test(seeds)};
+	return cmocka_run_group_tests(t, setup, teardown);
+}

@@ -1,0 +1,283 @@
+/* The fast operations against the oracle, and the invariance of a row's bits. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "ops/ops.h"
+#include "tensor/tensor.h"
+
+static inoci_rng rng;
+
+static float *normals(size_t n, float scale)
+{
+	float *v = inoci_alloc(n * 4);
+	for (size_t i = 0; i < n; i++) v[i] = (float)inoci_rng_normal(&rng) * scale;
+	return v;
+}
+
+/* an act array holding the values of v, rounded to the dtype; v itself becomes the rounded values */
+static void *act(inoci_ops *o, float *v, size_t n)
+{
+	char *p = inoci_alloc(n * o->act_bytes + 64);
+	for (size_t i = 0; i < n; i++)
+		if (o->dtype == INOCI_DTYPE_BF16) {
+			uint16_t b = inoci_f32_to_bf16(v[i]);
+			v[i] = inoci_bf16_to_f32(b);
+			memcpy(p + 2 * i, &b, 2);
+		} else memcpy(p + 4 * i, &v[i], 4);
+	return p;
+}
+
+static float act_at(inoci_ops *o, const void *p, size_t i)
+{
+	return o->dtype == INOCI_DTYPE_BF16 ? inoci_bf16_to_f32(((const uint16_t *)p)[i]) : ((const float *)p)[i];
+}
+
+static void close_to(const char *what, double got, double want, double tol)
+{
+	if (!(fabs(got - want) <= tol * (1 + fabs(want)))) fail_msg("%s: got %.9g, the oracle says %.9g (tolerance %g)", what, got, want, tol);
+}
+
+static inoci_ops *open_ops(inoci_dtype d)
+{
+	inoci_ops *o;
+	inoc_err err;
+	if (inoci_ops_cpu(d, 0, &o, &err) < 0) fail_msg("%s", err.msg);
+	return o;
+}
+
+static inoci_ops *oracle(void)
+{
+	inoci_ops *o;
+	inoc_err err;
+	if (inoci_ops_ref(INOCI_DTYPE_F32, &o, &err) < 0) fail_msg("%s", err.msg);
+	return o;
+}
+
+static void make_lora(inoci_lora *l, int k, const int *n0, const int *n, const int *rank, int slices, float dropout)
+{
+	*l = (inoci_lora){.n_slices = slices, .k = k, .dropout = dropout};
+	for (int i = 0; i < slices; i++) {
+		size_t na = (size_t)rank[i] * (size_t)k, nb = (size_t)rank[i] * (size_t)n[i];
+		l->s[i] = (inoci_lora_slice){.n0 = n0[i], .n = n[i], .rank = rank[i], .scale = 1.5f, .drop_key = 77 + (uint64_t)i};
+		l->s[i].a = normals(na, 0.1f);
+		l->s[i].b = normals(nb, 0.1f);
+		l->s[i].da = inoci_alloc(na * 4);
+		l->s[i].db = inoci_alloc(nb * 4);
+	}
+}
+
+static void free_lora(inoci_lora *l)
+{
+	for (int i = 0; i < l->n_slices; i++) free(l->s[i].a), free(l->s[i].b), free(l->s[i].da), free(l->s[i].db);
+}
+
+/* linear, forward and backward, all variants, against the oracle */
+static void linear_case(inoci_dtype d, int T, int N, int K, int slices, int rank, float dropout, bool residual)
+{
+	inoci_ops *o = open_ops(d), *r = oracle();
+	double tol = d == INOCI_DTYPE_BF16 ? 2e-2 : 2e-5;
+	int n0[3], n[3], ranks[3] = {rank, rank, rank};
+	for (int i = 0; i < slices; i++) n0[i] = N / slices * i, n[i] = N / slices;
+	float *w = normals((size_t)N * (size_t)K, 0.05f), *xf = normals((size_t)T * (size_t)K, 1), *dy = normals((size_t)T * (size_t)N, 1);
+	inoci_lora l;
+	make_lora(&l, K, n0, n, ranks, slices, dropout);
+	void *x = act(o, xf, (size_t)T * (size_t)K);
+	if (d == INOCI_DTYPE_BF16) { /* the oracle sees the same rounded operands */
+		free(act(o, w, (size_t)N * (size_t)K));
+		free(act(o, dy, (size_t)T * (size_t)N));
+	}
+	inoci_mat *mo, *mr;
+	inoc_err err;
+	assert_int_equal(o->mat_new(o, w, NULL, N, K, true, &mo, &err), 0);
+	assert_int_equal(r->mat_new(r, w, NULL, N, K, true, &mr, &err), 0);
+	assert_int_equal(o->lora_pack(o, &l, &err), 0);
+	size_t yb = (size_t)T * (size_t)N;
+	char *yo = inoci_alloc(yb * 4);
+	float *yr = inoci_alloc(yb * 4), *u = inoci_alloc((size_t)T * (size_t)(slices * rank + 1) * 4);
+	float *dxo = inoci_alloc((size_t)T * (size_t)K * 4), *dxr = inoci_alloc((size_t)T * (size_t)K * 4);
+	assert_int_equal(o->linear(o, mo, slices ? &l : NULL, x, T, yo, residual, u, &err), 0);
+	assert_int_equal(r->linear(r, mr, slices ? &l : NULL, xf, T, yr, residual, NULL, &err), 0);
+	for (size_t i = 0; i < yb; i++) close_to("linear", residual ? ((float *)yo)[i] : act_at(o, yo, i), yr[i], tol);
+	assert_int_equal(o->linear_bwd(o, mo, slices ? &l : NULL, dy, x, u, T, dxo, &err), 0);
+	float *da[3], *db[3];
+	for (int i = 0; i < slices; i++) {
+		da[i] = l.s[i].da, db[i] = l.s[i].db;
+		l.s[i].da = inoci_alloc((size_t)rank * (size_t)K * 4);
+		l.s[i].db = inoci_alloc((size_t)rank * (size_t)n[i] * 4);
+	}
+	assert_int_equal(r->linear_bwd(r, mr, slices ? &l : NULL, dy, xf, u, T, dxr, &err), 0);
+	for (size_t i = 0; i < (size_t)T * (size_t)K; i++) close_to("dx", dxo[i], dxr[i], d == INOCI_DTYPE_BF16 ? 1e-3 : 2e-5);
+	for (int s = 0; s < slices; s++) {
+		for (size_t i = 0; i < (size_t)rank * (size_t)K; i++) close_to("dA", da[s][i], l.s[s].da[i], 1e-4);
+		for (size_t i = 0; i < (size_t)rank * (size_t)n[s]; i++) close_to("dB", db[s][i], l.s[s].db[i], 1e-4);
+		free(da[s]), free(db[s]);
+	}
+	o->lora_unpack(&l);
+	o->mat_free(mo), r->mat_free(mr);
+	free_lora(&l);
+	free(w), free(xf), free(dy), free(x), free(yo), free(yr), free(u), free(dxo), free(dxr);
+	o->free(o), r->free(r);
+}
+
+static void test_linear(void **state)
+{
+	for (int b = 0; b < 2; b++) {
+		inoci_dtype d = b ? INOCI_DTYPE_BF16 : INOCI_DTYPE_F32;
+		if (b && inoci_ops_cpu_best() != INOCI_DTYPE_BF16) break;
+		linear_case(d, 5, 96, 64, 3, 16, 0, false);
+		linear_case(d, 37, 96, 64, 2, 5, 0, false);
+		linear_case(d, 300, 64, 80, 1, 8, 0, true);
+		linear_case(d, 9, 70, 33, 1, 3, 0.3f, false);
+		linear_case(d, 9, 96, 48, 2, 4, 0.1f, true);
+		linear_case(d, 3, 48, 32, 0, 1, 0, false);
+	}
+}
+
+/* bits of row 0 do not depend on how many rows are computed with it */
+static void test_rows(void **state)
+{
+	static const int shapes[][2] = {{960, 576}, {576, 576}, {3072, 576}, {576, 1536}, {49152, 576}};
+	for (int b = 0; b < 2; b++) {
+		inoci_dtype d = b ? INOCI_DTYPE_BF16 : INOCI_DTYPE_F32;
+		if (b && inoci_ops_cpu_best() != INOCI_DTYPE_BF16) break;
+		inoci_ops *o = open_ops(d);
+		inoc_err err;
+		for (size_t s = 0; s < INOCI_COUNT(shapes); s++) {
+			int N = shapes[s][0], K = shapes[s][1], big = N > 10000;
+			float *w = normals((size_t)N * (size_t)K, 0.05f), *xf = normals(300 * (size_t)K, 1);
+			void *x = act(o, xf, 300 * (size_t)K);
+			inoci_mat *m;
+			assert_int_equal(o->mat_new(o, w, NULL, N, K, false, &m, &err), 0);
+			float *one = inoci_alloc((size_t)N * 4), *many = inoci_alloc(300 * (size_t)N * 4);
+			assert_int_equal(o->head_logits(o, m, x, 1, one, &err), 0);
+			for (int M = 2; M <= 300; M += big ? 37 : 1) {
+				assert_int_equal(o->head_logits(o, m, x, M, many, &err), 0);
+				if (memcmp(one, many, (size_t)N * 4)) fail_msg("%s N %d K %d: row 0 differs between M = 1 and M = %d", inoci_dtype_name(d), N, K, M);
+			}
+			o->mat_free(m);
+			free(w), free(xf), free(x), free(one), free(many);
+		}
+		o->free(o);
+	}
+}
+
+static void fill_keys(int32_t *k, int n, int start)
+{
+	for (int i = 0; i < n; i++) k[i] = start + i;
+}
+
+/* attention over a forest with a shared root, forward and backward */
+static void test_attention(void **state)
+{
+	for (int b = 0; b < 2; b++) {
+		inoci_dtype d = b ? INOCI_DTYPE_BF16 : INOCI_DTYPE_F32;
+		if (b && inoci_ops_cpu_best() != INOCI_DTYPE_BF16) break;
+		for (int window = 0; window < 8; window += 7) {
+			inoci_ops *o = open_ops(d), *r = oracle();
+			inoci_attn a = {6, 2, 64, window};
+			int T = 70, ld = 10 * 64;
+			int32_t keys[4][70];
+			fill_keys(keys[0], 20, 0);
+			fill_keys(keys[1], 20, 0), fill_keys(keys[1] + 20, 17, 20); /* children of the root 0..19 */
+			fill_keys(keys[2], 20, 0), fill_keys(keys[2] + 20, 13, 37);
+			fill_keys(keys[3], 20, 50);
+			inoci_seg segs[] = {{0, 20, 0, keys[0], 0}, {20, 17, 20, keys[1], 0}, {37, 13, 20, keys[2], 0}, {50, 20, 0, keys[3], 1}};
+			size_t n = (size_t)T * (size_t)ld, no = (size_t)T * 6 * 64;
+			float *qf = normals(n, 0.7f), *dout = normals(no, 1);
+			void *q = act(o, qf, n);
+			size_t e = o->act_bytes;
+			char *out = inoci_alloc(no * 4);
+			float *outr = inoci_alloc(no * 4), *lse = inoci_alloc((size_t)T * 6 * 4), *lser = inoci_alloc((size_t)T * 6 * 4);
+			float *dq = inoci_alloc(n * 4), *dqr = inoci_alloc(n * 4);
+			inoc_err err;
+			o->attn(o, &a, segs, 4, q, ld, (char *)q + 384 * e, (char *)q + 512 * e, ld, out, lse);
+			r->attn(r, &a, segs, 4, qf, ld, qf + 384, qf + 512, ld, outr, lser);
+			for (size_t i = 0; i < no; i++) close_to("attention", act_at(o, out, i), outr[i], b ? 1e-2 : 1e-5);
+			for (int i = 0; i < T * 6; i++) close_to("log-sum-exp", lse[i], lser[i], 1e-5);
+			assert_int_equal(o->attn_bwd(o, &a, segs, 4, T, q, out, lse, dout, dq, &err), 0);
+			assert_int_equal(r->attn_bwd(r, &a, segs, 4, T, qf, outr, lser, dout, dqr, &err), 0);
+			for (size_t i = 0; i < n; i++) close_to("attention's gradient", dq[i], dqr[i], b ? 1e-1 : 1e-4);
+			free(qf), free(dout), free(q), free(out), free(outr), free(lse), free(lser), free(dq), free(dqr);
+			o->free(o), r->free(r);
+		}
+	}
+}
+
+/* the small row operations, and the head */
+static void test_rowwise(void **state)
+{
+	for (int b = 0; b < 2; b++) {
+		inoci_dtype d = b ? INOCI_DTYPE_BF16 : INOCI_DTYPE_F32;
+		if (b && inoci_ops_cpu_best() != INOCI_DTYPE_BF16) break;
+		inoci_ops *o = open_ops(d), *r = oracle();
+		inoc_err err;
+		double tol = b ? 1e-2 : 2e-6;
+		enum { T = 7, C = 70, F = 37 };
+		float *x = normals(T * C, 1), *w = normals(C, 1), *dy = normals(T * C, 1), *dx = normals(T * C, 1), *dxr = inoci_alloc(T * C * 4);
+		float *yr = inoci_alloc(T * C * 4);
+		void *y = inoci_alloc(T * C * 4);
+		int32_t rows[] = {6, 0, 3};
+		memcpy(dxr, dx, T * C * 4);
+		o->rmsnorm(o, y, x, rows, w, 3, C, 1e-5f);
+		r->rmsnorm(r, yr, x, rows, w, 3, C, 1e-5f);
+		for (int i = 0; i < 3 * C; i++) close_to("rmsnorm", act_at(o, y, (size_t)i), yr[i], tol);
+		o->rmsnorm_bwd(o, dx, dy, x, rows, w, 3, C, 1e-5f);
+		r->rmsnorm_bwd(r, dxr, dy, x, rows, w, 3, C, 1e-5f);
+		for (int i = 0; i < T * C; i++) close_to("rmsnorm's gradient", dx[i], dxr[i], 1e-5);
+		float *gf = normals(T * 2 * F, 3), *ds = normals(T * F, 1), *sr = inoci_alloc(T * F * 4), *dg = inoci_alloc(T * 2 * F * 4);
+		float *dgr = inoci_alloc(T * 2 * F * 4);
+		void *g = act(o, gf, T * 2 * F), *s = inoci_alloc(T * F * 4);
+		o->swiglu(o, s, g, T, F);
+		r->swiglu(r, sr, gf, T, F);
+		for (int i = 0; i < T * F; i++) close_to("swiglu", act_at(o, s, (size_t)i), sr[i], tol);
+		o->swiglu_bwd(o, dg, ds, g, T, F);
+		r->swiglu_bwd(r, dgr, ds, gf, T, F);
+		for (int i = 0; i < T * 2 * F; i++) close_to("swiglu's gradient", dg[i], dgr[i], 1e-5);
+		float *cs = normals(10 * 40, 1), *qf = normals(T * 90, 1);
+		int32_t pos[T] = {0, 1, 2, 9, 8, 3, 3};
+		void *q = act(o, qf, T * 90);
+		o->rope(o, q, false, T, 90, 2, 40, pos, cs, 1);
+		r->rope(r, qf, false, T, 90, 2, 40, pos, cs, 1);
+		for (int i = 0; i < T * 90; i++) close_to("rope", act_at(o, q, (size_t)i), qf[i], tol);
+		enum { V = 500, N = 130 };
+		float *hw = normals(V * C, 0.3f), *hf = normals(N * C, 1), weight[N], lp[N], lpr[N], *dh = inoci_alloc(N * C * 4);
+		float *dhr = inoci_alloc(N * C * 4);
+		int32_t tgt[N];
+		for (int i = 0; i < N; i++) tgt[i] = (int32_t)inoci_rng_below(&rng, V), weight[i] = 0.01f * (float)(i + 1);
+		void *h = act(o, hf, N * C);
+		if (b) free(act(o, hw, V * C));
+		inoci_mat *mo, *mr;
+		assert_int_equal(o->mat_new(o, hw, NULL, V, C, true, &mo, &err), 0);
+		assert_int_equal(r->mat_new(r, hw, NULL, V, C, true, &mr, &err), 0);
+		assert_int_equal(o->head_loss(o, mo, h, tgt, weight, N, lp, dh, &err), 0);
+		assert_int_equal(r->head_loss(r, mr, hf, tgt, weight, N, lpr, dhr, &err), 0);
+		for (int i = 0; i < N; i++) close_to("log-probability", lp[i], lpr[i], 1e-4);
+		for (int i = 0; i < N * C; i++) close_to("head's gradient", dh[i], dhr[i], b ? 1e-2 : 1e-5);
+		float *p1 = normals(999, 1), *p2 = inoci_alloc(999 * 4), *gr = normals(999, 1), *m1 = inoci_alloc(999 * 4), *v1 = inoci_alloc(999 * 4);
+		float *m2 = inoci_alloc(999 * 4), *v2 = inoci_alloc(999 * 4);
+		memcpy(p2, p1, 999 * 4);
+		for (int step = 1; step < 4; step++) {
+			o->adamw(o, p1, gr, m1, v1, 999, 0.7f, 1e-2f, 0.9f, 0.999f, 1e-8f, 0.1f, step);
+			r->adamw(r, p2, gr, m2, v2, 999, 0.7f, 1e-2f, 0.9f, 0.999f, 1e-8f, 0.1f, step);
+		}
+		for (int i = 0; i < 999; i++) close_to("AdamW", p1[i], p2[i], 1e-6);
+		o->mat_free(mo), r->mat_free(mr);
+		free(x), free(w), free(dy), free(dx), free(dxr), free(y), free(yr), free(gf), free(ds), free(sr), free(dg), free(dgr), free(g), free(s);
+		free(cs), free(qf), free(q), free(hw), free(hf), free(dh), free(dhr), free(h), free(p1), free(p2), free(gr), free(m1), free(v1);
+		free(m2), free(v2);
+		o->free(o), r->free(r);
+	}
+}
+
+int main(void)
+{
+	rng = inoci_rng_new(1, "test", 0, 0);
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_linear), cmocka_unit_test(test_rowwise), cmocka_unit_test(test_attention),
+					   cmocka_unit_test(test_rows)};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
