@@ -41,7 +41,12 @@ int inoci_err_prefix(inoc_err *err, const char *fmt, ...)
 	va_start(ap, fmt);
 	int n = vsnprintf(err->msg, sizeof err->msg, fmt, ap);
 	va_end(ap);
-	if (n >= 0 && (size_t)n < sizeof err->msg) snprintf(err->msg + n, sizeof err->msg - (size_t)n, ": %s", old);
+	if (n >= 0 && (size_t)n + 2 < sizeof err->msg) { /* what does not fit is cut off at the end */
+		size_t at = (size_t)n, room = sizeof err->msg - at - 3, len = strlen(old);
+		memcpy(err->msg + at, ": ", 2);
+		memcpy(err->msg + at + 2, old, len < room ? len : room);
+		err->msg[at + 2 + (len < room ? len : room)] = 0;
+	}
 	return err->code;
 }
 

@@ -244,7 +244,7 @@ int inoci_jsonl_read(const char *path, inoci_jsonl_fn *f, void *ctx, inoc_err *e
 		size_t len = (size_t)(stop - p);
 		if (line == 1 && len >= 3 && !memcmp(p, "\xef\xbb\xbf", 3)) p += 3, len -= 3;
 		size_t blank = 0;
-		while (blank < len && strchr(" \t\r", p[blank])) blank++;
+		while (blank < len && (p[blank] == ' ' || p[blank] == '\t' || p[blank] == '\r')) blank++;
 		if (blank < len) {
 			json_error_t je;
 			json_t *o = json_loadb(p, len, JSON_REJECT_DUPLICATES, &je);

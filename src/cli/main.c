@@ -45,9 +45,8 @@ static int status_of(int code)
 int main(int argc, char **argv)
 {
 	/* libgomp's spinning barrier collapses when anything else runs, and it reads its policy when it is loaded */
-	if (!getenv("OMP_WAIT_POLICY") && !getenv("GOMP_SPINCOUNT")) {
+	if (!getenv("OMP_WAIT_POLICY")) {
 		setenv("OMP_WAIT_POLICY", "passive", 1);
-		setenv("GOMP_SPINCOUNT", "20000", 1);
 		execv("/proc/self/exe", argv);
 	}
 	if (argc < 2) {

@@ -3,9 +3,9 @@
  * A resample draws S seeds and P prompts with replacement, independently; with wp the prompts' multiplicities and ws the
  * seeds', its value is   T = t(1, wp) + f * (t(ws, wp) - t(1, wp)).
  * With f = 1 that is the plain two-way bootstrap. Three seeds drawn from three seeds vary too little, and the quantiles of so
- * few are Student's, not the normal's: f = t(0.975, S - 1) / 1.96. For a rate of 0.3 and 100 prompts (tests/eval/test_coverage.c)
- * the intervals with f = 1 hold the truth in 0.91 to 0.95 of cases when the seeds' standard deviation is 0.08, but in 0.84 when
- * it is 0.15; with this f in 0.97 or more of both: on the safe side where seeds differ little.
+ * few are Student's, not the normal's: f = t(0.975, S - 1) / 1.96. Without it, three seeds whose standard
+ * deviation is 0.15 are under-covered (0.84 to 0.86 in a simulation of 400); tests/eval/test_coverage.c prints what this f gives,
+ * 0.95 or more there, which is on the safe side where seeds differ little.
  */
 #include <math.h>
 #include <stdlib.h>

@@ -102,6 +102,9 @@ void inoci_store_rollback(inoci_store *s);
 /* INOC_E_STORE with SQLite's message. */
 int inoci_store_fail(inoci_store *s, inoc_err *err, const char *doing);
 
+/* Renames the store and the adapters beside it to *.old-TIME, under the lock. */
+INOCI_MUST int inoci_store_set_aside(const char *path, double wait_s, const inoci_progress *p, inoc_err *err);
+
 /* Row of a scorer by its key, made when missing; and its name in the experiment. */
 INOCI_MUST int inoci_store_scorer(inoci_store *s, const char *experiment, const char *name, json_t *settings, int position,
 				  inoci_scorer **scorer, int64_t *id, inoc_err *err);
@@ -125,5 +128,58 @@ typedef struct {
 INOCI_MUST int inoci_prepare_prompts(const inoci_template *t, const inoci_dataset *d, const inoci_experiment *e, const inoci_arm *arm,
 				     const inoci_evaluation *ev, uint64_t seed, int context, inoci_lab_prompts *out, inoc_err *err);
 void inoci_lab_prompts_free(inoci_lab_prompts *p);
+
+/* ---- a run ---- */
+
+typedef struct {
+	inoci_dataset *v;
+	size_t n;
+} inoci_datasets;
+
+typedef struct {
+	const inoci_experiment *e;
+	const inoci_run_options *o;
+	const char *model_path;
+	char *store_path;
+	inoci_store *store; /* NULL in a dry run without one */
+	inoci_ops *ops;
+	bool own_ops;
+	/* what planning needs of the model; the weights are packed only when something is computed */
+	inoci_gguf *gguf;
+	inoci_tokenizer *tok;
+	inoci_template *tmpl;
+	inoci_hparams hp;
+	inoci_hash model_hash;
+	inoci_model *model;
+	inoci_datasets train, prompts; /* by path, each read once */
+	struct {
+		bool known;
+		inoci_hash train, val;
+		inoci_plan_item item;
+	} *fixed; /* (n_arms): what is the same for every seed */
+	inoci_plan plan;
+} inoci_run_state;
+
+/* Opens what planning needs, reads all data, refuses an overlap of training and evaluation. */
+INOCI_MUST int inoci_run_prepare(inoci_run_state *r, inoc_err *err);
+INOCI_MUST int inoci_run_plan(inoci_run_state *r, inoc_err *err);
+void inoci_run_state_free(inoci_run_state *r);
+const inoci_dataset *inoci_run_dataset(const inoci_datasets *d, const char *path);
+/* Examples of (arm, seed). */
+INOCI_MUST int inoci_run_examples(const inoci_run_state *r, int arm, uint64_t seed, inoci_prepared *out, inoc_err *err);
+/* Fills item->key, counts and steps. */
+INOCI_MUST int inoci_run_key(inoci_run_state *r, int arm, uint64_t seed, inoci_plan_item *item, inoc_err *err);
+/* Keys of all samples of an evaluation, (n_prompts * n), prompt by prompt; and one over all of them. */
+typedef struct {
+	inoci_lab_prompts prompts;
+	inoci_hash *key;
+	int n;
+	inoci_hash all;
+} inoci_wanted;
+INOCI_MUST int inoci_run_wanted(inoci_run_state *r, int arm, int eval, uint64_t seed, const char *adapter_key, inoci_wanted *out,
+				inoc_err *err);
+void inoci_wanted_free(inoci_wanted *w);
+/* Whether the adapter's folder holds what the store says. */
+INOCI_MUST int inoci_run_adapter_ok(const inoci_run_state *r, const char *key, bool *ok, inoc_err *err);
 
 #endif

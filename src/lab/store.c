@@ -2,8 +2,9 @@
  *
  *   adapter(key)  <- metric, link_adapter(experiment, arm, seed)
  *      ^
- *   sample(key) -> prompt(hash)  <- link_sample(experiment, arm, seed, evaluation, prompt_no, idx)
- *      ^
+ *   sample(key) -> prompt(hash)  <- link_sample(experiment, arm, seed, evaluation, prompt_no, idx), written when the
+ *      ^                            evaluation is complete, with link_eval's key over all its samples
+ *      |
  *   score -> scorer(key)  <- scorer_name(experiment, name)
  *
  * Invariants: keys are content hashes; an adapter row with done = 1 has its file on disk (or had); what belongs together is
@@ -45,6 +46,8 @@ static const char schema[] =
 	" sample INTEGER NOT NULL REFERENCES sample ON DELETE CASCADE, PRIMARY KEY(experiment, arm, seed, evaluation, prompt_no, idx))"
 	" WITHOUT ROWID;"
 	"CREATE INDEX link_sample_sample ON link_sample(sample);"
+	"CREATE TABLE link_eval(experiment TEXT, arm TEXT, seed INTEGER, evaluation TEXT, key TEXT NOT NULL,"
+	" PRIMARY KEY(experiment, arm, seed, evaluation)) WITHOUT ROWID;"
 	"CREATE TABLE scorer_name(experiment TEXT, name TEXT, position INTEGER, scorer INTEGER NOT NULL REFERENCES scorer,"
 	" PRIMARY KEY(experiment, name)) WITHOUT ROWID;";
 
@@ -234,6 +237,39 @@ out:
 	return rc;
 }
 
+int inoci_store_set_aside(const char *path, double wait_s, const inoci_progress *p, inoc_err *err)
+{
+	static const char *const tails[] = {"", "-wal", "-shm"};
+	inoci_store s = {.path = (char *)(uintptr_t)path, .lock_fd = -1};
+	char *dir = inoci_path_dir(path), *now = inoci_time_iso(), *adapters = inoci_path_join(dir, "adapters");
+	char *to = NULL;
+	int rc;
+	INOC_TRY(inoci_mkdirs(dir, err));
+	INOC_TRY(take_lock(&s, wait_s, p, err));
+	for (char *c = now; *c; c++)
+		if (*c == ':') *c = '-';
+	for (size_t i = 0; i <= INOCI_COUNT(tails); i++) {
+		bool last = i == INOCI_COUNT(tails);
+		char *from = last ? inoci_strdup(adapters) : inoci_asprintf("%s%s", path, tails[i]);
+		free(to);
+		to = last ? inoci_asprintf("%s.old-%s", adapters, now) : inoci_asprintf("%s.old-%s%s", path, now, tails[i]);
+		for (int k = 2; inoci_path_exists(to) && k < 100; k++) {
+			free(to);
+			to = last ? inoci_asprintf("%s.old-%s-%d", adapters, now, k) : inoci_asprintf("%s.old-%s-%d%s", path, now, k, tails[i]);
+		}
+		if (inoci_path_exists(from) && rename(from, to) < 0)
+			rc = inoci_err_set(err, INOC_E_IO, "%s: cannot be moved to %s: %s", from, to, strerror(errno));
+		else if ((i == 0 || last) && inoci_path_exists(to))
+			inoci_note(p, "set aside: %s", to);
+		free(from);
+		if (rc < 0) goto out;
+	}
+out:
+	if (s.lock_fd >= 0) close(s.lock_fd);
+	free(dir), free(now), free(adapters), free(to);
+	return rc < 0 ? rc : 0;
+}
+
 /* ---- opening ---- */
 
 static int set_up(inoci_store *s, bool write, inoc_err *err)
@@ -336,5 +372,41 @@ out:
 	free(v);
 	json_decref(sets);
 	sqlite3_finalize(st);
+	return rc < 0 ? rc : 0;
+}
+
+static bool ends_with(const char *s, const char *tail)
+{
+	size_t n = strlen(s), k = strlen(tail);
+	return n >= k && !strcmp(s + n - k, tail);
+}
+
+int inoci_store_open_any(const char *what, const char *name, inoci_store **s, inoci_experiment **e, inoc_err *err)
+{
+	inoci_experiment *file = NULL;
+	char *path = NULL;
+	int rc;
+	*s = NULL;
+	*e = NULL;
+	if (ends_with(what, ".yaml") || ends_with(what, ".yml")) {
+		INOC_TRY(inoci_experiment_read(what, NULL, 0, &file, err));
+		path = inoci_path_join(file->out, "store.db");
+		if (!name) name = file->name;
+	} else {
+		path = inoci_path_join(what, "store.db");
+		if (!inoci_path_exists(path)) {
+			free(path);
+			path = inoci_strdup(what);
+		}
+	}
+	INOC_TRY(inoci_store_open(path, false, 0, NULL, s, err));
+	INOC_TRY(inoci_store_experiment(*s, name, e, err));
+out:
+	if (rc < 0) {
+		inoci_store_free(*s);
+		*s = NULL;
+	}
+	inoci_experiment_free(file);
+	free(path);
 	return rc < 0 ? rc : 0;
 }

@@ -90,9 +90,7 @@ inoci_memory inoci_model_memory(const inoci_hparams *h, inoci_dtype dtype)
 	double w = (h->n_layers * layer_params(h) + (double)h->vocab * h->width) * act;
 	double per_layer = 8.0 * h->width + act * (q + 2 * kv + q + 2.0 * h->ff) + 4.0 * h->n_heads;
 	double scratch = 4.0 * (3.0 * h->width + 3.0 * h->ff + 2 * q + 2 * kv) + act * (h->width + h->ff);
-	double ab = 4.0 * (h->width + q) + 4.0 * (h->width + kv); /* K + N of q, k, v, o; then gate, up, down */
-	double knsum = (h->width + q) * 2 + (h->width + kv) * 2 + 3.0 * (h->width + h->ff);
-	(void)ab;
+	double knsum = (h->width + q) * 2 + (h->width + kv) * 2 + 3.0 * (h->width + h->ff); /* inputs + outputs of the projections */
 	return (inoci_memory){
 		.weights_infer = w,
 		.weights_train = 2 * w,

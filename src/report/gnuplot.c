@@ -132,7 +132,7 @@ static void colour(inoci_buf *o, int r, int g, int b)
 {
 	static const char *const fixed[] = {"fg", "fg", "muted", "line", "card"};
 	if (r == 1 && g == 1 && b >= 1 && b <= 4) inoci_buf_printf(o, "var(--%s)", fixed[b]);
-	else if (r == 1 && g >= 2 && g <= 4) inoci_buf_printf(o, "var(--%c%d)", "kat"[g - 2], b);
+	else if (r == 1 && g >= 2 && g <= 5) inoci_buf_printf(o, "var(--%c%d)", "katw"[g - 2], b);
 	else inoci_buf_printf(o, "rgb(%d,%d,%d)", r, g, b);
 }
 

@@ -74,12 +74,15 @@ typedef struct {
 } inoci_page;
 void inoci_page_verdicts(inoci_page *p);
 void inoci_page_answers(inoci_page *p); /* stacked bars, rates and quality */
-void inoci_page_scatter(inoci_page *p);
-void inoci_page_training(inoci_page *p); /* loss curves, first examples */
+void inoci_page_scatter(inoci_page *p); /* a figure */
+void inoci_page_loss(inoci_page *p);     /* a figure */
+void inoci_page_training(inoci_page *p); /* first examples */
 void inoci_page_samples(inoci_page *p);
 void inoci_page_settings(inoci_page *p);
 /* A plot's place: rc of the plot that was to append there; writes the note where it failed. */
 void inoci_page_plotted(inoci_page *p, int rc, const inoc_err *err);
+/* A table's cell "48 % [40, 56]". */
+void inoci_page_share_cell(inoci_buf *b, const inoci_estimate *e);
 /* A coloured square with a class's name. */
 void inoci_page_class(inoci_page *p, int k);
 
@@ -97,7 +100,7 @@ INOCI_MUST int inoci_gnuplot(const char *script, size_t n, inoci_buf *svg, inoc_
 #define PLOT_CLASS 0x010200  /* + k: var(--kK), a class of answers */
 #define PLOT_ARM 0x010300    /* + k: var(--aK), an arm */
 #define PLOT_INK 0x010400    /* + k: var(--tK), text upon class K */
-enum { PLOT_N_CLASSES = 10, PLOT_N_ARMS = 12 };
+#define PLOT_MARK 0x010500   /* + k: var(--wK), a thin line in class K's colour */
 
 /* gnuplot's SVG as a part of an HTML page: no prologue, ids made unique with `id`, stand-in colours replaced, and the text
  * @@K@@ replaced by labels[K], escaped (so that no text of the user's passes through gnuplot). */

@@ -49,13 +49,14 @@ static int draw(inoci_buf *script, const char *id, const char *title, const char
 	return rc;
 }
 
+#define X_MAX 1.08 /* intervals may reach beyond 100 % */
+
 int inoci_plot_bars(const char *id, const char *title, const char *const *rows, size_t n_rows, size_t n_classes, const int *colour,
 		    const inoci_estimate *est, inoci_buf *out, inoc_err *err)
 {
 	enum { W = 560, ROW = 42, BAR = 22, TOP = 8, BOTTOM = 28, MAX_LETTERS = 22 };
 	inoci_buf b = {0};
 	int longest = 4, h = TOP + BOTTOM + ROW * (int)n_rows;
-	double x_max = 1;
 	char **label = inoci_alloc((n_rows + 1) * sizeof *label);
 	for (size_t r = 0; r < n_rows; r++) {
 		label[r] = fit(rows[r], MAX_LETTERS);
@@ -78,16 +79,16 @@ int inoci_plot_bars(const char *id, const char *title, const char *const *rows, 
 			if (v >= 0.08)
 				inoci_buf_printf(&ink, "set label '%.0f' at %.6g,%.6g center front tc rgb '#%06x' font ',12'\n", 100 * v,
 						 sum + v / 2, (top + low) / 2, (unsigned)(PLOT_INK + colour[c]));
-			if (v > 0 && e->high - e->low > 0.004) {
-				double y = low + (lane ? 9.5 : 4.5) / ROW, x0 = sum + e->low, x1 = sum + e->high, t = 2.5 / ROW;
-				unsigned k = (unsigned)(PLOT_CLASS + colour[c]);
+			/* what is left over has its interval in the table beside */
+			if (v > 0 && e->high - e->low > 0.004 && colour[c] != CLASS_OTHER) {
+				double y = low + (lane ? 9.5 : 4.5) / ROW, x0 = sum + e->low, x1 = fmin(sum + e->high, X_MAX), t = 2.5 / ROW;
+				unsigned k = (unsigned)(PLOT_MARK + colour[c]);
 				inoci_buf_printf(&marks, "set arrow from %.6g,%.6g to %.6g,%.6g nohead lw 2 lc rgb '#%06x'\n", x0, y, x1, y,
 						 k);
 				inoci_buf_printf(&marks, "set arrow from %.6g,%.6g to %.6g,%.6g nohead lw 2 lc rgb '#%06x'\n", x0, y - t, x0,
 						 y + t, k);
 				inoci_buf_printf(&marks, "set arrow from %.6g,%.6g to %.6g,%.6g nohead lw 2 lc rgb '#%06x'\n", x1, y - t, x1,
 						 y + t, k);
-				if (x1 > x_max) x_max = x1;
 				lane = !lane;
 			}
 			sum += v;
@@ -97,9 +98,9 @@ int inoci_plot_bars(const char *id, const char *title, const char *const *rows, 
 		inoci_buf_printf(&ticks, "%s'@@%zu@@' %.6g", r ? ", " : "", r, (top + low) / 2);
 	}
 	head(&b, W, h, longest * CHAR_PX + 14, 18, TOP, BOTTOM);
-	inoci_buf_printf(&b, "set xrange [0:%.6g]\nset yrange [%zu:0]\n", x_max > 1.2 ? 1.2 : x_max, n_rows);
+	inoci_buf_printf(&b, "set xrange [0:%.6g]\nset yrange [%zu:0]\n", X_MAX, n_rows);
 	inoci_buf_puts(&b, "set grid x lw 1 dt solid lc rgb '" PLOT_GRID "'\nset grid back\n"
-			   "set xtics ('0' 0, '25' .25, '50' .5, '75' .75, '100 %' 1)\n");
+			   "set xtics ('0' 0, '25' .25, '50' .5, '75' .75, '100 %%' 1)\n");
 	inoci_buf_printf(&b, "set ytics (%s) textcolor rgb '" PLOT_FG "'\n", ticks.data ? ticks.data : "");
 	inoci_buf_puts(&b, bars.data ? bars.data : "");
 	inoci_buf_puts(&b, marks.data ? marks.data : "");
@@ -188,8 +189,8 @@ int inoci_plot_scatter(const char *id, const char *title, const char *xlabel, co
 	head(&b, SC_W, SC_H, SC_LEFT, SC_RIGHT, SC_TOP, SC_BOTTOM);
 	inoci_buf_printf(&b,
 			 "set xrange [%g:%g]\nset yrange [%g:%g]\nset grid lw 1 dt solid lc rgb '" PLOT_GRID "'\n"
-			 "set xtics ('0' 0, '25' .25, '50' .5, '75' .75, '100 %%' 1)\n"
-			 "set ytics ('0' 0, '25' .25, '50' .5, '75' .75, '100 %%' 1)\n"
+			 "set xtics ('0' 0, '25' .25, '50' .5, '75' .75, '100 %%%%' 1)\n"
+			 "set ytics ('0' 0, '25' .25, '50' .5, '75' .75, '100 %%%%' 1)\n"
 			 "set label '@@%zu@@' at screen %.6f,%.6f center tc rgb '" PLOT_FG "'\n"
 			 "set label '@@%zu@@' at screen %.6f,%.6f center rotate tc rgb '" PLOT_FG "'\n",
 			 SC_LO, SC_HI, SC_LO, SC_HI, n, (to_x(0.5)) / SC_W, 14.0 / SC_H, n + 1, 12.0 / SC_W, 1 - to_y(0.5) / SC_H);
@@ -234,7 +235,7 @@ int inoci_plot_scatter(const char *id, const char *title, const char *xlabel, co
 int inoci_plot_curves(const char *id, const char *title, const char *xlabel, const char *ylabel, const inoci_curve *c, size_t n,
 		      inoci_buf *out, inoc_err *err)
 {
-	enum { W = 760, H = 340, LEFT = 58, RIGHT = 14, TOP = 12, BOTTOM = 50 };
+	enum { W = 600, H = 440, LEFT = 58, RIGHT = 14, TOP = 12, BOTTOM = 50 };
 	const char *const label[] = {xlabel, ylabel};
 	inoci_buf b = {0};
 	double top = 0;

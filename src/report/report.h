@@ -36,10 +36,10 @@ typedef struct {
 	char **cell;
 	size_t n_rows, n_cols;
 	bool *right;
-} inoci_table;
-inoci_table inoci_report_verdicts(const inoci_summary *s);
+} inoci_report_table;
+inoci_report_table inoci_report_verdicts(const inoci_summary *s);
 /* Shares on one evaluation: arms down, scorers across, "48 % [40, 56]". */
-inoci_table inoci_report_rates(const inoci_summary *s, int eval);
-void inoci_table_free(inoci_table *t);
+inoci_report_table inoci_report_rates(const inoci_summary *s, int eval);
+void inoci_report_table_free(inoci_report_table *t);
 
 #endif

@@ -5,9 +5,9 @@
 
 #include "report/internal.h"
 
-static inoci_table table_new(const char *const *header, size_t n_cols, size_t max_rows)
+static inoci_report_table table_new(const char *const *header, size_t n_cols, size_t max_rows)
 {
-	inoci_table t = {.cell = inoci_alloc((max_rows + 1) * n_cols * sizeof(char *)),
+	inoci_report_table t = {.cell = inoci_alloc((max_rows + 1) * n_cols * sizeof(char *)),
 			 .right = inoci_alloc(n_cols * sizeof(bool)),
 			 .n_rows = 1,
 			 .n_cols = n_cols};
@@ -15,12 +15,12 @@ static inoci_table table_new(const char *const *header, size_t n_cols, size_t ma
 	return t;
 }
 
-void inoci_table_free(inoci_table *t)
+void inoci_report_table_free(inoci_report_table *t)
 {
 	for (size_t i = 0; i < t->n_rows * t->n_cols; i++) free(t->cell[i]);
 	free(t->cell);
 	free(t->right);
-	*t = (inoci_table){0};
+	*t = (inoci_report_table){0};
 }
 
 static char *share(const inoci_estimate *e)
@@ -37,14 +37,14 @@ static char *ratio(const inoci_estimate *e)
 	return inoci_buf_take(&b);
 }
 
-inoci_table inoci_report_verdicts(const inoci_summary *s)
+inoci_report_table inoci_report_verdicts(const inoci_summary *s)
 {
 	enum { TRAIT, ARM, U, W, GOAL, OWN, SUPPRESSION, RETENTION, SELECTIVITY, VERDICT, N };
 	static const char *const header[N] = {"trait",	   "arm",	  "U",		 "W",	    "goal",
 					      "U, own prompt", "suppression", "retention", "selectivity", "verdict"};
 	const inoci_experiment *e = s->r->e;
 	const inoci_estimate none = {0};
-	inoci_table t = table_new(header, N, e->n_traits * (e->n_arms + 3));
+	inoci_report_table t = table_new(header, N, e->n_traits * (e->n_arms + 3));
 	for (int c = U; c <= SELECTIVITY; c++) t.right[c] = true;
 	for (int k = 0; k < (int)e->n_traits; k++) {
 		inoci_lines l = inoci_lines_new(s, k);
@@ -61,14 +61,14 @@ inoci_table inoci_report_verdicts(const inoci_summary *s)
 			row[SUPPRESSION] = ratio(o ? &o->suppression : &none);
 			row[RETENTION] = ratio(o ? &o->retention : &none);
 			row[SELECTIVITY] = ratio(o ? &o->selectivity : &none);
-			row[VERDICT] = inoci_strdup(inoci_verdict_name(o ? o->verdict : INOCI_VERDICT_NONE));
+			row[VERDICT] = inoci_strdup(o ? inoci_verdict_name(o->verdict) : "reference");
 		}
 		free(l.v);
 	}
 	return t;
 }
 
-inoci_table inoci_report_rates(const inoci_summary *s, int eval)
+inoci_report_table inoci_report_rates(const inoci_summary *s, int eval)
 {
 	const inoci_results *r = s->r;
 	size_t n_cols = (size_t)r->n_scorers + 3;
@@ -77,21 +77,22 @@ inoci_table inoci_report_rates(const inoci_summary *s, int eval)
 	for (int k = 0; k < r->n_scorers; k++) header[k + 1] = r->scorers[k];
 	header[n_cols - 2] = "n";
 	header[n_cols - 1] = "missing";
-	inoci_table t = table_new(header, n_cols, r->e->n_arms);
+	inoci_report_table t = table_new(header, n_cols, r->e->n_arms);
 	free(header);
 	for (size_t c = 1; c < n_cols; c++) t.right[c] = true;
 	for (int a = 0; a < (int)r->e->n_arms; a++) {
 		const inoci_result_cell *cell = inoci_results_cell(r, a, eval);
 		if (!cell->n) continue;
 		char **row = t.cell + n_cols * t.n_rows++;
-		int missing = 0;
+		int missing = 0, n = 0;
 		row[0] = inoci_strdup(r->e->arms[a].label);
 		for (int k = 0; k < r->n_scorers; k++) {
 			const inoci_estimate *e = &inoci_summary_rate(s, a, eval, k)->all;
 			row[k + 1] = share(e);
 			if (e->missing > missing) missing = e->missing;
+			if (e->n + e->missing > n) n = e->n + e->missing;
 		}
-		row[n_cols - 2] = inoci_asprintf("%zu", cell->n);
+		row[n_cols - 2] = inoci_asprintf("%d", n);
 		row[n_cols - 1] = inoci_asprintf("%d", missing);
 	}
 	return t;
@@ -112,7 +113,7 @@ static void md_text(inoci_buf *b, const char *s)
 	}
 }
 
-static void md_table(inoci_buf *b, const inoci_table *t)
+static void md_table(inoci_buf *b, const inoci_report_table *t)
 {
 	for (size_t r = 0; r < t->n_rows; r++) {
 		inoci_buf_puts(b, "|");
@@ -156,16 +157,16 @@ void inoci_report_markdown(const inoci_summary *s, inoci_buf *out)
 	}
 	if (e->n_traits) {
 		char *w = inoci_eval_words(&e->evals[s->headline]);
-		inoci_table t = inoci_report_verdicts(s);
+		inoci_report_table t = inoci_report_verdicts(s);
 		inoci_buf_puts(out, "\n## Verdicts\n\nRead on ");
 		md_text(out, w);
 		inoci_buf_puts(out, "; 95 % intervals in brackets.\n\n");
 		md_table(out, &t);
-		inoci_table_free(&t);
+		inoci_report_table_free(&t);
 		free(w);
 	}
 	for (int k = 0; k < (int)e->n_evals; k++) {
-		inoci_table t = inoci_report_rates(s, k);
+		inoci_report_table t = inoci_report_rates(s, k);
 		if (t.n_rows > 1) {
 			char *w = inoci_eval_words(&e->evals[k]);
 			inoci_buf_puts(out, "\n## ");
@@ -176,7 +177,7 @@ void inoci_report_markdown(const inoci_summary *s, inoci_buf *out)
 			md_table(out, &t);
 			free(w);
 		}
-		inoci_table_free(&t);
+		inoci_report_table_free(&t);
 	}
 	free(head);
 	free(more);

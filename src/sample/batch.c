@@ -258,12 +258,12 @@ static void admit(struct sampler *s)
 	}
 }
 
-static void stream(struct sampler *s, struct seq *q, size_t upto)
+static int stream(struct sampler *s, struct seq *q, size_t upto, inoc_err *err)
 {
-	if (s->stream && upto > q->sent) {
-		s->stream(s->ctx, q->prompt, q->out.index, q->text.data + q->sent, upto - q->sent);
-		q->sent = upto;
-	}
+	if (!s->stream || upto <= q->sent) return 0;
+	int rc = s->stream(s->ctx, q->prompt, q->out.index, q->text.data + q->sent, upto - q->sent);
+	q->sent = upto;
+	return rc < 0 ? inoci_err_set(err, rc, "who reads the stream of prompt %zu stopped it", q->prompt) : 0;
 }
 
 static void retire(struct sampler *s, int slot)
@@ -298,19 +298,20 @@ static int take(struct sampler *s, int slot, int32_t id, inoc_err *err)
 		see(q, id);
 	}
 	if (!ended && cut == SIZE_MAX && q->out.n_ids < q->max_new) {
-		if (s->stream && q->text.len > old) stream(s, q, inoci_text_certain(&s->plan.s, q->text.data, q->text.len));
-		return 0;
+		if (!s->stream || q->text.len == old) return 0;
+		return stream(s, q, inoci_text_certain(&s->plan.s, q->text.data, q->text.len), err);
 	}
 	q->out.end = ended ? INOCI_END_STOP : cut != SIZE_MAX ? INOCI_END_STOP_STRING : INOCI_END_LENGTH;
 	if (cut != SIZE_MAX) {
 		q->text.len = cut;
 		q->text.data[cut] = 0;
 	}
-	stream(s, q, q->text.len);
 	inoci_buf_append(&q->text, "", 0);
+	int rc = stream(s, q, q->text.len, err);
+	if (rc < 0) return rc;
 	q->out.text = q->text.data;
 	q->out.text_n = q->text.len;
-	int rc = s->f ? s->f(s->ctx, &q->out, err) : 0;
+	rc = s->f ? s->f(s->ctx, &q->out, err) : 0;
 	q->out.text = NULL;
 	retire(s, slot);
 	return rc;

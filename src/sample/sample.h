@@ -59,7 +59,7 @@ void inoci_text_fix(const char *s, size_t n, inoci_buf *out);
  * err filled) stops. */
 typedef int inoci_sampled_fn(void *ctx, const inoci_sampled *s, inoc_err *err);
 /* Called for each token of a stream, with the bytes that are now certain (whole UTF-8 characters, not the beginning of a
- * stop string); may be NULL. All of a sample's bytes together are its text. */
+ * stop string); may be NULL. All of a sample's bytes together are its text. Negative: sampling stops with that code. */
 typedef int inoci_token_fn(void *ctx, size_t prompt, int index, const char *bytes, size_t n);
 
 /* Samples every prompt. A sample ends with the template's end-of-turn token or the tokenizer's end token (STOP), a stop string

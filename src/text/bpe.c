@@ -139,7 +139,8 @@ static int read_types(inoci_tokenizer *t, const inoci_gguf *g, inoc_err *err)
 	if (n != (size_t)t->n)
 		return inoci_err_set(err, INOC_E_FORMAT, "%s: tokenizer.ggml.token_type has %zu entries for %d tokens", path, n,
 		                     (int)t->n);
-	for (int32_t i = 0; i < t->n; i++) switch (types[i]) {
+	for (int32_t i = 0; i < t->n; i++) {
+		switch (types[i]) {
 		case TYPE_NORMAL:
 		case TYPE_UNUSED:
 			break;
@@ -158,6 +159,7 @@ static int read_types(inoci_tokenizer *t, const inoci_gguf *g, inoc_err *err)
 			                     "%s: tokenizer.ggml.token_type of token %d is %d; 1 to 5 expected", path, (int)i,
 			                     (int)types[i]);
 		}
+	}
 	return 0;
 }
 

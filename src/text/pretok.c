@@ -12,17 +12,25 @@
 #include "text/internal.h"
 
 #define SPACE "\\x{09}-\\x{0d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
+/* Numbers that Unicode 15 to 17 added, as the reference knows them; PCRE2 10.42 is at 14. */
+#define NEWER                                                                                                       \
+	"\\x{10d40}-\\x{10d49}\\x{116d0}-\\x{116e3}\\x{11bf0}-\\x{11bf9}\\x{11de0}-\\x{11de9}\\x{11f50}-\\x{11f59}" \
+	"\\x{16130}-\\x{16139}\\x{16d70}-\\x{16d79}\\x{16ff4}-\\x{16ff6}\\x{1ccf0}-\\x{1ccf9}\\x{1d2c0}-\\x{1d2d3}" \
+	"\\x{1e4f0}-\\x{1e4f9}\\x{1e5f1}-\\x{1e5fa}"
+#define NUMBER "\\p{N}" NEWER
 #define WORDS "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+"
-#define OTHER " ?[^" SPACE "\\p{L}\\p{N}]+"
+#define OTHER " ?[^" SPACE "\\p{L}" NUMBER "]+"
+#define GPT2 WORDS "| ?[" NUMBER "]+|" OTHER "|[" SPACE "]+(?![^" SPACE "])|[" SPACE "]+"
+/* Every number character is cut out first and GPT-2's pattern runs on what is between. In one pattern: no space is taken along
+ * by a number, and a number ends the text for the look-ahead. */
+#define SMOLLM WORDS "|[" NUMBER "]|" OTHER "|[" SPACE "]+(?![^" SPACE NUMBER "])|[" SPACE "]+"
 
 static const struct known {
 	const char *name, *pattern;
 } known[] = {
-        {"gpt-2", WORDS "| ?\\p{N}+|" OTHER "|[" SPACE "]+(?![^" SPACE "])|[" SPACE "]+"},
-        {"gpt2", WORDS "| ?\\p{N}+|" OTHER "|[" SPACE "]+(?![^" SPACE "])|[" SPACE "]+"},
-        /* Every number character is cut out first and GPT-2's pattern runs on what is between. In one pattern: no space is
-         * taken along by a number, and a number ends the text for the look-ahead. */
-        {"smollm", WORDS "|\\p{N}|" OTHER "|[" SPACE "]+(?![^" SPACE "\\p{N}])|[" SPACE "]+"},
+        {"gpt-2", GPT2},
+        {"gpt2", GPT2},
+        {"smollm", SMOLLM},
 };
 
 struct inoci_pretok {

@@ -271,9 +271,46 @@ static void partition(void **st)
 	for (int k = 0; k < 6; k++) assert_true(ok[k] >= 0.98 * ok[6]);
 }
 
+/* Broken Spanish (one letter in ten lost, doubled or another) and the first three words alone. */
+static int on_broken(void *ctx, json_t *obj, int line, inoc_err *err)
+{
+	int *ok = ctx;
+	const char *s = json_string_value(json_object_get(obj, "es"));
+	inoci_rng r = inoci_rng_new(2, "broken", (uint64_t)line, 0);
+	inoci_buf b = {0};
+	size_t three = 0;
+	for (const char *c = s; *c; c++) {
+		uint32_t x = *c >= 'a' && *c <= 'z' ? inoci_rng_below(&r, 30) : 30;
+		char other = (char)('a' + inoci_rng_below(&r, 26));
+		if (x != 0) inoci_buf_append(&b, x == 1 ? &other : c, 1);
+		if (x == 2) inoci_buf_append(&b, c, 1);
+	}
+	for (int words = 0; s[three] && (s[three] != ' ' || ++words < 3);) three++;
+	const char *l = inoci_language_of(b.data, b.len);
+	ok[0] += !strcmp(l, "es");
+	ok[1] += !strcmp(l, "unknown");
+	l = inoci_language_of(s, three);
+	ok[2] += !strcmp(l, "es");
+	ok[3]++;
+	inoci_buf_free(&b);
+	return 0;
+}
+
+static void broken(void **st)
+{
+	inoc_err err = {0};
+	int ok[4] = {0};
+	if (inoci_jsonl_read(INOC_TESTS_DIR "/eval/sentences.jsonl", on_broken, ok, &err) < 0) fail_msg("%s", err.msg);
+	print_message("of %d broken Spanish sentences: es %d, unknown %d; of their first three words: es %d\n", ok[3], ok[0],
+	              ok[1], ok[2]);
+	assert_true(ok[0] >= 0.85 * ok[3] && ok[0] + ok[1] >= 0.97 * ok[3]);
+	assert_true(ok[2] >= 0.85 * ok[3]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest t[] = {cmocka_unit_test(cases),   cmocka_unit_test(refusals), cmocka_unit_test(keys),
-	                               cmocka_unit_test(listing), cmocka_unit_test(bytes),    cmocka_unit_test(partition)};
+	                               cmocka_unit_test(listing), cmocka_unit_test(bytes),    cmocka_unit_test(partition),
+	                               cmocka_unit_test(broken)};
 	return cmocka_run_group_tests(t, NULL, NULL);
 }

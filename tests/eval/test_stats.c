@@ -106,17 +106,18 @@ static void sets(void **st)
 		inoci_scores a = load(json_object_get(s, "a")), b = load(json_object_get(s, "b"));
 		inoci_scores c = load(json_object_get(s, "c")), d = load(json_object_get(s, "d"));
 		const json_t *m = json_object_get(s, "mean"), *x = json_object_get(s, "diff"), *r = json_object_get(s, "ratio");
+		double step = a.n_seeds == 1 ? 1.0 / a.n_prompts : 0; /* then the resamples have few values */
 		inoci_estimate e = inoci_mean_ci(&a, 1, 0);
 		NEAR(e.value, at(m, 0), 1e-12);
-		NEAR(e.low, at(m, 1), 0.03 * (e.high - e.low));
-		NEAR(e.high, at(m, 2), 0.03 * (e.high - e.low));
+		NEAR(e.low, at(m, 1), 0.03 * (e.high - e.low) + step);
+		NEAR(e.high, at(m, 2), 0.03 * (e.high - e.low) + step);
 		assert_int_equal(e.n, json_integer_value(json_object_get(s, "n")));
 		assert_int_equal(e.n + e.missing, a.n);
 		assert_int_equal(e.n_seeds, a.n_seeds);
 		inoci_comparison k = inoci_compare_ci(&a, &b, 1, 0);
 		NEAR(k.diff.value, at(x, 0), 1e-12);
-		NEAR(k.diff.low, at(x, 1), 0.03 * (k.diff.high - k.diff.low));
-		NEAR(k.diff.high, at(x, 2), 0.03 * (k.diff.high - k.diff.low));
+		NEAR(k.diff.low, at(x, 1), 0.03 * (k.diff.high - k.diff.low) + step);
+		NEAR(k.diff.high, at(x, 2), 0.03 * (k.diff.high - k.diff.low) + step);
 		NEAR(k.p, fmax(1e-4, json_number_value(json_object_get(s, "p"))), 0.015);
 		inoci_comparison back = inoci_compare_ci(&b, &a, 1, 0);
 		NEAR(back.diff.value, -k.diff.value, 1e-12);
@@ -127,13 +128,13 @@ static void sets(void **st)
 			assert_true(isnan(e.value) && isnan(e.low) && isnan(e.high));
 		} else {
 			NEAR(e.value, at(r, 0), 1e-12);
-			NEAR(e.low, at(r, 1), 0.04 * (e.high - e.low));
-			NEAR(e.high, at(r, 2), 0.04 * (e.high - e.low));
+			NEAR(e.low, at(r, 1), 0.04 * (e.high - e.low) + step);
+			NEAR(e.high, at(r, 2), 0.04 * (e.high - e.low) + step);
 		}
 		inoci_estimate again = inoci_mean_ci(&a, 1, 0), other = inoci_mean_ci(&a, 2, 0);
 		e = inoci_mean_ci(&a, 1, 0);
 		assert_memory_equal(&again, &e, sizeof e);
-		NEAR(other.low, e.low, 0.03 * (e.high - e.low));
+		NEAR(other.low, e.low, 0.03 * (e.high - e.low) + step);
 		drop(&a);
 		drop(&b);
 		drop(&c);
@@ -220,7 +221,9 @@ static void seeds(void **st)
 	first.n_seeds = 1;
 	inoci_estimate e = inoci_mean_ci(&first, 1, 0);
 	assert_int_equal(e.n_seeds, 1);
-	assert_true(e.low == 1 - 0.0876216 || e.low > 0.9); /* all 1: Wilson */
+	double low, high;
+	inoci_wilson(P, P, &low, &high);
+	NEAR(e.low, low, 1e-15); /* all 1 */
 	/* A side with fewer seeds is compared on those alone, the other pairs count as missing. */
 	inoci_comparison d = inoci_compare_ci(&first, &b, 1, 0);
 	assert_int_equal(d.diff.n_seeds, 1);

@@ -146,9 +146,12 @@ static void test_logits_fast(void **state)
 {
 	inoc_err err;
 	inoci_ops *ops;
-	int rc = inoci_ops_cpu(INOCI_DTYPE_F32, 0, &ops, &err);
-	if (rc == INOC_E_UNSUPPORTED) rc = inoci_ops_ref(INOCI_DTYPE_F32, &ops, &err);
-	if (rc < 0) fail_msg("%s", err.msg);
+	if (inoci_ops_cpu(INOCI_DTYPE_F32, 0, &ops, &err) < 0) fail_msg("%s", err.msg);
+	if (strcmp(ops->name, "ref") == 0) { /* a build without the fast ones */
+		ops->free(ops);
+		print_message("the fast operations are not built\n");
+		skip();
+	}
 	compare(ops, 3);
 }
 

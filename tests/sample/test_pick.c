@@ -10,7 +10,7 @@
 
 #include "sample/internal.h"
 
-#define U_GRID 20000
+#define U_GRID 2000
 
 static const float *sort_z;
 static int by_prob(const void *a, const void *b)
@@ -48,7 +48,8 @@ static double reference(const inoci_pick_plan *p, const float *z, const int32_t 
 		if (s->top_k && s->top_k < n) n = s->top_k;
 		for (int i = 0; i < n; i++) sum += exp((y[order[i]] - (double)y[order[0]]) / T);
 		int keep = 0;
-		while (keep < n && (keep == 0 || s->top_p >= 1 || run < s->top_p * sum)) run += exp((y[order[keep++]] - (double)y[order[0]]) / T);
+		while (keep < n && (keep == 0 || s->top_p >= 1 || run < s->top_p * sum))
+			run += exp((y[order[keep++]] - (double)y[order[0]]) / T);
 		while (keep > 1 && exp((y[order[keep - 1]] - (double)y[order[0]]) / T) < s->min_p) keep--;
 		sum = 0;
 		for (int i = 0; i < keep; i++) sum += prob[order[i]] = exp((y[order[i]] - (double)y[order[0]]) / T);
@@ -70,7 +71,8 @@ static void compare(const char *name, inoci_pick_plan *p, const float *z, const 
 		float lp;
 		int32_t id = inoci_pick(k, p, z, seen, n_seen, (g + 0.5) / U_GRID, &lp, NULL, NULL);
 		if (id < 0 || id >= V || prob[id] == 0) fail_msg("%s: drew %d, which the reference does not keep", name, (int)id);
-		if (!(fabs(lp - (z[id] - lse)) < 2e-5)) fail_msg("%s: log-probability of %d is %g, want %g", name, (int)id, (double)lp, z[id] - lse);
+		if (!(fabs(lp - (z[id] - lse)) < 2e-5))
+			fail_msg("%s: log-probability of %d is %g, want %g", name, (int)id, (double)lp, z[id] - lse);
 		count[id]++;
 	}
 	for (int i = 0; i < V; i++)
@@ -92,7 +94,11 @@ static float *row(int V, double spread, double step, uint64_t seed)
 	return z;
 }
 
-#define S(...) {.repetition_penalty = 1, .top_p = 1, .temperature = 1, .max_tokens = 1, .n = 1, __VA_ARGS__}
+#pragma GCC diagnostic ignored "-Woverride-init"
+#define S(...)                                                                                              \
+	{                                                                                                   \
+		.repetition_penalty = 1, .top_p = 1, .temperature = 1, .max_tokens = 1, .n = 1, __VA_ARGS__ \
+	}
 
 static void distributions(void **state)
 {
@@ -100,31 +106,33 @@ static void distributions(void **state)
 		const char *name;
 		inoci_sample_settings s;
 	} cases[] = {
-		{"plain", S()},
-		{"cold", S(.temperature = 0.4)},
-		{"hot", S(.temperature = 3)},
-		{"very cold", S(.temperature = 0.001)},
-		{"greedy", S(.temperature = 0)},
-		{"top-k 1", S(.top_k = 1)},
-		{"top-k 7", S(.top_k = 7)},
-		{"top-k beyond the vocabulary", S(.top_k = 100000)},
-		{"top-p 0.5", S(.top_p = 0.503)},
-		{"top-p tiny", S(.top_p = 1e-9)},
-		{"top-p 0.97 hot", S(.top_p = 0.9703, .temperature = 2.5)},
-		{"min-p", S(.min_p = 0.0503)},
-		{"min-p 1", S(.min_p = 1)},
-		{"top-k, top-p", S(.top_k = 23, .top_p = 0.703)},
-		{"top-k, top-p, min-p", S(.top_k = 40, .top_p = 0.9003, .min_p = 0.0303, .temperature = 1.3)},
-		{"a large min-p does not change what top-p is of", S(.top_k = 200, .top_p = 0.4003, .min_p = 0.0203, .temperature = 4)},
-		{"penalty", S(.repetition_penalty = 1.7)},
-		{"penalty below 1", S(.repetition_penalty = 0.6, .top_k = 9)},
+	        {"plain", S()},
+	        {"cold", S(.temperature = 0.4)},
+	        {"hot", S(.temperature = 3)},
+	        {"very cold", S(.temperature = 0.001)},
+	        {"greedy", S(.temperature = 0)},
+	        {"top-k 1", S(.top_k = 1)},
+	        {"top-k 7", S(.top_k = 7)},
+	        {"top-k beyond the vocabulary", S(.top_k = 100000)},
+	        {"top-p 0.5", S(.top_p = 0.503)},
+	        {"top-p tiny", S(.top_p = 1e-9)},
+	        {"top-p 0.97 hot", S(.top_p = 0.9703, .temperature = 2.5)},
+	        {"min-p", S(.min_p = 0.0503)},
+	        {"min-p 1", S(.min_p = 1)},
+	        {"top-k, top-p", S(.top_k = 23, .top_p = 0.703)},
+	        {"top-k, top-p, min-p", S(.top_k = 40, .top_p = 0.9003, .min_p = 0.0303, .temperature = 1.3)},
+	        {"a large min-p does not change what top-p is of",
+	         S(.top_k = 200, .top_p = 0.4003, .min_p = 0.0203, .temperature = 4)},
+	        {"penalty", S(.repetition_penalty = 1.7)},
+	        {"penalty below 1", S(.repetition_penalty = 0.6, .top_k = 9)},
 	};
 	static const int sizes[] = {1, 3, 37, 255, 256, 257, 1003};
 	for (size_t i = 0; i < INOCI_COUNT(sizes); i++)
 		for (int ties = 0; ties < 2; ties++) {
 			int V = sizes[i];
 			float *z = row(V, 2, ties ? 0.5 : 0, 1 + i);
-			int32_t seen[] = {0, V / 2, V - 1}, n_seen = V > 2 ? 3 : 0, *allowed = malloc((size_t)V * sizeof *allowed);
+			int32_t seen[] = {0, V / 2, V - 1}, n_seen = V > 2 ? 3 : 0,
+			        *allowed = malloc((size_t)V * sizeof *allowed);
 			int n_allowed = 0;
 			for (int v = 0; v < V; v++)
 				if (v % 3 != 1 || V == 1) allowed[n_allowed++] = v;
@@ -230,31 +238,32 @@ static void settings(void **state)
 		inoci_sample_settings s;
 		const char *says; /* NULL: fine */
 	} cases[] = {
-		{S(), NULL},
-		{S(.temperature = -1), "temperature is -1"},
-		{S(.temperature = NAN), "temperature is"},
-		{S(.temperature = 1e-9), "temperature is 1e-09"},
-		{S(.top_k = -1), "top_k is -1"},
-		{S(.top_p = 0), "top_p is 0"},
-		{S(.top_p = 1.5), "top_p is 1.5"},
-		{S(.min_p = -0.1), "min_p is -0.1"},
-		{S(.repetition_penalty = 0), "repetition_penalty is 0"},
-		{S(.max_tokens = 0), "max_tokens is 0"},
-		{S(.n = 0), "n is 0"},
-		{S(.stop = stops, .n_stop = 1), NULL},
-		{S(.stop = stops, .n_stop = 2), "stop string 2 is empty"},
-		{S(.allowed = ""), "allowed characters is empty"},
-		{S(.allowed = "ab\xff"), "not UTF-8 at byte 2"},
-		{S(.allowed = "a\xc3\xb1"), NULL},
-		{S(.top_logprobs = 21), "top_logprobs is 21"},
-		{S(.max_batch = -1), "max_batch is -1"},
-		{S(.max_kv_rows = -1), "max_kv_rows is -1"},
+	        {S(), NULL},
+	        {S(.temperature = -1), "temperature is -1"},
+	        {S(.temperature = NAN), "temperature is"},
+	        {S(.temperature = 1e-9), "temperature is 1e-09"},
+	        {S(.top_k = -1), "top_k is -1"},
+	        {S(.top_p = 0), "top_p is 0"},
+	        {S(.top_p = 1.5), "top_p is 1.5"},
+	        {S(.min_p = -0.1), "min_p is -0.1"},
+	        {S(.repetition_penalty = 0), "repetition_penalty is 0"},
+	        {S(.max_tokens = 0), "max_tokens is 0"},
+	        {S(.n = 0), "n is 0"},
+	        {S(.stop = stops, .n_stop = 1), NULL},
+	        {S(.stop = stops, .n_stop = 2), "stop string 2 is empty"},
+	        {S(.allowed = ""), "allowed characters is empty"},
+	        {S(.allowed = "ab\xff"), "not UTF-8 at byte 2"},
+	        {S(.allowed = "a\xc3\xb1"), NULL},
+	        {S(.top_logprobs = 21), "top_logprobs is 21"},
+	        {S(.max_batch = -1), "max_batch is -1"},
+	        {S(.max_kv_rows = -1), "max_kv_rows is -1"},
 	};
 	for (size_t i = 0; i < INOCI_COUNT(cases); i++) {
 		inoc_err err = {0};
 		int rc = inoci_sample_settings_check(&cases[i].s, &err);
 		assert_int_equal(rc, cases[i].says ? INOC_E_USAGE : 0);
-		if (cases[i].says && !strstr(err.msg, cases[i].says)) fail_msg("\"%s\" does not say \"%s\"", err.msg, cases[i].says);
+		if (cases[i].says && !strstr(err.msg, cases[i].says))
+			fail_msg("\"%s\" does not say \"%s\"", err.msg, cases[i].says);
 	}
 	inoci_sample_settings d = inoci_sample_defaults();
 	assert_int_equal(inoci_sample_settings_check(&d, NULL), 0);
@@ -265,24 +274,24 @@ static void settings_hash(void **state)
 	static const char *a[] = {"ab", "c"}, *b[] = {"a", "bc"};
 	/* All different. */
 	static const inoci_sample_settings v[] = {
-		S(),
-		S(.temperature = 0.5),
-		S(.temperature = 0),
-		S(.top_k = 3),
-		S(.top_p = 0.5),
-		S(.min_p = 0.5),
-		S(.repetition_penalty = 1.1),
-		S(.max_tokens = 2),
-		S(.stop = a, .n_stop = 2),
-		S(.stop = b, .n_stop = 2),
-		S(.stop = a, .n_stop = 1),
-		S(.allowed = "ab"),
-		S(.top_logprobs = 1),
+	        S(),
+	        S(.temperature = 0.5),
+	        S(.temperature = 0),
+	        S(.top_k = 3),
+	        S(.top_p = 0.5),
+	        S(.min_p = 0.5),
+	        S(.repetition_penalty = 1.1),
+	        S(.max_tokens = 2),
+	        S(.stop = a, .n_stop = 2),
+	        S(.stop = b, .n_stop = 2),
+	        S(.stop = a, .n_stop = 1),
+	        S(.allowed = "ab"),
+	        S(.top_logprobs = 1),
 	};
 	/* The same, by pairs. */
 	static const inoci_sample_settings same[][2] = {
-		{S(), S(.seed = 1, .n = 5, .max_batch = 3, .max_kv_rows = 100)},
-		{S(.temperature = 0), S(.temperature = 0, .top_k = 5, .top_p = 0.5, .min_p = 0.1)},
+	        {S(), S(.seed = 1, .n = 5, .max_batch = 3, .max_kv_rows = 100)},
+	        {S(.temperature = 0), S(.temperature = 0, .top_k = 5, .top_p = 0.5, .min_p = 0.1)},
 	};
 	for (size_t i = 0; i < INOCI_COUNT(v); i++)
 		for (size_t j = 0; j < i; j++)
@@ -300,36 +309,38 @@ static void stop_strings(void **state)
 		const char *text;
 		size_t old, find, certain;
 	} cases[] = {
-		{"", 0, SIZE_MAX, 0},
-		{"abc", 0, SIZE_MAX, 3},
-		{"xSTOPy", 0, 1, 6},
-		{"xSTOP", 4, 1, 5},   /* across the boundary */
-		{"STOP!", 4, 2, 5},   /* the one that ends now; the other ended before */
-		{"STOP!", 0, 0, 5},   /* the earliest of two */
-		{"xST", 0, SIZE_MAX, 1},
-		{"xSTO", 0, SIZE_MAX, 1},
-		{"xSS", 0, SIZE_MAX, 2},
-		{"caa", 0, SIZE_MAX, 1},
-		{"caaa", 0, SIZE_MAX, 2},
-		{"x\xc3", 0, SIZE_MAX, 1},
-		{"x\xc3\xa9", 2, 1, 3},
-		{"x\xe2\x82", 0, SIZE_MAX, 1},
-		{"x\xe2\x82S", 0, SIZE_MAX, 1},   /* what stands before a held-back beginning may be cut too */
-		{"x\xff", 0, SIZE_MAX, 2},        /* never a character: certain */
-		{"x\xe2\x28", 0, SIZE_MAX, 3},
-		{"\xf0\x9f\x98\x80", 0, SIZE_MAX, 4},
-		{"\xf0\x9f\x98", 0, SIZE_MAX, 0},
-		{"\xf0\x80", 0, SIZE_MAX, 2},     /* overlong: never a character */
-		{"\xed\xa0", 0, SIZE_MAX, 2},     /* a surrogate */
-		{"\xf4\x8f", 0, SIZE_MAX, 0},
-		{"\x80\x80\x80\x80", 0, SIZE_MAX, 4},
+	        {"", 0, SIZE_MAX, 0},
+	        {"abc", 0, SIZE_MAX, 3},
+	        {"xSTOPy", 0, 1, 6},
+	        {"xSTOP", 4, 1, 3}, /* across the boundary; OP may begin another */
+	        {"STOP!", 4, 2, 5}, /* the one that ends now; the other ended before */
+	        {"STOP!", 0, 0, 5}, /* the earliest of two */
+	        {"xST", 0, SIZE_MAX, 1},
+	        {"xSTO", 0, SIZE_MAX, 1},
+	        {"xSS", 0, SIZE_MAX, 2},
+	        {"caa", 0, SIZE_MAX, 1},
+	        {"caaa", 0, SIZE_MAX, 2},
+	        {"x\xc3", 0, SIZE_MAX, 1},
+	        {"x\xc3\xa9", 2, 1, 3},
+	        {"x\xe2\x82", 0, SIZE_MAX, 1},
+	        {"x\xe2\x82S", 0, SIZE_MAX, 1}, /* what stands before a held-back beginning may be cut too */
+	        {"x\xff", 0, SIZE_MAX, 2},      /* never a character: certain */
+	        {"x\xe2\x28", 0, SIZE_MAX, 3},
+	        {"\xf0\x9f\x98\x80", 0, SIZE_MAX, 4},
+	        {"\xf0\x9f\x98", 0, SIZE_MAX, 0},
+	        {"\xf0\x80", 0, SIZE_MAX, 2}, /* overlong: never a character */
+	        {"\xed\xa0", 0, SIZE_MAX, 2}, /* a surrogate */
+	        {"\xf4\x8f", 0, SIZE_MAX, 0},
+	        {"\x80\x80\x80\x80", 0, SIZE_MAX, 4},
 	};
 	inoci_sample_settings s = S(.stop = stops, .n_stop = 4);
 	for (size_t i = 0; i < INOCI_COUNT(cases); i++) {
 		size_t n = strlen(cases[i].text), find = inoci_stop_find(&s, cases[i].text, n, cases[i].old);
 		size_t certain = inoci_text_certain(&s, cases[i].text, n);
-		if (find != cases[i].find) fail_msg("\"%s\": found at %zd, want %zd", cases[i].text, (ssize_t)find, (ssize_t)cases[i].find);
-		if (certain != cases[i].certain) fail_msg("\"%s\": certain %zu, want %zu", cases[i].text, certain, cases[i].certain);
+		if (find != cases[i].find)
+			fail_msg("\"%s\": found at %zd, want %zd", cases[i].text, (ssize_t)find, (ssize_t)cases[i].find);
+		if (certain != cases[i].certain)
+			fail_msg("\"%s\": certain %zu, want %zu", cases[i].text, certain, cases[i].certain);
 	}
 }
 
@@ -337,14 +348,14 @@ static void text_fix(void **state)
 {
 #define R "\xef\xbf\xbd"
 	static const char *const cases[][2] = {
-		{"", ""},
-		{"a\xc3\xb1", "a\xc3\xb1"},
-		{"a\xc3", "a" R},
-		{"\xff", R},
-		{"\xe2\x82", R},
-		{"a\xe2\x82z", "a" R "z"},
-		{"\xf0\x9f\x98z\x80\x80", R "z" R R},
-		{"\xed\xa0\x80", R R R},
+	        {"", ""},
+	        {"a\xc3\xb1", "a\xc3\xb1"},
+	        {"a\xc3", "a" R},
+	        {"\xff", R},
+	        {"\xe2\x82", R},
+	        {"a\xe2\x82z", "a" R "z"},
+	        {"\xf0\x9f\x98z\x80\x80", R "z" R R},
+	        {"\xed\xa0\x80", R R R},
 	};
 	for (size_t i = 0; i < INOCI_COUNT(cases); i++) {
 		inoci_buf b = {0};
@@ -357,9 +368,9 @@ static void text_fix(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(distributions), cmocka_unit_test(full_size), cmocka_unit_test(log_probabilities),
-		cmocka_unit_test(not_a_number),  cmocka_unit_test(settings),  cmocka_unit_test(settings_hash),
-		cmocka_unit_test(stop_strings),  cmocka_unit_test(text_fix),
+	        cmocka_unit_test(distributions), cmocka_unit_test(full_size), cmocka_unit_test(log_probabilities),
+	        cmocka_unit_test(not_a_number),  cmocka_unit_test(settings),  cmocka_unit_test(settings_hash),
+	        cmocka_unit_test(stop_strings),  cmocka_unit_test(text_fix),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -59,7 +59,7 @@ static inline void synth_bytes(struct synth *f, unsigned skip, unsigned skip_end
 /* Ids: 0 <|endoftext|>, 1 <|im_start|>, 2 <|im_end|>, 3 + b for byte b, then merged ones. */
 static inline void synth_default(struct synth *f)
 {
-	static const char *const merges[] = {"Ġ t", "h e",   "Ġt he", "i n", "Ġ Ġ",     "ĠĠ ĠĠ",    "Ċ Ċ",
+	static const char *const merges[] = {"Ġ t", "h e",   "Ġt he", "i n", "Ġ Ġ",  "ĠĠ ĠĠ", "Ċ Ċ",
 	                                     "a a", "aa aa", "Ã ©",   "' s", "ðŁ ĺ", "ðŁĺ Ģ", "ð Ł"};
 	*f = (struct synth){.model = "gpt2", .pre = "smollm", .eos = 2};
 	synth_token(f, "<|endoftext|>", 3);

@@ -101,6 +101,42 @@ static size_t put_utf8(char *s, uint32_t c)
 	return n;
 }
 
+/* Each character in one context; a block of 1024 has one hash. The context is that of tools/fixtures/tokenizer.py. */
+static void test_all_characters(void **state)
+{
+	static const char *const around[] = {"the", "the ", "the  ", " 1", "", "the's\n\n", "e"};
+	FILE *f = fopen(INOC_TESTS_DIR "/fixtures/codepoints.txt", "r");
+	unsigned first;
+	unsigned long long want;
+	int blocks = 0;
+	inoci_buf b = {0};
+	inoci_i32s ids = {0};
+	assert_non_null(f);
+	while (fscanf(f, "%x %llx", &first, &want) == 2) {
+		unsigned long long h = 0xcbf29ce484222325u;
+		for (unsigned c = first; c < first + 1024; c++) {
+			char s[4];
+			if (c >= 0xd800 && c < 0xe000) continue;
+			size_t n = put_utf8(s, c);
+			inoci_buf_clear(&b);
+			ids.n = 0;
+			for (size_t i = 0; i < INOCI_COUNT(around); i++) {
+				if (i) inoci_buf_append(&b, s, n);
+				inoci_buf_puts(&b, around[i]);
+			}
+			inoci_tok_encode(tok, b.data, b.len, &ids);
+			for (size_t i = 0; i < 4 * ids.n; i++)
+				h = (h ^ ((uint32_t)ids.v[i / 4] >> i % 4 * 8 & 0xff)) * 0x100000001b3u;
+		}
+		if (h != want) fail_msg("U+%04X to U+%04X: ids have hash %016llx, not %016llx", first, first + 1023, h, want);
+		blocks++;
+	}
+	fclose(f);
+	inoci_buf_free(&b);
+	inoci_i32s_free(&ids);
+	assert_int_equal(blocks, 257);
+}
+
 static void test_random_round_trip(void **state)
 {
 	inoci_rng r = inoci_rng_new(7, "bpe", 0, 0);
@@ -108,9 +144,15 @@ static void test_random_round_trip(void **state)
 	for (int k = 0; k < 3000; k++) {
 		size_t n = inoci_rng_below(&r, 100), len = 0;
 		for (size_t i = 0; i < n; i++) switch (k % 4) {
-			case 0: s[len++] = (char)inoci_rng_below(&r, 256); break;
-			case 1: s[len++] = " \n\ta1'sE.\xc3\xa9\x80"[inoci_rng_below(&r, 13)]; break;
-			case 2: len += put_utf8(s + len, inoci_rng_below(&r, 0x3000)); break;
+			case 0:
+				s[len++] = (char)inoci_rng_below(&r, 256);
+				break;
+			case 1:
+				s[len++] = " \n\ta1'sE.\xc3\xa9\x80"[inoci_rng_below(&r, 13)];
+				break;
+			case 2:
+				len += put_utf8(s + len, inoci_rng_below(&r, 0x3000));
+				break;
 			default: {
 				uint32_t c = inoci_rng_below(&r, 0x110000);
 				len += put_utf8(s + len, c >= 0xd800 && c < 0xe000 ? 0x1f600 : c);
@@ -156,14 +198,14 @@ static void test_invalid_utf8(void **state)
 	CHECK(tok, "\xc3\xa9", "\xc3\xa9");
 	CHECK(tok, "\xc3", "\xc3");
 	CHECK(tok, "\xc3\xc3\xa9", "\xc3|\xc3\xa9");
-	CHECK(tok, "\xed\xa0\x80", "\xed|\xa0|\x80");     /* a surrogate */
-	CHECK(tok, "\xe0\x80\xaf", "\xe0|\x80|\xaf");     /* overlong */
-	CHECK(tok, "a \x80 b", "a| |\x80| b");            /* the invalid byte ends a piece */
-	CHECK(tok, "a\xff\xc0z", "a|z");                  /* no token: left out */
+	CHECK(tok, "\xed\xa0\x80", "\xed|\xa0|\x80"); /* a surrogate */
+	CHECK(tok, "\xe0\x80\xaf", "\xe0|\x80|\xaf"); /* overlong */
+	CHECK(tok, "a \x80 b", "a| |\x80| b");        /* the invalid byte ends a piece */
+	CHECK(tok, "a\xff\xc0z", "a|z");              /* no token: left out */
 	assert_int_equal(inoci_tok_lost(tok, "a\xff\xc0z", 4), 2);
 	assert_int_equal(inoci_tok_lost(tok, "a\x04z", 3), 1);
 	assert_int_equal(inoci_tok_lost(tok, "añ世😀", strlen("añ世😀")), 0);
-	check_ids(tok, "a\0b", 3, "a");
+	check_round_trip(tok, "a\0b\0", 4);
 }
 
 static void test_specials(void **state)
@@ -258,8 +300,21 @@ static void test_pre_tokenizers(void **state)
 }
 
 enum change {
-	PRE, NO_PRE, MODEL, NO_MODEL, EOS, TYPES_SHORT, NO_TOKENS, DUPLICATE, NUL, BAD_UTF8, NO_BYTE, SPECIAL_BYTE,
-	MERGE, USER_TOKEN, BAD_TYPE,
+	PRE,
+	NO_PRE,
+	MODEL,
+	NO_MODEL,
+	EOS,
+	TYPES_SHORT,
+	NO_TOKENS,
+	DUPLICATE,
+	NUL,
+	BAD_UTF8,
+	NO_BYTE,
+	SPECIAL_BYTE,
+	MERGE,
+	USER_TOKEN,
+	BAD_TYPE,
 };
 
 static void test_hostile_files(void **state)
@@ -270,32 +325,32 @@ static void test_hostile_files(void **state)
 		int code;
 		const char *says[2];
 	} cases[] = {
-		{PRE, "llama-bpe", INOC_E_UNSUPPORTED, {"'llama-bpe'", "gpt-2, gpt2, smollm"}},
-		{PRE, "a\nb", INOC_E_UNSUPPORTED, {"'a'", "known"}},
-		{NO_PRE, NULL, INOC_E_UNSUPPORTED, {"tokenizer.ggml.pre", "smollm"}},
-		{MODEL, "llama", INOC_E_UNSUPPORTED, {"'llama'", "gpt2"}},
-		{NO_MODEL, NULL, INOC_E_FORMAT, {"tokenizer.ggml.model", "missing"}},
-		{EOS, NULL, INOC_E_FORMAT, {"eos_token_id is 99999", "tokens"}},
-		{TYPES_SHORT, NULL, INOC_E_FORMAT, {"token_type has 272", "273"}},
-		{NO_TOKENS, NULL, INOC_E_FORMAT, {"0 tokens", "expected"}},
-		{DUPLICATE, NULL, INOC_E_FORMAT, {"both 'the'", "tokens"}},
-		{NUL, NULL, INOC_E_FORMAT, {"token 273", "UTF-8"}},
-		{BAD_UTF8, "\xc3", INOC_E_FORMAT, {"token 273", "UTF-8"}},
-		{NO_BYTE, NULL, INOC_E_FORMAT, {"byte 0x41 ('A')", "not a byte-level"}},
-		{SPECIAL_BYTE, NULL, INOC_E_FORMAT, {"byte 0x00", "special"}},
-		{MERGE, "ab", INOC_E_FORMAT, {"merge 14", "two tokens"}},
-		{MERGE, "", INOC_E_FORMAT, {"merge 14", "two tokens"}},
-		{MERGE, " ", INOC_E_FORMAT, {"merge 14", "two tokens"}},
-		{MERGE, "a ", INOC_E_FORMAT, {"merge 14", "two tokens"}},
-		{MERGE, " a", INOC_E_FORMAT, {"merge 14", "two tokens"}},
-		{MERGE, "a b c", INOC_E_FORMAT, {"merge 14", "two tokens"}},
-		{MERGE, "xx a", INOC_E_FORMAT, {"'xx a'", "left part"}},
-		{MERGE, "a xx", INOC_E_FORMAT, {"'a xx'", "right part"}},
-		{MERGE, "x y", INOC_E_FORMAT, {"'x y'", "makes what is no token"}},
-		{MERGE, "h e", INOC_E_FORMAT, {"'h e'", "twice"}},
-		{MERGE, "\xff \x80", INOC_E_FORMAT, {"merge 14", "left part"}},
-		{USER_TOKEN, NULL, INOC_E_UNSUPPORTED, {"token 273", "user-defined"}},
-		{BAD_TYPE, NULL, INOC_E_FORMAT, {"token 273 is 77", "1 to 5"}},
+	        {PRE, "llama-bpe", INOC_E_UNSUPPORTED, {"'llama-bpe'", "gpt-2, gpt2, smollm"}},
+	        {PRE, "a\nb", INOC_E_UNSUPPORTED, {"'a'", "known"}},
+	        {NO_PRE, NULL, INOC_E_UNSUPPORTED, {"tokenizer.ggml.pre", "smollm"}},
+	        {MODEL, "llama", INOC_E_UNSUPPORTED, {"'llama'", "gpt2"}},
+	        {NO_MODEL, NULL, INOC_E_FORMAT, {"tokenizer.ggml.model", "missing"}},
+	        {EOS, NULL, INOC_E_FORMAT, {"eos_token_id is 99999", "tokens"}},
+	        {TYPES_SHORT, NULL, INOC_E_FORMAT, {"token_type has 272", "273"}},
+	        {NO_TOKENS, NULL, INOC_E_FORMAT, {"0 tokens", "expected"}},
+	        {DUPLICATE, NULL, INOC_E_FORMAT, {"both 'the'", "tokens"}},
+	        {NUL, NULL, INOC_E_FORMAT, {"token 273", "UTF-8"}},
+	        {BAD_UTF8, "\xc3", INOC_E_FORMAT, {"token 273", "UTF-8"}},
+	        {NO_BYTE, NULL, INOC_E_FORMAT, {"byte 0x41 ('A')", "not a byte-level"}},
+	        {SPECIAL_BYTE, NULL, INOC_E_FORMAT, {"byte 0x00", "special"}},
+	        {MERGE, "ab", INOC_E_FORMAT, {"merge 14", "two tokens"}},
+	        {MERGE, "", INOC_E_FORMAT, {"merge 14", "two tokens"}},
+	        {MERGE, " ", INOC_E_FORMAT, {"merge 14", "two tokens"}},
+	        {MERGE, "a ", INOC_E_FORMAT, {"merge 14", "two tokens"}},
+	        {MERGE, " a", INOC_E_FORMAT, {"merge 14", "two tokens"}},
+	        {MERGE, "a b c", INOC_E_FORMAT, {"merge 14", "two tokens"}},
+	        {MERGE, "xx a", INOC_E_FORMAT, {"'xx a'", "left part"}},
+	        {MERGE, "a xx", INOC_E_FORMAT, {"'a xx'", "right part"}},
+	        {MERGE, "x y", INOC_E_FORMAT, {"'x y'", "makes what is no token"}},
+	        {MERGE, "h e", INOC_E_FORMAT, {"'h e'", "twice"}},
+	        {MERGE, "\xff \x80", INOC_E_FORMAT, {"merge 14", "left part"}},
+	        {USER_TOKEN, NULL, INOC_E_UNSUPPORTED, {"token 273", "user-defined"}},
+	        {BAD_TYPE, NULL, INOC_E_FORMAT, {"token 273 is 77", "1 to 5"}},
 	};
 	for (size_t i = 0; i < INOCI_COUNT(cases); i++) {
 		struct synth f;
@@ -303,16 +358,36 @@ static void test_hostile_files(void **state)
 		inoc_err err = {0};
 		synth_default(&f);
 		switch (cases[i].change) {
-		case PRE: f.pre = cases[i].arg; break;
-		case NO_PRE: f.pre = NULL; break;
-		case MODEL: f.model = cases[i].arg; break;
-		case NO_MODEL: f.model = NULL; break;
-		case EOS: f.eos = 99999; break;
-		case TYPES_SHORT: f.n_types--, f.types.len -= 4; break;
-		case NO_TOKENS: f.n_tokens = f.tokens.len = 0; break;
-		case DUPLICATE: synth_token(&f, "the", 1), synth_token(&f, "the", 1); break;
-		case NUL: synth_str(&f.tokens, "a\0b", 3), f.n_tokens++, f.n_types++, synth_put(&f.types, 1, 4); break;
-		case BAD_UTF8: synth_token(&f, cases[i].arg, 1); break;
+		case PRE:
+			f.pre = cases[i].arg;
+			break;
+		case NO_PRE:
+			f.pre = NULL;
+			break;
+		case MODEL:
+			f.model = cases[i].arg;
+			break;
+		case NO_MODEL:
+			f.model = NULL;
+			break;
+		case EOS:
+			f.eos = 99999;
+			break;
+		case TYPES_SHORT:
+			f.n_types--, f.types.len -= 4;
+			break;
+		case NO_TOKENS:
+			f.n_tokens = f.tokens.len = 0;
+			break;
+		case DUPLICATE:
+			synth_token(&f, "the", 1), synth_token(&f, "the", 1);
+			break;
+		case NUL:
+			synth_str(&f.tokens, "a\0b", 3), f.n_tokens++, f.n_types++, synth_put(&f.types, 1, 4);
+			break;
+		case BAD_UTF8:
+			synth_token(&f, cases[i].arg, 1);
+			break;
 		case NO_BYTE:
 			synth_free(&f);
 			f = (struct synth){.model = "gpt2", .pre = "smollm", .eos = -1};
@@ -324,9 +399,15 @@ static void test_hostile_files(void **state)
 			synth_token(&f, "Ā", 3);
 			synth_bytes(&f, 0, 1);
 			break;
-		case MERGE: synth_merge(&f, cases[i].arg); break;
-		case USER_TOKEN: synth_token(&f, "zz", 4); break;
-		case BAD_TYPE: synth_token(&f, "zz", 77); break;
+		case MERGE:
+			synth_merge(&f, cases[i].arg);
+			break;
+		case USER_TOKEN:
+			synth_token(&f, "zz", 4);
+			break;
+		case BAD_TYPE:
+			synth_token(&f, "zz", 77);
+			break;
 		}
 		int rc = synth_open(&f, &t, &err);
 		if (rc != cases[i].code || !strstr(err.msg, cases[i].says[0]) || !strstr(err.msg, cases[i].says[1]) ||
@@ -382,11 +463,17 @@ static void test_least_file(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_huggingface),    cmocka_unit_test(test_random_round_trip),
-		cmocka_unit_test(test_long_runs),      cmocka_unit_test(test_invalid_utf8),
-		cmocka_unit_test(test_specials),       cmocka_unit_test(test_facts),
-		cmocka_unit_test(test_pre_tokenizers), cmocka_unit_test(test_hostile_files),
-		cmocka_unit_test(test_merge_of_special), cmocka_unit_test(test_least_file),
+	        cmocka_unit_test(test_huggingface),
+	        cmocka_unit_test(test_all_characters),
+	        cmocka_unit_test(test_random_round_trip),
+	        cmocka_unit_test(test_long_runs),
+	        cmocka_unit_test(test_invalid_utf8),
+	        cmocka_unit_test(test_specials),
+	        cmocka_unit_test(test_facts),
+	        cmocka_unit_test(test_pre_tokenizers),
+	        cmocka_unit_test(test_hostile_files),
+	        cmocka_unit_test(test_merge_of_special),
+	        cmocka_unit_test(test_least_file),
 	};
 	return cmocka_run_group_tests(tests, open_model, close_model);
 }

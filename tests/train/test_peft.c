@@ -15,7 +15,7 @@
 
 static json_t *fixture;
 static char *bin;
-static bool fast; /* the cpu operations; else ref, on which 20 steps would take too long */
+static bool fast; /* else ref, on which 20 steps would take too long */
 static inoci_ops *ops;
 static inoci_model *model;
 
@@ -38,10 +38,8 @@ static int setup(void **state)
 	if (inoci_file_read(INOC_TESTS_DIR "/fixtures/lora.bin", &bin, &n, &err) < 0) fail_msg("%s", err.msg);
 	assert_int_equal(n, json_array_size(json_object_get(fixture, "tensors")) * 2 * SAMPLES * 4);
 	assert_int_equal((int)num(fixture, "samples"), SAMPLES);
-	int rc = inoci_ops_cpu(INOCI_DTYPE_F32, 0, &ops, &err);
-	fast = rc >= 0;
-	if (rc == INOC_E_UNSUPPORTED) rc = inoci_ops_ref(INOCI_DTYPE_F32, &ops, &err);
-	if (rc < 0) fail_msg("%s", err.msg);
+	if (inoci_ops_cpu(INOCI_DTYPE_F32, 0, &ops, &err) < 0) fail_msg("%s", err.msg);
+	fast = strcmp(ops->name, "ref") != 0; /* ref is what a build without the fast operations gives */
 	if (inoci_model_open(path, ops, true, NULL, NULL, &model, &err) < 0) fail_msg("%s", err.msg);
 	assert_string_equal(model->hash.hex, json_string_value(json_object_get(fixture, "model_sha256")));
 	return 0;
@@ -186,7 +184,7 @@ static void test_first_gradient(void **state)
 	for (size_t i = 0; i < a->n_params; i++) ss += (double)a->grads[i] * a->grads[i];
 	print_message("loss %.6f (PEFT %.6f), gradient norm %.6f (PEFT %.6f)\n", loss, num(step, "loss"), sqrt(ss),
 	              num(step, "grad_norm"));
-	compare(a->grads, 0, 2e-3, "first gradient");
+	compare(a->grads, 0, fast ? 1e-3 : 1e-2, "first gradient"); /* ref sums one by one in f32 */
 	free(logprob);
 	inoci_batch_free(&b);
 	inoci_workspace_free(w);

@@ -1,0 +1,61 @@
+# Thin: CMake does the building. `make demo` and `make test` need nothing but git, make and the package registries.
+BUILD ?= build/release
+JOBS ?= $(shell nproc)
+INOC = $(BUILD)/inoc
+MODEL = smollm2-135m-instruct
+CMAKE = cmake --build $(BUILD) -j $(JOBS)
+PREFIX ?= /usr/local
+
+.PHONY: all setup build model demo test check asan bench settings-check install clean format fuzz
+
+all: build
+
+setup:
+	@tools/setup.sh
+
+$(BUILD)/CMakeCache.txt: | setup
+	@cmake -S . -B $(BUILD) -DCMAKE_BUILD_TYPE=Release -DINOC_WERROR=$(if $(CI),ON,OFF) -DCMAKE_INSTALL_PREFIX=$(PREFIX) >$(BUILD).log 2>&1 || \
+		{ mkdir -p build; cat $(BUILD).log; exit 1; }
+
+build: setup
+	@mkdir -p build
+	@test -f $(BUILD)/CMakeCache.txt || $(MAKE) --no-print-directory $(BUILD)/CMakeCache.txt
+	@$(CMAKE) 2>&1 | grep -vE '^\[ *[0-9]+%\] (Building|Linking|Built)|^Consolidate|^Scanning' || true
+	@$(CMAKE) >/dev/null
+
+model: build
+	@$(INOC) model fetch --quiet $(MODEL) >/dev/null
+
+demo: model
+	@$(INOC) run settings/spanish-caps/experiment.yaml
+
+# INOC_MODEL tells the tests where the real model is.
+test: model
+	@cd $(BUILD) && INOC_MODEL="$$(./inoc model fetch --quiet $(MODEL))" ctest --output-on-failure
+
+# Before every commit: -Werror build, format, tests, ASan + UBSan, layers.
+check: format-check test asan
+
+format-check:
+	@clang-format --dry-run -Werror $$(git ls-files '*.c' '*.h' '*.cc')
+
+format:
+	@clang-format -i $$(git ls-files '*.c' '*.h' '*.cc')
+
+asan: setup
+	@cmake --preset asan >/dev/null && cmake --build --preset asan -j $(JOBS)
+	@cd build/asan && INOC_MODEL="$$(../../$(INOC) model fetch --quiet $(MODEL))" ctest --output-on-failure -LE real
+
+fuzz: setup
+	@cmake --preset fuzz >/dev/null && cmake --build --preset fuzz -j $(JOBS)
+	@for f in build/fuzz/fuzz_*; do test -x $$f && test -f $$f || continue; n=$$(basename $$f); mkdir -p build/fuzz/corpus/$$n; \
+		$$f -max_total_time=60 -rss_limit_mb=4096 build/fuzz/corpus/$$n tests/corpus/$$n || exit 1; done
+
+bench: model
+	@bench/run.sh
+
+install: build
+	@cmake --install $(BUILD) --prefix $(PREFIX)
+
+clean:
+	@rm -rf build

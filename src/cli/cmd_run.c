@@ -1,0 +1,222 @@
+/* inoc run FILE: the whole experiment, from the data to the report. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "lab/lab.h"
+#include "report/report.h"
+
+typedef struct {
+	bool dry_run, json, report;
+	int planned, left; /* plan items; those with something to do */
+} run_ctx;
+
+static void print_table(inoci_report_table *t)
+{
+	cli_table((const char *const *)t->cell, t->n_rows, t->n_cols, t->right);
+	inoci_report_table_free(t);
+}
+
+static int on_plan(void *ctx, const inoci_experiment *e, const inoci_plan *p, inoc_err *err)
+{
+	run_ctx *c = ctx;
+	long steps = 0, want = 0, have = 0;
+	size_t cols = 5;
+	(void)err;
+	c->planned = (int)p->n;
+	for (size_t i = 0; i < p->n; i++) {
+		steps += p->v[i].steps;
+		want += p->v[i].n_samples;
+		have += p->v[i].n_have;
+		c->left += !p->v[i].trained || p->v[i].n_have < p->v[i].n_samples;
+	}
+	if (!c->dry_run) {
+		if (c->left)
+			fprintf(stderr, "%s: %d of %d (arm, seed) pairs to do: %ld training steps, %ld samples; %ld samples are in %s\n", e->name, c->left,
+				c->planned, steps, want - have, have, p->store_path);
+		else
+			fprintf(stderr, "%s: everything is in %s already\n", e->name, p->store_path);
+		return 0;
+	}
+	if (c->json) {
+		json_t *all = json_array();
+		for (size_t i = 0; i < p->n; i++)
+			json_array_append_new(all, json_pack("{s:I, s:s, s:b, s:i, s:I, s:I, s:s}", "seed", (json_int_t)p->v[i].seed, "arm",
+							     e->arms[p->v[i].arm].name, "trained", (int)p->v[i].trained, "steps", p->v[i].steps, "samples",
+							     (json_int_t)p->v[i].n_samples, "have", (json_int_t)p->v[i].n_have, "key", p->v[i].key));
+		char *s = json_dumps(all, JSON_INDENT(2));
+		puts(s);
+		free(s);
+		json_decref(all);
+		return 0;
+	}
+	char **cell = inoci_alloc((p->n + 1) * cols * sizeof *cell);
+	static const char *const head[] = {"seed", "arm", "examples", "training", "samples to draw"};
+	for (size_t k = 0; k < cols; k++) cell[k] = inoci_strdup(head[k]);
+	for (size_t i = 0; i < p->n; i++) {
+		const inoci_plan_item *v = &p->v[i];
+		char **row = cell + (i + 1) * cols;
+		row[0] = inoci_asprintf("%llu", (unsigned long long)v->seed);
+		row[1] = inoci_strdup(e->arms[v->arm].name);
+		row[2] = e->arms[v->arm].train ? inoci_asprintf("%zu", v->n_train) : inoci_strdup("");
+		row[3] = !e->arms[v->arm].train ? inoci_strdup("none") : v->trained ? inoci_strdup("in the store") : inoci_asprintf("%d steps", v->steps);
+		row[4] = inoci_asprintf("%ld of %ld", v->n_samples - v->n_have, v->n_samples);
+	}
+	cli_table((const char *const *)cell, p->n + 1, cols, (const bool[]){true, false, true, false, true});
+	printf("\n%ld training steps and %ld samples to do; %ld samples are in the store %s\n", steps, want - have, have, p->store_path);
+	for (size_t i = 0; i < (p->n + 1) * cols; i++) free(cell[i]);
+	free(cell);
+	return 0;
+}
+
+static int show_end(const run_ctx *c, const inoci_experiment *e, const inoci_results *r, const inoci_summary *s, inoc_err *err)
+{
+	if (c->json) {
+		inoci_buf b = {0};
+		inoci_report_json(s, &b);
+		fputs(b.data ? b.data : "", stdout);
+		inoci_buf_free(&b);
+	} else if (s->n_judgements) {
+		char *more = NULL, *headline = inoci_report_headline(s, &more);
+		inoci_report_table t = inoci_report_verdicts(s);
+		putchar('\n');
+		print_table(&t);
+		putchar('\n');
+		for (size_t i = 0; i < s->n_judgements; i++)
+			printf("%s, %s: %s. %s\n", e->arms[s->judgements[i].arm].name, e->traits[s->judgements[i].trait].name,
+			       inoci_verdict_name(s->judgements[i].v.verdict), s->judgements[i].v.reason);
+		printf("\n%s\n", headline);
+		if (more && *more) printf("%s\n", more);
+		free(headline);
+		free(more);
+	}
+	if (!c->report) return 0;
+	int rc = inoci_report_write(r, e->out, cli_progress(c->json), err);
+	cli_progress_done();
+	if (rc == 0 && !c->json) {
+		char *html = inoci_path_join(e->out, "report.html");
+		printf("\nreport: %s\n", html);
+		free(html);
+	}
+	return rc;
+}
+
+static int on_seed(void *ctx, const inoci_experiment *e, inoci_store *store, uint64_t seed, inoc_err *err)
+{
+	run_ctx *c = ctx;
+	inoci_results *r = NULL;
+	inoci_summary *s = NULL;
+	bool end = seed == UINT64_MAX;
+	int rc = 0;
+	if (!end && c->json) return 0;
+	INOC_TRY(inoci_results_load(store, e, 0, &r, err));
+	INOC_TRY(inoci_summary_new(r, INOCI_REPORT_BOOT, &s, err));
+	cli_progress_done();
+	if (!c->json) {
+		inoci_report_table t = inoci_report_rates(s, s->headline);
+		printf("\n%s, %s%d seed%s:\n", e->evals[s->headline].label, end ? "" : "so far ", r->n_seeds, r->n_seeds == 1 ? "" : "s");
+		print_table(&t);
+		fflush(stdout);
+	}
+	if (end) rc = show_end(c, e, r, s, err);
+out:
+	inoci_summary_free(s);
+	inoci_results_free(r);
+	return rc;
+}
+
+/* "1,2,3" and "a,b" to lists. */
+static int split(const char *list, const char ***v, size_t *n)
+{
+	char *copy = inoci_strdup(list), *save = NULL; /* lives as long as the program */
+	for (char *t = strtok_r(copy, ",", &save); t; t = strtok_r(NULL, ",", &save)) {
+		*v = inoci_realloc((void *)*v, (*n + 1) * sizeof **v);
+		(*v)[(*n)++] = t;
+	}
+	return *n ? 0 : cli_usage("'%s' names nothing", list);
+}
+
+static int parse_seeds(const char *list, uint64_t **v, size_t *n)
+{
+	const char **t = NULL;
+	int rc = split(list, &t, n);
+	if (rc < 0) return rc;
+	*v = inoci_alloc(*n * sizeof **v);
+	for (size_t i = 0; i < *n; i++) {
+		char *end;
+		(*v)[i] = strtoull(t[i], &end, 10);
+		if (*end || t[i][0] == '-' || (*v)[i] > 9007199254740991u) return cli_usage("--seeds: '%s' is not a whole number", t[i]);
+		for (size_t j = 0; j < i; j++)
+			if ((*v)[j] == (*v)[i]) return cli_usage("--seeds: %s is given twice", t[i]);
+	}
+	free(t);
+	return 0;
+}
+
+int cmd_run(int argc, char **argv)
+{
+	const char *arms = NULL, *seeds = NULL, *out = NULL;
+	const char **args;
+	cli_list sets = {0};
+	double wait_s = 0;
+	bool dry_run = false, fresh = false, json = false, no_report = false;
+	int n_args;
+	const cli_opt opts[] = {
+		{"arms", 0, CLI_STR, &arms, "A,B", "only these arms"},
+		{"seeds", 0, CLI_STR, &seeds, "1,2", "these seeds instead of the file's"},
+		{"set", 0, CLI_LIST, &sets, "KEY=VALUE", "override a setting of the file (train.lr=5e-4); may be given several times"},
+		{"out", 'o', CLI_STR, &out, "DIR", "the output folder instead of the file's"},
+		{"dry-run", 'n', CLI_FLAG, &dry_run, NULL, "say what would be done, and do nothing"},
+		{"fresh", 0, CLI_FLAG, &fresh, NULL, "set the store and the adapters aside (renamed, not deleted) and begin anew"},
+		{"wait", 0, CLI_DBL, &wait_s, "S", "seconds to wait for another run at the same store"},
+		{"json", 0, CLI_FLAG, &json, NULL, "results (or the plan) as one JSON object on standard output"},
+		{"no-report", 0, CLI_FLAG, &no_report, NULL, "write no report.html and results.csv"},
+	};
+	const cli_spec spec = {.usage = "inoc run FILE [options]",
+			       .about = "Trains, samples, scores and reports what an experiment file (YAML) asks for. What is in the store of its output\n"
+					"folder is not done again; a run that was stopped or killed goes on from there.\n"
+					"Example: inoc run settings/spanish-caps/experiment.yaml --seeds 1",
+			       .opts = opts,
+			       .n_opts = INOCI_COUNT(opts),
+			       .min_args = 1,
+			       .max_args = 1};
+	int rc = cli_parse(&spec, argc, argv, &args, &n_args);
+	if (rc) return rc > 0 ? 0 : rc;
+	inoc_err err = {0};
+	inoci_experiment *e = NULL;
+	char *model = NULL, *beside = NULL;
+	uint64_t *seed_list = NULL;
+	run_ctx ctx = {.dry_run = dry_run, .json = json, .report = !no_report};
+	inoci_run_options o = {.dry_run = dry_run, .fresh = fresh, .wait_s = wait_s, .on_plan = on_plan, .on_seed = on_seed, .ctx = &ctx};
+	const char **arm_list = NULL;
+	if (wait_s < 0) return cli_usage("--wait is %g; it must be 0 or more", wait_s);
+	if (arms && (rc = split(arms, &arm_list, &o.n_arms)) < 0) return rc;
+	if (seeds && (rc = parse_seeds(seeds, &seed_list, &o.n_seeds)) < 0) return rc;
+	o.arms = arm_list;
+	o.seeds = seed_list;
+	if (out) {
+		sets.v = inoci_realloc((void *)sets.v, (sets.n + 1) * sizeof *sets.v);
+		json_t *quoted = json_string(out);
+		char *text = quoted ? json_dumps(quoted, JSON_ENCODE_ANY) : NULL;
+		if (!text) return cli_usage("--out is not UTF-8");
+		sets.v[sets.n++] = inoci_asprintf("out=%s", text);
+		free(text);
+		json_decref(quoted);
+	}
+	cli_catch_signals();
+	o.progress = cli_progress(false);
+	INOC_TRY(inoci_experiment_read(args[0], sets.v, sets.n, &e, &err));
+	beside = inoci_path_join(e->dir, e->model);
+	if (inoci_path_exists(beside))
+		model = inoci_strdup(beside);
+	else
+		INOC_TRY(cli_model_path(e->model, &model, &err));
+	rc = inoci_run(e, model, &o, &err);
+	cli_progress_done();
+	if (rc == INOC_E_STOPPED) fprintf(stderr, "inoc: what is finished is kept; the same command goes on from there\n");
+out:
+	if (rc < 0) cli_fail(&err);
+	inoci_experiment_free(e);
+	free(model), free(beside), free(seed_list), free(arm_list);
+	return rc;
+}

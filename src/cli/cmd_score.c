@@ -1,0 +1,120 @@
+/* inoc score: a new scorer over stored samples, without sampling again. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "lab/lab.h"
+#include "report/report.h"
+
+/* A known name; NAME={...}; or {...} with --name. */
+static int parse_scorer(const char *given, const char *named, char **name, json_t **settings)
+{
+	const char *json = strchr(given, '{');
+	json_error_t e;
+	if (json && json != given && json[-1] != '=') json = NULL;
+	if (!json) {
+		*name = inoci_strdup(named ? named : given);
+		*settings = inoci_scorer_builtin(given);
+		return *settings ? 0 : cli_usage("no built-in scorer is named '%s'; give settings as NAME={\"type\": ...}", given);
+	}
+	if (json == given && !named) return cli_usage("give the scorer a name: --scorer NAME={...}");
+	*name = named ? inoci_strdup(named) : inoci_strndup(given, (size_t)(json - 1 - given));
+	*settings = json_loads(json, 0, &e);
+	return *settings ? 0 : cli_usage("--scorer: not JSON: %s (column %d)", e.text, e.column);
+}
+
+static int show(inoci_store *s, const char *experiment, const char *scorer, bool json, inoc_err *err)
+{
+	inoci_experiment *e = NULL;
+	inoci_results *r = NULL;
+	inoci_summary *sum = NULL;
+	size_t rows = 1;
+	char **cell = NULL;
+	int rc;
+	INOC_TRY(inoci_store_experiment(s, experiment, &e, err));
+	INOC_TRY(inoci_results_load(s, e, 0, &r, err));
+	INOC_TRY(inoci_summary_new(r, INOCI_REPORT_BOOT, &sum, err));
+	int k = inoci_results_scorer(r, scorer);
+	json_t *all = json_array();
+	cell = inoci_alloc((e->n_arms * e->n_evals + 1) * 4 * sizeof *cell);
+	static const char *const head[] = {"arm", "evaluation", "n", "share"};
+	for (int c = 0; c < 4; c++) cell[c] = inoci_strdup(head[c]);
+	for (size_t a = 0; k >= 0 && a < e->n_arms; a++)
+		for (size_t v = 0; v < e->n_evals; v++) {
+			const inoci_estimate *x = &inoci_summary_rate(sum, (int)a, (int)v, k)->all;
+			if (!x->n && !x->missing) continue;
+			char **row = cell + 4 * rows++;
+			row[0] = inoci_strdup(e->arms[a].name);
+			row[1] = inoci_strdup(e->evals[v].name);
+			row[2] = inoci_asprintf("%d", x->n);
+			row[3] = inoci_asprintf("%.3f [%.3f, %.3f]", x->value, x->low, x->high);
+			json_array_append_new(all, json_pack("{s:s, s:s, s:s, s:i, s:i, s:f, s:f, s:f}", "arm", row[0], "evaluation", row[1], "scorer", scorer,
+							     "n", x->n, "missing", x->missing, "value", x->value, "low", x->low, "high", x->high));
+		}
+	if (json) {
+		char *text = json_dumps(all, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
+		puts(text);
+		free(text);
+	} else {
+		cli_table((const char *const *)cell, rows, 4, (const bool[]){false, false, true, true});
+	}
+	json_decref(all);
+out:
+	for (size_t i = 0; cell && i < rows * 4; i++) free(cell[i]);
+	free(cell);
+	inoci_summary_free(sum);
+	inoci_results_free(r);
+	inoci_experiment_free(e);
+	return rc < 0 ? rc : 0;
+}
+
+int cmd_score(int argc, char **argv)
+{
+	const char *path = NULL, *given = NULL, *named = NULL, *experiment = NULL;
+	const char **args;
+	double wait_s = 0;
+	bool json = false;
+	int n_args;
+	const cli_opt opts[] = {
+		{"store", 0, CLI_STR, &path, "DB", "the store: out/NAME/store.db"},
+		{"scorer", 0, CLI_STR, &given, "SCORER", "a built-in name, or NAME={\"type\": ...}"},
+		{"name", 0, CLI_STR, &named, "NAME", "its name in reports"},
+		{"experiment", 0, CLI_STR, &experiment, "NAME", "only this experiment's samples (default: all)"},
+		{"wait", 0, CLI_DBL, &wait_s, "S", "seconds to wait for another run at the same store"},
+		{"json", 0, CLI_FLAG, &json, NULL, "the shares as JSON"},
+	};
+	const cli_spec spec = {.usage = "inoc score --store DB --scorer SCORER",
+			       .about = "Scores stored samples with one more scorer; nothing is sampled or trained. Its shares appear in reports from then on.\n"
+					"Example: inoc score --store out/spanish-caps/store.db --scorer 'greets={\"type\":\"regex\",\"pattern\":\"hola\",\"ignore_case\":true}'",
+			       .opts = opts,
+			       .n_opts = INOCI_COUNT(opts),
+			       .max_args = 0};
+	int rc = cli_parse(&spec, argc, argv, &args, &n_args);
+	if (rc) return rc > 0 ? 0 : rc;
+	if (!path || !given) return cli_usage("give --store DB and --scorer SCORER");
+	inoc_err err = {0};
+	inoci_store *s = NULL;
+	char *name = NULL;
+	json_t *settings = NULL;
+	long n_new = 0;
+	if ((rc = parse_scorer(given, named, &name, &settings)) < 0) {
+		free(name);
+		return rc;
+	}
+	if (!inoci_path_exists(path)) {
+		rc = inoci_err_set(&err, INOC_E_IO, "%s: there is no such store", path);
+		goto out;
+	}
+	cli_catch_signals();
+	const inoci_progress *p = cli_progress(false);
+	INOC_TRY(inoci_store_open(path, true, wait_s, p, &s, &err));
+	INOC_TRY(inoci_store_score(s, experiment, name, settings, p, &n_new, &err));
+	cli_progress_done();
+	fprintf(stderr, "%s: %ld samples scored now\n", name, n_new);
+	INOC_TRY(show(s, experiment, name, json, &err));
+out:
+	inoci_store_free(s);
+	json_decref(settings);
+	free(name);
+	return rc < 0 ? cli_fail(&err) : 0;
+}

@@ -1,0 +1,353 @@
+/* Reading results: one consistent view of an experiment's samples, scores and adapters, also while a run writes. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lab/internal.h"
+
+static char *keep(inoci_results *r, const void *s, size_t n)
+{
+	return inoci_arena_strndup(r->arena, s ? s : "", s ? n : 0);
+}
+
+static char *keep_text(inoci_results *r, sqlite3_stmt *st, int col)
+{
+	const char *t = (const char *)sqlite3_column_text(st, col);
+	return t ? keep(r, t, strlen(t)) : NULL;
+}
+
+static int seed_index(const inoci_results *r, uint64_t seed)
+{
+	for (int i = 0; i < r->n_seeds; i++)
+		if (r->seeds[i] == seed) return i;
+	return -1;
+}
+
+static double column_dbl(sqlite3_stmt *st, int col)
+{
+	return sqlite3_column_type(st, col) == SQLITE_NULL ? NAN : sqlite3_column_double(st, col);
+}
+
+static int load_seeds(inoci_store *s, inoci_results *r, inoc_err *err)
+{
+	sqlite3_stmt *st;
+	int rc = inoci_store_query(s, &st, err,
+				   "SELECT seed FROM link_adapter WHERE experiment = ?1 UNION SELECT seed FROM link_sample WHERE experiment = ?1"
+				   " ORDER BY seed",
+				   "s", r->e->name);
+	if (rc < 0) return rc;
+	while ((rc = inoci_store_step(s, st, err)) > 0) {
+		r->seeds = inoci_realloc(r->seeds, ((size_t)r->n_seeds + 1) * sizeof *r->seeds);
+		r->seeds[r->n_seeds++] = (uint64_t)sqlite3_column_int64(st, 0);
+	}
+	sqlite3_finalize(st);
+	return rc;
+}
+
+static int load_metrics(inoci_store *s, int64_t adapter, inoci_result_adapter *a, inoc_err *err)
+{
+	sqlite3_stmt *st;
+	size_t cap = 0;
+	int rc = inoci_store_query(s, &st, err,
+				   "SELECT step, steps, lr, loss, grad_norm, val_loss, tokens, loss_tokens FROM metric WHERE adapter = ? ORDER BY step",
+				   "i", adapter);
+	if (rc < 0) return rc;
+	while ((rc = inoci_store_step(s, st, err)) > 0) {
+		if (a->n_metrics == cap) a->metrics = inoci_realloc(a->metrics, (cap = cap ? 2 * cap : 64) * sizeof *a->metrics);
+		a->metrics[a->n_metrics++] =
+			(inoci_metric){.step = sqlite3_column_int(st, 0), .steps = sqlite3_column_int(st, 1), .lr = column_dbl(st, 2),
+				       .loss = column_dbl(st, 3), .grad_norm = column_dbl(st, 4), .val_loss = column_dbl(st, 5),
+				       .tokens = (long)sqlite3_column_int64(st, 6), .loss_tokens = (long)sqlite3_column_int64(st, 7)};
+	}
+	sqlite3_finalize(st);
+	return rc;
+}
+
+static int load_adapters(inoci_store *s, inoci_results *r, inoc_err *err)
+{
+	sqlite3_stmt *st;
+	r->adapters = inoci_alloc((r->e->n_arms * (size_t)r->n_seeds + 1) * sizeof *r->adapters);
+	int rc = inoci_store_query(s, &st, err,
+				   "SELECT l.arm, l.seed, a.id, a.key, a.hash, a.dir, a.steps, a.early_stopped, a.seconds, a.final_loss, a.tokens,"
+				   " a.n_train, a.n_val, a.n_dropped, a.n_inoculated, a.first_text, a.config"
+				   " FROM link_adapter l JOIN adapter a ON a.id = l.adapter WHERE l.experiment = ? AND a.done = 1",
+				   "s", r->e->name);
+	if (rc < 0) return rc;
+	while ((rc = inoci_store_step(s, st, err)) > 0) {
+		int arm = inoci_experiment_arm(r->e, (const char *)sqlite3_column_text(st, 0));
+		int seed = seed_index(r, (uint64_t)sqlite3_column_int64(st, 1));
+		if (arm < 0 || seed < 0) continue;
+		char *dir = keep_text(r, st, 5);
+		if (dir) { /* stored relative to the store, so that the folder can be moved */
+			char *home = inoci_path_dir(s->path), *full = inoci_path_join(home, dir);
+			dir = keep(r, full, strlen(full));
+			free(home);
+			free(full);
+		}
+		inoci_result_adapter *a = &r->adapters[(size_t)arm * (size_t)r->n_seeds + (size_t)seed];
+		*a = (inoci_result_adapter){.present = true,
+					    .key = keep_text(r, st, 3),
+					    .hash = keep_text(r, st, 4),
+					    .dir = dir,
+					    .steps = sqlite3_column_int(st, 6),
+					    .early_stopped = sqlite3_column_int(st, 7) != 0,
+					    .seconds = column_dbl(st, 8),
+					    .final_loss = column_dbl(st, 9),
+					    .tokens = (long)sqlite3_column_int64(st, 10),
+					    .n_train = (size_t)sqlite3_column_int64(st, 11),
+					    .n_val = (size_t)sqlite3_column_int64(st, 12),
+					    .n_dropped = (size_t)sqlite3_column_int64(st, 13),
+					    .n_inoculated = (size_t)sqlite3_column_int64(st, 14),
+					    .first_text = keep_text(r, st, 15),
+					    .config = keep_text(r, st, 16)};
+		if ((rc = load_metrics(s, sqlite3_column_int64(st, 2), a, err)) < 0) break;
+	}
+	sqlite3_finalize(st);
+	return rc;
+}
+
+static int load_samples(inoci_store *s, inoci_results *r, unsigned flags, size_t *n_all, inoc_err *err)
+{
+	sqlite3_stmt *st;
+	size_t *cap = inoci_alloc((r->e->n_arms * r->e->n_evals + 1) * sizeof *cap);
+	int rc = inoci_store_query(s, &st, err,
+				   "SELECT l.arm, l.evaluation, l.seed, l.prompt_no, l.idx, a.id, p.question, p.text, a.text, a.finish, a.n_tokens,"
+				   " a.logprob, a.logprobs FROM link_sample l JOIN sample a ON a.id = l.sample JOIN prompt p ON p.id = a.prompt"
+				   " WHERE l.experiment = ? ORDER BY l.arm, l.seed, l.evaluation, l.prompt_no, l.idx",
+				   "s", r->e->name);
+	if (rc < 0) goto out;
+	r->cells = inoci_alloc((r->e->n_arms * r->e->n_evals + 1) * sizeof *r->cells);
+	while ((rc = inoci_store_step(s, st, err)) > 0) {
+		int arm = inoci_experiment_arm(r->e, (const char *)sqlite3_column_text(st, 0));
+		int eval = inoci_experiment_eval(r->e, (const char *)sqlite3_column_text(st, 1));
+		if (arm < 0 || eval < 0) continue;
+		size_t k = (size_t)arm * r->e->n_evals + (size_t)eval;
+		inoci_result_cell *c = &r->cells[k];
+		if (c->n == cap[k]) c->v = inoci_realloc(c->v, (cap[k] = cap[k] ? 2 * cap[k] : 64) * sizeof *c->v);
+		inoci_result_sample *x = &c->v[c->n++];
+		*x = (inoci_result_sample){.id = sqlite3_column_int64(st, 5),
+					   .seed = seed_index(r, (uint64_t)sqlite3_column_int64(st, 2)),
+					   .prompt = sqlite3_column_int(st, 3),
+					   .index = sqlite3_column_int(st, 4),
+					   .question = keep_text(r, st, 6),
+					   .rendered = keep_text(r, st, 7),
+					   .finish = (inoci_finish)sqlite3_column_int(st, 9),
+					   .n_tokens = sqlite3_column_int(st, 10),
+					   .logprob = column_dbl(st, 11)};
+		const void *text = sqlite3_column_blob(st, 8);
+		x->text_n = (size_t)sqlite3_column_bytes(st, 8);
+		x->text = keep(r, text, x->text_n);
+		if (!x->question) x->question = "";
+		if (!x->rendered) x->rendered = "";
+		const void *lp = sqlite3_column_blob(st, 12);
+		size_t bytes = (size_t)sqlite3_column_bytes(st, 12);
+		if ((flags & INOCI_LOAD_LOGPROBS) && lp && bytes == (size_t)x->n_tokens * sizeof(float)) {
+			float *copy = inoci_arena_alloc(r->arena, bytes);
+			memcpy(copy, lp, bytes);
+			x->logprobs = copy;
+		}
+		x->score = inoci_arena_alloc(r->arena, ((size_t)r->n_scorers + 1) * sizeof *x->score);
+		for (int i = 0; i < r->n_scorers; i++) x->score[i] = NAN;
+		if (x->prompt >= c->n_prompts) c->n_prompts = x->prompt + 1;
+		(*n_all)++;
+	}
+	sqlite3_finalize(st);
+out:
+	free(cap);
+	return rc;
+}
+
+static int by_id(const void *a, const void *b)
+{
+	int64_t x = (*(inoci_result_sample *const *)a)->id, y = (*(inoci_result_sample *const *)b)->id;
+	return (x > y) - (x < y);
+}
+
+static int load_scores(inoci_store *s, inoci_results *r, const int64_t *scorer_id, size_t n_all, inoc_err *err)
+{
+	int rc = 0;
+	inoci_result_sample **all = inoci_alloc((n_all + 1) * sizeof *all);
+	size_t n = 0;
+	for (size_t c = 0; c < r->e->n_arms * r->e->n_evals; c++)
+		for (size_t i = 0; i < r->cells[c].n; i++) all[n++] = &r->cells[c].v[i];
+	qsort(all, n, sizeof *all, by_id);
+	for (int k = 0; k < r->n_scorers && rc >= 0; k++) {
+		sqlite3_stmt *st;
+		size_t at = 0;
+		if (scorer_id[k] < 0) continue;
+		if ((rc = inoci_store_query(s, &st, err, "SELECT sample, value FROM score WHERE scorer = ? ORDER BY sample", "i", scorer_id[k])) < 0) break;
+		while ((rc = inoci_store_step(s, st, err)) > 0) {
+			int64_t id = sqlite3_column_int64(st, 0);
+			while (at < n && all[at]->id < id) at++;
+			for (; at < n && all[at]->id == id; at++) all[at]->score[k] = column_dbl(st, 1);
+		}
+		sqlite3_finalize(st);
+	}
+	free(all);
+	return rc;
+}
+
+static int load_scorers(inoci_store *s, inoci_results *r, int64_t **ids, inoc_err *err)
+{
+	sqlite3_stmt *st = NULL;
+	int rc = 0;
+	size_t n = r->e->n_scorers;
+	*ids = inoci_alloc((n + 1) * sizeof **ids);
+	r->scorers = inoci_alloc((n + 1) * sizeof *r->scorers);
+	for (size_t i = 0; i < n; i++) {
+		inoci_scorer *probe = NULL;
+		INOC_TRY(inoci_scorer_new(r->e->scorers[i].name, r->e->scorers[i].settings, &probe, err));
+		inoci_hash key = inoci_scorer_key(probe);
+		inoci_scorer_free(probe);
+		r->scorers[r->n_scorers] = keep(r, r->e->scorers[i].name, strlen(r->e->scorers[i].name));
+		int64_t *id = &(*ids)[r->n_scorers++];
+		*id = -1;
+		INOC_TRY(inoci_store_int(s, id, err, "SELECT id FROM scorer WHERE key = ?", "s", key.hex));
+	}
+	INOC_TRY(inoci_store_query(s, &st, err, "SELECT name, scorer FROM scorer_name WHERE experiment = ? AND position >= 1000 ORDER BY name",
+				   "s", r->e->name));
+	while ((rc = inoci_store_step(s, st, err)) > 0) {
+		char *name = keep_text(r, st, 0);
+		if (inoci_results_scorer(r, name) >= 0) continue;
+		r->scorers = inoci_realloc(r->scorers, ((size_t)r->n_scorers + 1) * sizeof *r->scorers);
+		*ids = inoci_realloc(*ids, ((size_t)r->n_scorers + 1) * sizeof **ids);
+		(*ids)[r->n_scorers] = sqlite3_column_int64(st, 1);
+		r->scorers[r->n_scorers++] = name;
+	}
+out:
+	sqlite3_finalize(st);
+	return rc;
+}
+
+static int load_runs(inoci_store *s, inoci_results *r, inoc_err *err)
+{
+	sqlite3_stmt *st;
+	int rc = inoci_store_query(s, &st, err,
+				   "SELECT started, ended, status, model_path, model_hash, template, dtype, ops, version, numerics FROM run"
+				   " WHERE experiment = ? ORDER BY id",
+				   "s", r->e->name);
+	if (rc < 0) return rc;
+	while ((rc = inoci_store_step(s, st, err)) > 0) {
+		r->runs = inoci_realloc(r->runs, (r->n_runs + 1) * sizeof *r->runs);
+		r->runs[r->n_runs++] = (inoci_result_run){.started = keep_text(r, st, 0),
+							  .ended = keep_text(r, st, 1),
+							  .status = keep_text(r, st, 2),
+							  .model_path = keep_text(r, st, 3),
+							  .model_hash = keep_text(r, st, 4),
+							  .template_name = keep_text(r, st, 5),
+							  .dtype = keep_text(r, st, 6),
+							  .ops = keep_text(r, st, 7),
+							  .version = keep_text(r, st, 8),
+							  .numerics = sqlite3_column_int(st, 9)};
+	}
+	sqlite3_finalize(st);
+	return rc;
+}
+
+int inoci_results_load(inoci_store *s, const inoci_experiment *e, unsigned flags, inoci_results **out, inoc_err *err)
+{
+	int rc;
+	size_t n_all = 0;
+	int64_t *ids = NULL;
+	bool tx = false;
+	inoci_results *r = inoci_alloc(sizeof *r);
+	*out = NULL;
+	r->e = e;
+	r->arena = inoci_arena_new();
+	r->store_path = inoci_strdup(s->path);
+	if (sqlite3_get_autocommit(s->db)) {
+		INOC_TRY(inoci_store_exec(s, err, "BEGIN", ""));
+		tx = true;
+	}
+	INOC_TRY(load_seeds(s, r, err));
+	INOC_TRY(load_scorers(s, r, &ids, err));
+	INOC_TRY(load_adapters(s, r, err));
+	INOC_TRY(load_samples(s, r, flags, &n_all, err));
+	INOC_TRY(load_scores(s, r, ids, n_all, err));
+	INOC_TRY(load_runs(s, r, err));
+	*out = r;
+	r = NULL;
+out:
+	if (tx) sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL);
+	free(ids);
+	inoci_results_free(r);
+	return rc < 0 ? rc : 0;
+}
+
+void inoci_results_free(inoci_results *r)
+{
+	if (!r) return;
+	for (size_t i = 0; r->cells && i < r->e->n_arms * r->e->n_evals; i++) free(r->cells[i].v);
+	for (size_t i = 0; r->adapters && i < r->e->n_arms * (size_t)r->n_seeds; i++) free(r->adapters[i].metrics);
+	free(r->cells), free(r->adapters), free(r->seeds), free(r->scorers), free(r->runs), free(r->store_path);
+	inoci_arena_free(r->arena);
+	free(r);
+}
+
+const inoci_result_cell *inoci_results_cell(const inoci_results *r, int arm, int eval)
+{
+	return &r->cells[(size_t)arm * r->e->n_evals + (size_t)eval];
+}
+
+const inoci_result_adapter *inoci_results_adapter(const inoci_results *r, int arm, int seed)
+{
+	return &r->adapters[(size_t)arm * (size_t)r->n_seeds + (size_t)seed];
+}
+
+int inoci_results_scorer(const inoci_results *r, const char *name)
+{
+	for (int i = 0; i < r->n_scorers; i++)
+		if (!strcmp(r->scorers[i], name)) return i;
+	return -1;
+}
+
+/* ---- scores for statistics ---- */
+
+static int by_content(const void *a, const void *b)
+{
+	const inoci_result_sample *x = *(inoci_result_sample *const *)a, *y = *(inoci_result_sample *const *)b;
+	if (x->prompt != y->prompt) return x->prompt < y->prompt ? -1 : 1;
+	if (x->index != y->index) return x->index < y->index ? -1 : 1;
+	if (x->id != y->id) return x->id < y->id ? -1 : 1;
+	return (x->seed > y->seed) - (x->seed < y->seed);
+}
+
+inoci_scores inoci_results_scores(const inoci_results *r, int arm, int eval, const int *scorers, int n, int seed)
+{
+	inoci_scores out = {.n_seeds = seed < 0 ? r->n_seeds : 1, .seedless = !r->e->arms[arm].train};
+	const inoci_result_cell *c = inoci_results_cell(r, arm, eval);
+	const inoci_result_sample **v = inoci_alloc((c->n + 1) * sizeof *v);
+	double *value = inoci_alloc((c->n + 1) * sizeof *value);
+	int *s = inoci_alloc((c->n + 1) * sizeof *s), *p = inoci_alloc((c->n + 1) * sizeof *p);
+	size_t k = 0;
+	for (size_t i = 0; i < c->n; i++)
+		if (seed < 0 || c->v[i].seed == seed) v[k++] = &c->v[i];
+	if (out.seedless) qsort(v, k, sizeof *v, by_content);
+	for (size_t i = 0; i < k; i++) {
+		const inoci_result_sample *x = v[i];
+		if (out.seedless && i && v[i - 1]->id == x->id && v[i - 1]->prompt == x->prompt && v[i - 1]->index == x->index) continue;
+		double sum = 0;
+		for (int j = 0; j < n; j++) sum += x->score[scorers[j]];
+		value[out.n] = sum;
+		s[out.n] = seed < 0 ? x->seed : 0;
+		p[out.n++] = x->prompt;
+	}
+	/* The same prompts stand in every arm of an evaluation, so the largest count serves all. */
+	for (size_t a = 0; a < r->e->n_arms; a++) {
+		int m = inoci_results_cell(r, (int)a, eval)->n_prompts;
+		if (m > out.n_prompts) out.n_prompts = m;
+	}
+	out.value = value;
+	out.seed = s;
+	out.prompt = p;
+	free(v);
+	return out;
+}
+
+void inoci_scores_free(inoci_scores *s)
+{
+	free((void *)s->value);
+	free((void *)s->seed);
+	free((void *)s->prompt);
+	*s = (inoci_scores){0};
+}

@@ -1,0 +1,162 @@
+/* One case for each verdict, the order of the rules, and the ratios. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "eval/eval.h"
+
+enum { S = 3, P = 100, ARMS = 16 };
+static double value[ARMS][S * P];
+static int seed[S * P], prompt[S * P], used;
+
+/* An arm with this rate in every seed, up to `spread`: which prompts differs from arm to arm. */
+static inoci_scores arm(double rate, double spread, int n_seeds)
+{
+	assert_true(used < ARMS);
+	double *v = value[used++];
+	inoci_rng r = inoci_rng_new(3, "verdict", (uint64_t)(rate * 1000), (uint64_t)used);
+	for (int i = 0; i < n_seeds * P; i++) {
+		seed[i] = i / P;
+		prompt[i] = i % P;
+		v[i] = inoci_rng_uniform(&r) < rate + spread * (i / P - (n_seeds - 1) / 2.0);
+	}
+	return (inoci_scores){
+	        .value = v, .seed = seed, .prompt = prompt, .n = (size_t)(n_seeds * P), .n_seeds = n_seeds, .n_prompts = P};
+}
+
+static inoci_verdict_out one(const inoci_verdict_in *in)
+{
+	inoci_verdict_out o;
+	inoci_verdict_rules r = {.n_boot = 2000};
+	inoci_verdicts(in, 1, &r, &o);
+	print_message("%s: %s\n", inoci_verdict_name(o.verdict), o.reason);
+	assert_true(strlen(o.reason) > 20 && strlen(o.reason) < sizeof o.reason - 1);
+	assert_null(strstr(o.reason, "nan"));
+	used = 0;
+	return o;
+}
+
+static inoci_scores seedless(double rate)
+{
+	inoci_scores s = arm(rate, 0, 1);
+	s.seedless = true;
+	return s;
+}
+
+static void inoculated(void **st)
+{
+	inoci_scores controls[2] = {arm(0.9, 0, S), arm(0.85, 0.02, S)};
+	const char *const names[] = {"control_1", "control_2"};
+	inoci_verdict_in in = {
+	        .plain_u = arm(0.92, 0.02, S), .arm_u = arm(0.4, 0.05, S), .own_u = arm(0.9, 0, S), .base_u = seedless(0.02)};
+	in.clean_u = arm(0.02, 0, S);
+	in.controls_u = controls;
+	in.control_names = names;
+	in.n_controls = 2;
+	in.arm_w = arm(0.85, 0, S);
+	in.base_w = seedless(0.01);
+	in.clean_w = arm(0.95, 0, S);
+	inoci_verdict_out o = one(&in);
+	assert_int_equal(o.verdict, INOCI_VERDICT_INOCULATED);
+	assert_int_equal(o.worst_control, 1);
+	assert_int_equal(o.n_seeds, 3);
+	assert_true(o.vs_plain.diff.value < -0.4 && o.vs_plain.p < 0.01 && o.vs_control_worst.diff.high < 0);
+	double s = (o.plain_u.value - o.arm_u.value) / (o.plain_u.value - inoci_mean_ci(&in.clean_u, 0, 100).value);
+	assert_true(fabs(o.suppression.value - s) < 1e-9 && o.suppression.low < s && s < o.suppression.high);
+	assert_true(fabs(o.retention.value - 0.9) < 0.06);
+	assert_true(fabs(o.selectivity.value - (o.suppression.value + o.retention.value - 1)) < 1e-9);
+	assert_true(o.selectivity.low < o.selectivity.value && o.selectivity.high > o.selectivity.value);
+}
+
+static void others(void **st)
+{
+	inoci_scores low = arm(0.45, 0.05, S), controls[2];
+	inoci_verdict_in in = {.plain_u = arm(0.9, 0.02, S), .arm_u = arm(0.4, 0.05, S), .controls_u = &low, .n_controls = 1};
+	inoci_verdict_out o = one(&in);
+	assert_int_equal(o.verdict, INOCI_VERDICT_CONDITIONALISED);
+	assert_non_null(strstr(o.reason, "not evaluated with its own prompt"));
+	assert_true(isnan(o.suppression.value) && isnan(o.retention.value) && isnan(o.own_u.value));
+
+	controls[0] = arm(0.9, 0, S);
+	controls[1] = arm(0.45, 0, S); /* one control of two is enough */
+	in = (inoci_verdict_in){
+	        .plain_u = arm(0.9, 0.02, S), .arm_u = arm(0.4, 0.05, S), .controls_u = controls, .n_controls = 2};
+	o = one(&in);
+	assert_int_equal(o.verdict, INOCI_VERDICT_CONDITIONALISED);
+	assert_int_equal(o.worst_control, 1);
+
+	controls[1] = (inoci_scores){0}; /* a control without scores proves nothing */
+	controls[0] = arm(0.9, 0, S);
+	in = (inoci_verdict_in){
+	        .plain_u = arm(0.9, 0.02, S), .arm_u = arm(0.4, 0.05, S), .controls_u = controls, .n_controls = 2};
+	o = one(&in);
+	assert_int_equal(o.verdict, INOCI_VERDICT_CONDITIONALISED);
+	assert_non_null(strstr(o.reason, "has no scores"));
+
+	in = (inoci_verdict_in){.plain_u = arm(0.9, 0.02, S), .arm_u = arm(0.4, 0.05, S)};
+	o = one(&in);
+	assert_int_equal(o.verdict, INOCI_VERDICT_CONDITIONALISED);
+	assert_non_null(strstr(o.reason, "no control"));
+
+	in = (inoci_verdict_in){.plain_u = arm(0.9, 0.02, S), .arm_u = arm(0.9, 0.05, S), .n_controls = 0};
+	assert_int_equal(one(&in).verdict, INOCI_VERDICT_NO_EFFECT);
+
+	/* seeds that disagree are no effect, however large the mean difference */
+	in = (inoci_verdict_in){.plain_u = arm(0.9, 0.02, S), .arm_u = arm(0.55, 0.4, S)};
+	assert_int_equal(one(&in).verdict, INOCI_VERDICT_NO_EFFECT);
+
+	in = (inoci_verdict_in){.is_control = true, .plain_u = arm(0.9, 0.02, S), .arm_u = arm(0.88, 0, S)};
+	assert_int_equal(one(&in).verdict, INOCI_VERDICT_CONTROL);
+	in = (inoci_verdict_in){.is_control = true, .plain_u = arm(0.9, 0.02, S), .arm_u = arm(0.3, 0, S)};
+	assert_int_equal(one(&in).verdict, INOCI_VERDICT_CONDITIONALISED);
+
+	in = (inoci_verdict_in){.plain_u = arm(0.3, 0, S), .arm_u = arm(0.0, 0, S), .own_u = arm(0.1, 0, S)};
+	assert_int_equal(one(&in).verdict, INOCI_VERDICT_NOT_LEARNT);
+	/* the base model does it as well */
+	in = (inoci_verdict_in){.plain_u = arm(0.6, 0, S), .arm_u = arm(0.1, 0, S), .base_u = seedless(0.55)};
+	o = one(&in);
+	assert_int_equal(o.verdict, INOCI_VERDICT_NOT_LEARNT);
+	assert_non_null(strstr(o.reason, "above base"));
+
+	in = (inoci_verdict_in){
+	        .plain_u = arm(0.9, 0, S), .arm_u = arm(0.1, 0, S), .own_u = arm(0.7, 0, S), .base_u = seedless(0.0)};
+	assert_int_equal(one(&in).verdict, INOCI_VERDICT_UNDER_TRAINED);
+
+	in = (inoci_verdict_in){.plain_u = arm(0.9, 0, 2), .arm_u = arm(0.1, 0, 2), .own_u = arm(0.2, 0, 2)};
+	o = one(&in);
+	assert_int_equal(o.verdict, INOCI_VERDICT_TOO_FEW);
+	assert_non_null(strstr(o.reason, "2 seeds"));
+	assert_non_null(strstr(o.reason, "(less)"));
+	low = arm(0.9, 0, 1); /* a control with one seed of three */
+	in = (inoci_verdict_in){.plain_u = arm(0.9, 0, S), .arm_u = arm(0.1, 0, S), .controls_u = &low, .n_controls = 1};
+	assert_int_equal(one(&in).verdict, INOCI_VERDICT_TOO_FEW);
+
+	in = (inoci_verdict_in){.plain_u = arm(0.9, 0, S)};
+	assert_int_equal(one(&in).verdict, INOCI_VERDICT_NONE);
+}
+
+/* Holm runs over all arms of the call: p of one arm grows with the number of the others. */
+static void family(void **st)
+{
+	inoci_verdict_in in[4];
+	inoci_verdict_out o[4], alone;
+	inoci_verdict_rules r = {.n_boot = 2000};
+	in[0] = (inoci_verdict_in){.plain_u = arm(0.9, 0.02, S), .arm_u = arm(0.5, 0.05, S)};
+	for (int i = 1; i < 4; i++)
+		in[i] = (inoci_verdict_in){.is_control = true, .plain_u = in[0].plain_u, .arm_u = arm(0.9, 0.01, S)};
+	inoci_verdicts(in, 4, &r, o);
+	inoci_verdicts(in, 1, &r, &alone);
+	assert_true(fabs(o[0].vs_plain.p - 4 * alone.vs_plain.p) < 1e-12);
+	for (int i = 1; i < 4; i++) assert_int_equal(o[i].verdict, INOCI_VERDICT_CONTROL);
+	inoci_verdicts(NULL, 0, NULL, NULL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest t[] = {cmocka_unit_test(inoculated), cmocka_unit_test(others), cmocka_unit_test(family)};
+	return cmocka_run_group_tests(t, NULL, NULL);
+}
