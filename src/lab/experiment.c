@@ -32,21 +32,18 @@ static int read_train(const inoci_ynode *n, void *dst, void *ctx, inoc_err *err)
 static int read_text_or_pool(const inoci_ynode *n, const char *what, inoci_inoculation *t, inoc_err *err)
 {
 	const inoci_ynode *one = n, *const *items = &one;
-	t->n_pool = 1;
+	size_t k = 1;
 	if (n->kind == YN_MAP) {
 		const inoci_ynode *pool = inoci_yaml_get(n, "pool");
 		if (n->n != 1 || !pool || pool->kind != YN_SEQ || !pool->n)
 			return inoci_yaml_err(n, err, "%s must be a text, or {pool: [text, text, ...]}", what);
 		items = (const inoci_ynode *const *)pool->items;
-		t->n_pool = pool->n;
+		k = pool->n;
 	}
-	t->pool = inoci_alloc(t->n_pool * sizeof *t->pool);
-	for (size_t i = 0; i < t->n_pool; i++) {
-		if (items[i]->kind != YN_SCALAR) {
-			t->n_pool = i;
-			return inoci_yaml_err(items[i], err, "%s must be a text, or {pool: [text, text, ...]}", what);
-		}
-		t->pool[i] = inoci_strdup(items[i]->s);
+	t->pool = inoci_alloc(k * sizeof *t->pool);
+	for (size_t i = 0; i < k; i++) {
+		if (items[i]->kind != YN_SCALAR) return inoci_yaml_err(items[i], err, "%s must be a text, or {pool: [text, text, ...]}", what);
+		t->pool[t->n_pool++] = inoci_strdup(items[i]->s);
 	}
 	return 0;
 }

@@ -31,7 +31,8 @@ static void number(inoci_buf *b, double v)
 		if (b->data[i] == ',') b->data[i] = '.';
 }
 
-static void csv_row(inoci_buf *b, const inoci_summary *s, int arm, const char *seed, int eval, int scorer, const inoci_estimate *e)
+static void csv_row(inoci_buf *b, const inoci_summary *s, int arm, const char *seed, int eval, int scorer,
+                    const inoci_estimate *e)
 {
 	const inoci_experiment *x = s->r->e;
 	if (!e->n && !e->missing) return;

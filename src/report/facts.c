@@ -180,9 +180,9 @@ inoci_lines inoci_lines_new(const inoci_summary *s, int trait)
 		if (a < 0) continue;
 		inoci_line *v = &l.v[l.n++];
 		*v = (inoci_line){.arm = a,
-				  .u = inoci_sum_share(s, a, s->headline, t->u, t->n_u),
-				  .w = inoci_sum_share(s, a, s->headline, t->w, t->n_w),
-				  .goal = inoci_sum_share(s, a, s->headline, t->goal, t->n_goal)};
+		                  .u = inoci_sum_share(s, a, s->headline, t->u, t->n_u),
+		                  .w = inoci_sum_share(s, a, s->headline, t->w, t->n_w),
+		                  .goal = inoci_sum_share(s, a, s->headline, t->goal, t->n_goal)};
 		if (k == 2) l.plain = v;
 	}
 	for (int a = 0; a < (int)e->n_arms; a++) {
@@ -191,7 +191,8 @@ inoci_lines inoci_lines_new(const inoci_summary *s, int trait)
 		inoci_line *v = &l.v[l.n++];
 		*v = (inoci_line){.arm = a, .j = j, .u = j->v.arm_u, .w = j->w, .goal = j->goal};
 		if (!is_role(e, a, "inoculated")) continue;
-		if (!l.lead || (l.lead->j->v.verdict != INOCI_VERDICT_INOCULATED && j->v.verdict == INOCI_VERDICT_INOCULATED)) l.lead = v;
+		if (!l.lead || (l.lead->j->v.verdict != INOCI_VERDICT_INOCULATED && j->v.verdict == INOCI_VERDICT_INOCULATED))
+			l.lead = v;
 	}
 	return l;
 }
@@ -201,7 +202,11 @@ int inoci_arm_colour(const inoci_experiment *e, int arm)
 	static const struct {
 		const char *role;
 		int n, colour[4];
-	} of[] = {{"base", 1, {0}}, {"clean", 1, {1}}, {"plain", 1, {2}}, {"control", 3, {3, 4, 7}}, {"inoculated", 4, {5, 6, 8, 9}}};
+	} of[] = {{"base", 1, {0}},
+	          {"clean", 1, {1}},
+	          {"plain", 1, {2}},
+	          {"control", 3, {3, 4, 7}},
+	          {"inoculated", 4, {5, 6, 8, 9}}};
 	for (size_t k = 0; k < INOCI_COUNT(of); k++) {
 		if (!is_role(e, arm, of[k].role)) continue;
 		int before = 0;
@@ -238,7 +243,7 @@ inoci_classes inoci_classes_new(const inoci_summary *s)
 	int lead = inoci_lead_trait(s);
 	const inoci_trait *t = lead >= 0 ? &e->traits[lead] : e->n_traits ? &e->traits[0] : NULL;
 	inoci_classes c = {.scorer = inoci_alloc((size_t)(s->r->n_scorers + 1) * sizeof(int)),
-			   .colour = inoci_alloc((size_t)(s->r->n_scorers + 1) * sizeof(int))};
+	                   .colour = inoci_alloc((size_t)(s->r->n_scorers + 1) * sizeof(int))};
 	unsigned used = 0;
 	for (int i = 0; i < s->r->n_scorers; i++) {
 		const char *name = s->r->scorers[i];

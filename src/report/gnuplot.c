@@ -20,13 +20,20 @@ void inoci_html_text(inoci_buf *b, const char *s, size_t n)
 		size_t ok = inoci_utf8_valid_prefix(s, n);
 		for (size_t i = 0; i < ok; i++) {
 			unsigned char c = (unsigned char)s[i];
-			if (c == '<') inoci_buf_puts(b, "&lt;");
-			else if (c == '>') inoci_buf_puts(b, "&gt;");
-			else if (c == '&') inoci_buf_puts(b, "&amp;");
-			else if (c == '"') inoci_buf_puts(b, "&quot;");
-			else if (c == '\'') inoci_buf_puts(b, "&#39;");
-			else if ((c < 0x20 && c != '\n' && c != '\t') || c == 0x7f) inoci_buf_puts(b, "\xef\xbf\xbd");
-			else inoci_buf_append(b, s + i, 1);
+			if (c == '<')
+				inoci_buf_puts(b, "&lt;");
+			else if (c == '>')
+				inoci_buf_puts(b, "&gt;");
+			else if (c == '&')
+				inoci_buf_puts(b, "&amp;");
+			else if (c == '"')
+				inoci_buf_puts(b, "&quot;");
+			else if (c == '\'')
+				inoci_buf_puts(b, "&#39;");
+			else if ((c < 0x20 && c != '\n' && c != '\t') || c == 0x7f)
+				inoci_buf_puts(b, "\xef\xbf\xbd");
+			else
+				inoci_buf_append(b, s + i, 1);
 		}
 		s += ok, n -= ok;
 		if (!n) break;
@@ -62,7 +69,8 @@ static char *said(const char *path)
 static int spawn_in(const char *script, const char *out, const char *errs, inoc_err *err)
 {
 	posix_spawn_file_actions_t fa;
-	char *const argv[] = {(char *)(uintptr_t) "gnuplot", (char *)(uintptr_t) "--default-settings", (char *)(uintptr_t)script, NULL};
+	char *const argv[] = {(char *)(uintptr_t) "gnuplot", (char *)(uintptr_t) "--default-settings", (char *)(uintptr_t)script,
+	                      NULL};
 	pid_t pid;
 	int status, e;
 	posix_spawn_file_actions_init(&fa);
@@ -72,14 +80,17 @@ static int spawn_in(const char *script, const char *out, const char *errs, inoc_
 	e = posix_spawnp(&pid, "gnuplot", &fa, NULL, argv, environ);
 	posix_spawn_file_actions_destroy(&fa);
 	if (e == ENOENT)
-		return inoci_err_set(err, INOC_E_EXTERNAL, "gnuplot is not installed: plots need it (Debian: apt install gnuplot-nox)");
+		return inoci_err_set(err, INOC_E_EXTERNAL,
+		                     "gnuplot is not installed: plots need it (Debian: apt install gnuplot-nox)");
 	if (e) return inoci_err_set(err, INOC_E_EXTERNAL, "gnuplot could not be started: %s", strerror(e));
 	while (waitpid(pid, &status, 0) < 0)
 		if (errno != EINTR) return inoci_err_set(err, INOC_E_EXTERNAL, "gnuplot was lost: %s", strerror(errno));
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return 0;
 	char *text = said(errs);
-	if (WIFSIGNALED(status)) inoci_err_set(err, INOC_E_EXTERNAL, "gnuplot was ended by signal %d: %s", WTERMSIG(status), text);
-	else inoci_err_set(err, INOC_E_EXTERNAL, "gnuplot failed (exit status %d): %s", WEXITSTATUS(status), text);
+	if (WIFSIGNALED(status))
+		inoci_err_set(err, INOC_E_EXTERNAL, "gnuplot was ended by signal %d: %s", WTERMSIG(status), text);
+	else
+		inoci_err_set(err, INOC_E_EXTERNAL, "gnuplot failed (exit status %d): %s", WEXITSTATUS(status), text);
 	free(text);
 	return INOC_E_EXTERNAL;
 }
@@ -131,9 +142,12 @@ static size_t rgb_at(const char *p, const char *end, int *r, int *g, int *b)
 static void colour(inoci_buf *o, int r, int g, int b)
 {
 	static const char *const fixed[] = {"fg", "fg", "muted", "line", "card"};
-	if (r == 1 && g == 1 && b >= 1 && b <= 4) inoci_buf_printf(o, "var(--%s)", fixed[b]);
-	else if (r == 1 && g >= 2 && g <= 5) inoci_buf_printf(o, "var(--%c%d)", "katw"[g - 2], b);
-	else inoci_buf_printf(o, "rgb(%d,%d,%d)", r, g, b);
+	if (r == 1 && g == 1 && b >= 1 && b <= 4)
+		inoci_buf_printf(o, "var(--%s)", fixed[b]);
+	else if (r == 1 && g >= 2 && g <= 5)
+		inoci_buf_printf(o, "var(--%c%d)", "katw"[g - 2], b);
+	else
+		inoci_buf_printf(o, "rgb(%d,%d,%d)", r, g, b);
 }
 
 static bool at(const char *p, const char *end, const char *s)
@@ -150,7 +164,7 @@ static const char *skip(const char *p, const char *end, const char *stop)
 }
 
 void inoci_svg_adapt(const char *svg, size_t n, const char *id, const char *title, const char *const *labels, size_t n_labels,
-		     inoci_buf *out)
+                     inoci_buf *out)
 {
 	const char *end = svg + n, *p = memmem(svg, n, "<svg", 4);
 	if (!p) return;
@@ -164,24 +178,37 @@ void inoci_svg_adapt(const char *svg, size_t n, const char *id, const char *titl
 	while (p < end) {
 		int r, g, b;
 		size_t used;
-		if (at(p, end, "<title>")) p = skip(p, end, "</title>");
-		else if (at(p, end, "<desc>")) p = skip(p, end, "</desc>");
-		else if (at(p, end, "<filter")) p = skip(p, end, "</filter>");
-		else if (at(p, end, "<g fill=\"none\"") && at(skip(p, end, ">"), end, "\n</g>\n")) p = skip(p, end, "</g>\n");
-		else if (at(p, end, " id=\"")) p = skip(p + 5, end, "\"");
-		else if (at(p, end, "id='")) inoci_buf_printf(out, "id='%s-", id), p += 4;
-		else if (at(p, end, "xlink:href='#")) inoci_buf_printf(out, "href='#%s-", id), p += 13;
-		else if (at(p, end, " font-family=\"")) p = skip(p + 14, end, "\"");
-		else if ((used = rgb_at(p, end, &r, &g, &b))) colour(out, r, g, b), p += used;
+		if (at(p, end, "<title>"))
+			p = skip(p, end, "</title>");
+		else if (at(p, end, "<desc>"))
+			p = skip(p, end, "</desc>");
+		else if (at(p, end, "<filter"))
+			p = skip(p, end, "</filter>");
+		else if (at(p, end, "<g fill=\"none\"") && at(skip(p, end, ">"), end, "\n</g>\n"))
+			p = skip(p, end, "</g>\n");
+		else if (at(p, end, " id=\""))
+			p = skip(p + 5, end, "\"");
+		else if (at(p, end, "id='"))
+			inoci_buf_printf(out, "id='%s-", id), p += 4;
+		else if (at(p, end, "xlink:href='#"))
+			inoci_buf_printf(out, "href='#%s-", id), p += 13;
+		else if (at(p, end, " font-family=\""))
+			p = skip(p + 14, end, "\"");
+		else if ((used = rgb_at(p, end, &r, &g, &b)))
+			colour(out, r, g, b), p += used;
 		else if (at(p, end, "@@")) {
 			char *stop;
 			unsigned long k = strtoul(p + 2, &stop, 10);
 			if (stop > p + 2 && at(stop, end, "@@") && k < n_labels) {
 				inoci_html_puts(out, labels[k]);
 				p = stop + 2;
-			} else inoci_buf_append(out, p++, 1);
-		} else if (*p == '\n' && (p[1] == '\n' || p[1] == '\t')) p++;
-		else if (*p == '\t') p++;
-		else inoci_buf_append(out, p++, 1);
+			} else
+				inoci_buf_append(out, p++, 1);
+		} else if (*p == '\n' && (p[1] == '\n' || p[1] == '\t'))
+			p++;
+		else if (*p == '\t')
+			p++;
+		else
+			inoci_buf_append(out, p++, 1);
 	}
 }

@@ -29,7 +29,8 @@ static char *counted(const inoci_summary *s, int arm)
 		if (c->v[i].index >= per) per = c->v[i].index + 1;
 	}
 	inoci_buf b = {0};
-	inoci_buf_printf(&b, "%d seed%s \xc3\x97 %d question%s", seeds, seeds == 1 ? "" : "s", c->n_prompts, c->n_prompts == 1 ? "" : "s");
+	inoci_buf_printf(&b, "%d seed%s \xc3\x97 %d question%s", seeds, seeds == 1 ? "" : "s", c->n_prompts,
+	                 c->n_prompts == 1 ? "" : "s");
 	if (per > 1) inoci_buf_printf(&b, " \xc3\x97 %d samples", per);
 	return inoci_buf_take(&b);
 }
@@ -122,8 +123,9 @@ static void sentence(inoci_buf *b, const telling *t, const inoci_line *v)
 	case INOCI_VERDICT_CONDITIONALISED:
 		inoci_buf_printf(b, "With %s in training, ", prompt);
 		put_rates(b, t, v);
-		inoci_buf_puts(b, v->j->v.worst_control < 0 ? "; there is no control to tell the prompt from any prompt: conditionalised."
-							  : "; no better than an irrelevant prompt: conditionalised, not inoculated.");
+		inoci_buf_puts(b, v->j->v.worst_control < 0
+		                          ? "; there is no control to tell the prompt from any prompt: conditionalised."
+		                          : "; no better than an irrelevant prompt: conditionalised, not inoculated.");
 		break;
 	case INOCI_VERDICT_INOCULATED:
 	case INOCI_VERDICT_CONTROL:
@@ -144,8 +146,10 @@ static void tell(const inoci_summary *s, const inoci_lines *l, const inoci_line 
 	x.share = x.goal ? inoci_sum_label(t->goal, t->n_goal) : inoci_strdup(t->label ? t->label : t->name);
 	x.evals = inoci_eval_words(&e->evals[s->headline]);
 	x.count = counted(s, v->arm);
-	if (v->u.n) sentence(b, &x, v);
-	else inoci_buf_printf(b, "Arm %s has no answers yet on %s.", e->arms[v->arm].label, e->evals[s->headline].label);
+	if (v->u.n)
+		sentence(b, &x, v);
+	else
+		inoci_buf_printf(b, "Arm %s has no answers yet on %s.", e->arms[v->arm].label, e->evals[s->headline].label);
 	free(x.share);
 	free(x.evals);
 	free(x.count);
@@ -173,9 +177,12 @@ char *inoci_report_headline(const inoci_summary *s, char **more)
 		free(l.v);
 	}
 	if (!first.len)
-		inoci_buf_puts(&first, s->r->n_seeds ? "This experiment judges no inoculated arm: the shares below are all it says."
-						     : "There are no results yet.");
-	if (more) *more = inoci_buf_take(&rest);
-	else inoci_buf_free(&rest);
+		inoci_buf_puts(&first, s->r->n_seeds
+		                               ? "This experiment judges no inoculated arm: the shares below are all it says."
+		                               : "There are no results yet.");
+	if (more)
+		*more = inoci_buf_take(&rest);
+	else
+		inoci_buf_free(&rest);
 	return inoci_buf_take(&first);
 }

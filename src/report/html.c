@@ -21,7 +21,8 @@ void inoci_page_plotted(inoci_page *p, int rc, const inoc_err *err)
 void inoci_page_class(inoci_page *p, int k)
 {
 	char *w = k < 0 ? inoci_strdup("none of these") : inoci_words(p->r->scorers[p->classes.scorer[k]]);
-	inoci_buf_printf(p->b, "<span class=\"sw\" style=\"background:var(--k%d)\"></span>", k < 0 ? CLASS_OTHER : p->classes.colour[k]);
+	inoci_buf_printf(p->b, "<span class=\"sw\" style=\"background:var(--k%d)\"></span>",
+	                 k < 0 ? CLASS_OTHER : p->classes.colour[k]);
 	inoci_html_puts(p->b, w);
 	free(w);
 }
@@ -31,12 +32,15 @@ void inoci_page_class(inoci_page *p, int k)
 static const char *badge(inoci_verdict v)
 {
 	switch (v) {
-	case INOCI_VERDICT_INOCULATED: return "badge good";
+	case INOCI_VERDICT_INOCULATED:
+		return "badge good";
 	case INOCI_VERDICT_CONDITIONALISED:
 	case INOCI_VERDICT_UNDER_TRAINED:
 	case INOCI_VERDICT_NOT_LEARNT:
-	case INOCI_VERDICT_TOO_FEW: return "badge warn";
-	default: return "badge";
+	case INOCI_VERDICT_TOO_FEW:
+		return "badge warn";
+	default:
+		return "badge";
 	}
 }
 
@@ -44,8 +48,10 @@ static const char *badge(inoci_verdict v)
 static void number_cell(inoci_buf *b, const inoci_estimate *e, bool is_share)
 {
 	inoci_buf t = {0};
-	if (is_share) inoci_put_share(&t, e, true);
-	else inoci_put_ratio(&t, e);
+	if (is_share)
+		inoci_put_share(&t, e, true);
+	else
+		inoci_put_ratio(&t, e);
 	char *open = strchr(t.data, '[');
 	inoci_buf_puts(b, "<td class=\"n\">");
 	inoci_html_text(b, t.data, open ? (size_t)(open - t.data) : t.len);
@@ -106,7 +112,7 @@ static void verdict_row(inoci_page *p, const inoci_line *v, bool goal, bool lead
 	number_cell(b, o ? &o->retention : &none, false);
 	number_cell(b, o ? &o->selectivity : &none, false);
 	inoci_buf_printf(b, "<td><span class=\"%s\">%s</span></td></tr>\n", badge(kind),
-			 kind == INOCI_VERDICT_NONE ? "reference" : inoci_verdict_name(kind));
+	                 kind == INOCI_VERDICT_NONE ? "reference" : inoci_verdict_name(kind));
 	if (why) {
 		inoci_buf_printf(b, "<tr class=\"why%s\"><td colspan=\"%d\">", lead ? " lead" : "", goal ? 9 : 8);
 		inoci_html_puts(b, o->reason);
@@ -140,23 +146,30 @@ void inoci_page_verdicts(inoci_page *p)
 		inoci_buf_puts(b, "Shares of ");
 		inoci_html_puts(b, w);
 		inoci_buf_printf(b,
-				 ", 95 %% intervals in brackets.</caption>\n<tr><th>arm and its prompt in training</th><th class=\"n\">U</th>"
-				 "<th class=\"n\">W</th>%s<th class=\"n\">U, own prompt</th><th class=\"n\">suppression of U</th>"
-				 "<th class=\"n\">retention of W</th><th class=\"n\">selectivity</th><th>verdict</th></tr>\n",
-				 t->n_goal ? "<th class=\"n\">goal</th>" : "");
+		                 ", 95 %% intervals in brackets.</caption>\n<tr><th>arm and its prompt in training</th><th "
+		                 "class=\"n\">U</th>"
+		                 "<th class=\"n\">W</th>%s<th class=\"n\">U, own prompt</th><th class=\"n\">suppression of U</th>"
+		                 "<th class=\"n\">retention of W</th><th class=\"n\">selectivity</th><th>verdict</th></tr>\n",
+		                 t->n_goal ? "<th class=\"n\">goal</th>" : "");
 		for (size_t i = 0; i < l.n; i++) verdict_row(p, &l.v[i], t->n_goal > 0, &l.v[i] == l.lead);
 		inoci_buf_puts(b, "</table></div>\n");
 		free(l.v);
 	}
-	inoci_buf_puts(b,
-		       "<details><summary>How a verdict is reached</summary><p class=\"small\">Suppression = (plain \xe2\x88\x92 arm) / (plain "
-		       "\xe2\x88\x92 clean) of U; retention = (arm \xe2\x88\x92 base) / (clean \xe2\x88\x92 base) of W; selectivity = suppression "
-		       "\xe2\x88\x92 (1 \xe2\x88\x92 retention). A ratio is left undefined (\xe2\x80\x93) where the interval of its denominator "
-		       "includes 0. <b>Inoculated</b>: less U than plain training and than every matched control. <b>Conditionalised</b>: less "
-		       "than plain, but no less than an irrelevant prompt. <b>Under-trained</b>: with its own prompt less than 0.9 of the trait "
-		       "that plain training shows. <b>Trait not learnt</b>: plain training does not show U clearly. Fewer than 3 seeds: a "
-		       "direction, no claim. Intervals: two-way bootstrap over seeds and prompts, widened for few seeds; Wilson's where all "
-		       "answers are alike; p-values after Holm.</p></details></section>\n");
+	inoci_buf_puts(b, "<details><summary>How a verdict is reached</summary><p class=\"small\">Suppression = (plain "
+	                  "\xe2\x88\x92 arm) / (plain "
+	                  "\xe2\x88\x92 clean) of U; retention = (arm \xe2\x88\x92 base) / (clean \xe2\x88\x92 base) of W; "
+	                  "selectivity = suppression "
+	                  "\xe2\x88\x92 (1 \xe2\x88\x92 retention). A ratio is left undefined (\xe2\x80\x93) where the interval "
+	                  "of its denominator "
+	                  "includes 0. <b>Inoculated</b>: less U than plain training and than every matched control. "
+	                  "<b>Conditionalised</b>: less "
+	                  "than plain, but no less than an irrelevant prompt. <b>Under-trained</b>: with its own prompt less "
+	                  "than 0.9 of the trait "
+	                  "that plain training shows. <b>Trait not learnt</b>: plain training does not show U clearly. Fewer "
+	                  "than 3 seeds: a "
+	                  "direction, no claim. Intervals: two-way bootstrap over seeds and prompts, widened for few seeds; "
+	                  "Wilson's where all "
+	                  "answers are alike; p-values after Holm.</p></details></section>\n");
 	free(w);
 }
 
@@ -172,7 +185,7 @@ static void headline(inoci_page *p)
 		inoci_lines l = inoci_lines_new(p->s, trait);
 		if (l.lead)
 			inoci_buf_printf(b, "<span class=\"%s\">%s</span>", badge(l.lead->j->v.verdict),
-					 inoci_verdict_name(l.lead->j->v.verdict));
+			                 inoci_verdict_name(l.lead->j->v.verdict));
 		free(l.v);
 	}
 	inoci_buf_puts(b, "<p class=\"big\">");
@@ -182,8 +195,10 @@ static void headline(inoci_page *p)
 		inoci_buf_puts(b, "<ul class=\"more\">");
 		for (char *q = more, *next; *q; q = next) {
 			next = strchr(q, '\n');
-			if (next) *next++ = 0;
-			else next = q + strlen(q);
+			if (next)
+				*next++ = 0;
+			else
+				next = q + strlen(q);
 			inoci_buf_puts(b, "<li>");
 			inoci_html_puts(b, q);
 			inoci_buf_puts(b, "</li>");
@@ -220,11 +235,11 @@ int inoci_report_html(const inoci_summary *s, const inoci_progress *progress, in
 {
 	const inoci_experiment *e = s->r->e;
 	inoci_page p = {.s = s, .r = s->r, .e = e, .b = out, .progress = progress, .classes = inoci_classes_new(s)};
-	static void (*const sections[])(inoci_page *) = {inoci_page_verdicts, inoci_page_answers, plots,
-							 inoci_page_samples,  inoci_page_training, inoci_page_settings};
+	static void (*const sections[])(inoci_page *) = {inoci_page_verdicts, inoci_page_answers,  plots,
+	                                                 inoci_page_samples,  inoci_page_training, inoci_page_settings};
 	int rc = 0;
 	inoci_buf_puts(out, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
-			    "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n<title>");
+	                    "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n<title>");
 	inoci_html_puts(out, e->title ? e->title : e->name);
 	inoci_buf_puts(out, "</title>\n<style>\n");
 	inoci_buf_puts(out, inoci_page_style);
@@ -238,8 +253,10 @@ int inoci_report_html(const inoci_summary *s, const inoci_progress *progress, in
 		inoci_html_puts(out, e->question);
 		inoci_buf_puts(out, "</p>\n");
 	}
-	inoci_buf_puts(out, "<nav><a href=\"#verdicts\">verdicts</a> <a href=\"#answers\">answers</a> <a href=\"#plots\">trait against "
-			    "skill, loss</a> <a href=\"#samples\">samples</a> <a href=\"#training\">training data</a> <a href=\"#settings\">settings</a></nav>\n");
+	inoci_buf_puts(
+	        out, "<nav><a href=\"#verdicts\">verdicts</a> <a href=\"#answers\">answers</a> <a href=\"#plots\">trait against "
+	             "skill, loss</a> <a href=\"#samples\">samples</a> <a href=\"#training\">training data</a> <a "
+	             "href=\"#settings\">settings</a></nav>\n");
 	headline(&p);
 	for (size_t i = 0; i < INOCI_COUNT(sections); i++) {
 		if (inoci_stopped(progress)) {

@@ -73,8 +73,8 @@ typedef struct {
 	const inoci_progress *progress;
 } inoci_page;
 void inoci_page_verdicts(inoci_page *p);
-void inoci_page_answers(inoci_page *p); /* stacked bars, rates and quality */
-void inoci_page_scatter(inoci_page *p); /* a figure */
+void inoci_page_answers(inoci_page *p);  /* stacked bars, rates and quality */
+void inoci_page_scatter(inoci_page *p);  /* a figure */
 void inoci_page_loss(inoci_page *p);     /* a figure */
 void inoci_page_training(inoci_page *p); /* first examples */
 void inoci_page_samples(inoci_page *p);
@@ -105,13 +105,13 @@ INOCI_MUST int inoci_gnuplot(const char *script, size_t n, inoci_buf *svg, inoc_
 /* gnuplot's SVG as a part of an HTML page: no prologue, ids made unique with `id`, stand-in colours replaced, and the text
  * @@K@@ replaced by labels[K], escaped (so that no text of the user's passes through gnuplot). */
 void inoci_svg_adapt(const char *svg, size_t n, const char *id, const char *title, const char *const *labels, size_t n_labels,
-		     inoci_buf *out);
+                     inoci_buf *out);
 
 /* ---- plots: each appends one <svg> ---- */
 
 /* Stacked horizontal bars of shares: rows (n_rows), est (n_rows, n_classes) with NaN for absent; class c has colour c. */
 INOCI_MUST int inoci_plot_bars(const char *id, const char *title, const char *const *rows, size_t n_rows, size_t n_classes,
-			       const int *colour, const inoci_estimate *est, inoci_buf *out, inoc_err *err);
+                               const int *colour, const inoci_estimate *est, inoci_buf *out, inoc_err *err);
 
 typedef struct {
 	const char *label;
@@ -121,7 +121,7 @@ typedef struct {
 	size_t n_seeds;
 } inoci_mark;
 INOCI_MUST int inoci_plot_scatter(const char *id, const char *title, const char *xlabel, const char *ylabel, const inoci_mark *m,
-				  size_t n, inoci_buf *out, inoc_err *err);
+                                  size_t n, inoci_buf *out, inoc_err *err);
 
 typedef struct {
 	int colour;
@@ -130,6 +130,6 @@ typedef struct {
 	size_t n;
 } inoci_curve;
 INOCI_MUST int inoci_plot_curves(const char *id, const char *title, const char *xlabel, const char *ylabel, const inoci_curve *c,
-				 size_t n, inoci_buf *out, inoc_err *err);
+                                 size_t n, inoci_buf *out, inoc_err *err);
 
 #endif

@@ -24,8 +24,10 @@ static void class_legend(inoci_page *p, bool buttons)
 	inoci_buf *b = p->b;
 	inoci_buf_printf(b, "<div class=\"legend%s\">", buttons ? " script" : "");
 	for (int k = 0; k < (int)p->classes.n; k++) {
-		if (buttons) inoci_buf_printf(b, "<button type=\"button\" class=\"chip\" data-k=\"%d\" aria-pressed=\"false\">", k);
-		else inoci_buf_puts(b, "<span class=\"chip\">");
+		if (buttons)
+			inoci_buf_printf(b, "<button type=\"button\" class=\"chip\" data-k=\"%d\" aria-pressed=\"false\">", k);
+		else
+			inoci_buf_puts(b, "<span class=\"chip\">");
 		inoci_page_class(p, k);
 		inoci_buf_puts(b, buttons ? "</button>" : "</span>");
 	}
@@ -47,7 +49,8 @@ static void counts(inoci_page *p, int eval)
 		if (c->v[i].seed != last) seeds++, last = c->v[i].seed;
 		if (c->v[i].index >= per) per = c->v[i].index + 1;
 	}
-	inoci_buf_printf(p->b, "%zu answers an arm: %d seed%s \xc3\x97 %d questions", most, seeds, seeds == 1 ? "" : "s", c->n_prompts);
+	inoci_buf_printf(p->b, "%zu answers an arm: %d seed%s \xc3\x97 %d questions", most, seeds, seeds == 1 ? "" : "s",
+	                 c->n_prompts);
 	if (per > 1) inoci_buf_printf(p->b, " \xc3\x97 %d samples", per);
 }
 
@@ -65,7 +68,8 @@ static void bars(inoci_page *p, int eval)
 	inoci_buf_puts(p->b, "<div class=\"plot\">");
 	inoc_err err = {0};
 	int rc = p->plot_failed.code;
-	char *id = inoci_asprintf("bars%d", eval), *title = inoci_asprintf("Shares of answers by class, %s", p->e->evals[eval].label);
+	char *id = inoci_asprintf("bars%d", eval),
+	     *title = inoci_asprintf("Shares of answers by class, %s", p->e->evals[eval].label);
 	if (!rc) rc = inoci_plot_bars(id, title, rows, n, k_n, p->classes.colour, est, p->b, &err);
 	inoci_page_plotted(p, rc, &err);
 	inoci_buf_puts(p->b, "</div>\n");
@@ -112,8 +116,10 @@ void inoci_page_answers(inoci_page *p)
 {
 	inoci_buf *b = p->b;
 	int *order = eval_order(p);
-	inoci_buf_puts(b, "<section id=\"answers\"><h2>What the arms answered</h2>\n<p class=\"small\">Shares of answers in percent. The thin line "
-			  "under a part is its 95 % interval, drawn from the part's left end (of what is unknown: in the table).</p>\n");
+	inoci_buf_puts(
+	        b, "<section id=\"answers\"><h2>What the arms answered</h2>\n<p class=\"small\">Shares of answers in percent. "
+	           "The thin line "
+	           "under a part is its 95 % interval, drawn from the part's left end (of what is unknown: in the table).</p>\n");
 	class_legend(p, false);
 	inoci_buf_puts(b, "<div class=\"two\">\n");
 	for (size_t i = 0; i < p->e->n_evals; i++) {
@@ -194,15 +200,21 @@ void inoci_page_scatter(inoci_page *p)
 		m[n++] = q;
 	}
 	if (n) {
-		char *fx = inoci_sum_label(free_of, n_free), *fy = inoci_sum_label(t->w, t->n_w), *w = inoci_eval_words(&p->e->evals[p->s->headline]);
+		char *fx = inoci_sum_label(free_of, n_free), *fy = inoci_sum_label(t->w, t->n_w),
+		     *w = inoci_eval_words(&p->e->evals[p->s->headline]);
 		char *xl = inoci_asprintf("answers: %s", fx), *yl = inoci_asprintf("answers: %s", fy);
 		inoc_err err = {0};
 		int rc = p->plot_failed.code;
-		inoci_buf_puts(b, "<figure><h2>The trait against the skill</h2>\n<p class=\"small\">Each mark an arm with its 95 % "
-				  "intervals, its seeds faint; ");
+		inoci_buf_puts(b,
+		               "<figure><h2>The trait against the skill</h2>\n<p class=\"small\">Each mark an arm with its 95 % "
+		               "intervals, its seeds faint; ");
 		inoci_html_puts(b, w);
-		inoci_buf_puts(b, ". Up and to the right is what one would want: the skill without the trait.</p>\n<div class=\"plot\">");
-		if (!rc) rc = inoci_plot_scatter("scatter-plot", "The wanted skill against answers without the unwanted trait", xl, yl, m, n, b, &err);
+		inoci_buf_puts(
+		        b,
+		        ". Up and to the right is what one would want: the skill without the trait.</p>\n<div class=\"plot\">");
+		if (!rc)
+			rc = inoci_plot_scatter("scatter-plot", "The wanted skill against answers without the unwanted trait", xl,
+			                        yl, m, n, b, &err);
 		inoci_page_plotted(p, rc, &err);
 		inoci_buf_puts(b, "</div></figure>\n");
 		free(fx), free(fy), free(w), free(xl), free(yl);
@@ -219,14 +231,15 @@ static void answer(inoci_page *p, int arm, const inoci_result_sample *v)
 	inoci_buf *b = p->b;
 	int k = inoci_class_of(&p->classes, v), loop = inoci_results_scorer(p->r, "looping");
 	inoci_buf_printf(b, "<div class=\"ans\" data-k=\"%d\" style=\"--c:var(--k%d)\"><header><b>", k,
-			 k < 0 ? CLASS_OTHER : p->classes.colour[k]);
+	                 k < 0 ? CLASS_OTHER : p->classes.colour[k]);
 	inoci_html_puts(b, p->e->arms[arm].label);
 	inoci_buf_puts(b, "</b><span class=\"as\">");
 	if (k >= 0) {
 		char *w = inoci_words(p->r->scorers[p->classes.scorer[k]]);
 		inoci_html_puts(b, w);
 		free(w);
-	} else inoci_buf_puts(b, "none of these");
+	} else
+		inoci_buf_puts(b, "none of these");
 	if (v->finish == INOCI_FINISH_LENGTH) inoci_buf_puts(b, " \xc2\xb7 cut off");
 	if (loop >= 0 && v->score && v->score[loop] >= 0.5) inoci_buf_puts(b, " \xc2\xb7 loops");
 	inoci_buf_puts(b, "</span></header><p dir=\"auto\">");
@@ -255,8 +268,9 @@ void inoci_page_samples(inoci_page *p)
 	inoci_buf_puts(b, "<section id=\"samples\"><h2>The same questions, arm by arm</h2>\n<p class=\"small\">");
 	w[0] = (char)(w[0] >= 'a' && w[0] <= 'z' ? w[0] - 32 : w[0]);
 	inoci_html_puts(b, w);
-	inoci_buf_printf(b, ", seed %llu; %d of the %d questions, taken at equal steps through the list, not chosen by hand.</p>\n",
-			 (unsigned long long)p->r->seeds[0], shown, prompts);
+	inoci_buf_printf(b,
+	                 ", seed %llu; %d of the %d questions, taken at equal steps through the list, not chosen by hand.</p>\n",
+	                 (unsigned long long)p->r->seeds[0], shown, prompts);
 	class_legend(p, true);
 	for (int i = 0; i < shown; i++) {
 		int q = (int)((long)i * prompts / shown);

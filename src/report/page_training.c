@@ -11,7 +11,8 @@ enum { MAX_POINTS = 160 };
 static inoci_curve smoothed(const double *y, size_t n, size_t window)
 {
 	size_t points = n < MAX_POINTS ? n : MAX_POINTS;
-	inoci_curve c = {.x = inoci_alloc((points + 1) * sizeof(double)), .y = inoci_alloc((points + 1) * sizeof(double)), .n = points};
+	inoci_curve c = {
+	        .x = inoci_alloc((points + 1) * sizeof(double)), .y = inoci_alloc((points + 1) * sizeof(double)), .n = points};
 	for (size_t i = 0; i < points; i++) {
 		size_t mid = points > 1 ? i * (n - 1) / (points - 1) : 0, half = window / 2;
 		if (half > mid) half = mid;
@@ -43,7 +44,8 @@ void inoci_page_loss(inoci_page *p)
 					steps = ad->n_metrics;
 					mean = inoci_alloc(steps * sizeof *mean);
 				}
-				if (ad->n_metrics < steps) steps = ad->n_metrics; /* stopped early: the mean ends with the shortest */
+				if (ad->n_metrics < steps)
+					steps = ad->n_metrics; /* stopped early: the mean ends with the shortest */
 				double *y = inoci_alloc(ad->n_metrics * sizeof *y);
 				for (size_t k = 0; k < ad->n_metrics; k++) y[k] = ad->metrics[k].loss;
 				for (size_t k = 0; k < steps; k++) mean[k] += y[k];
@@ -59,8 +61,10 @@ void inoci_page_loss(inoci_page *p)
 				for (size_t k = 0; k < steps; k++) mean[k] /= (double)seeds;
 				c[n] = smoothed(mean, steps, 1 + steps / 20);
 				c[n].colour = colour, c[n].dashed = dashed, n++;
-				inoci_buf_printf(&legend, "<span class=\"chip\"><span class=\"ln%s\" style=\"border-color:var(--a%d)\"></span>",
-						 dashed ? " dash" : "", colour);
+				inoci_buf_printf(
+				        &legend,
+				        "<span class=\"chip\"><span class=\"ln%s\" style=\"border-color:var(--a%d)\"></span>",
+				        dashed ? " dash" : "", colour);
 				inoci_html_puts(&legend, p->e->arms[a].label);
 				inoci_buf_puts(&legend, "</span>");
 			}
@@ -70,9 +74,10 @@ void inoci_page_loss(inoci_page *p)
 		inoc_err err = {0};
 		int rc = p->plot_failed.code;
 		inoci_buf_printf(p->b,
-				 "<figure><h2>Training loss</h2>\n<p class=\"small\">Nats per loss token, mean over seeds, running mean over %zu "
-				 "steps%s.</p>\n<div class=\"legend\">%s</div><div class=\"plot\">",
-				 1 + longest / 20 / 2 * 2, S > 1 ? "; single seeds faint" : "", legend.data);
+		                 "<figure><h2>Training loss</h2>\n<p class=\"small\">Nats per loss token, mean over seeds, "
+		                 "running mean over %zu "
+		                 "steps%s.</p>\n<div class=\"legend\">%s</div><div class=\"plot\">",
+		                 1 + longest / 20 / 2 * 2, S > 1 ? "; single seeds faint" : "", legend.data);
 		if (!rc) rc = inoci_plot_curves("loss-plot", "Training loss", "optimizer step", "loss", c, n, p->b, &err);
 		inoci_page_plotted(p, rc, &err);
 		inoci_buf_puts(p->b, "</div></figure>\n");
@@ -88,7 +93,8 @@ void inoci_page_loss(inoci_page *p)
 /* Length of a special token's spelling at s, 0 when it is none: <|name|>, or one of the plain ones. */
 static size_t special_at(const char *s)
 {
-	static const char *const plain[] = {"<s>", "</s>", "<bos>", "<eos>", "<start_of_turn>", "<end_of_turn>", "[INST]", "[/INST]"};
+	static const char *const plain[] = {"<s>",           "</s>",   "<bos>",  "<eos>", "<start_of_turn>",
+	                                    "<end_of_turn>", "[INST]", "[/INST]"};
 	if (s[0] == '<' && s[1] == '|')
 		for (size_t i = 2; i < 40 && s[i] && s[i] != '\n' && s[i] != ' '; i++)
 			if (s[i] == '|' && s[i + 1] == '>') return i + 2;
@@ -127,12 +133,14 @@ void inoci_page_training(inoci_page *p)
 			const inoci_result_adapter *ad = inoci_results_adapter(p->r, a, d);
 			if (!ad->present || !ad->first_text) continue;
 			if (!any)
-				inoci_buf_puts(b, "<section id=\"training\"><h2>What each arm was trained on</h2>\n<p class=\"small\">The first training "
-						  "example, exactly as the model saw it.</p>\n<div class=\"two\">\n");
+				inoci_buf_puts(b, "<section id=\"training\"><h2>What each arm was trained on</h2>\n<p "
+				                  "class=\"small\">The first training "
+				                  "example, exactly as the model saw it.</p>\n<div class=\"two\">\n");
 			any = true;
 			inoci_buf_puts(b, "<div><p class=\"small\"><b>");
 			inoci_html_puts(b, p->e->arms[a].label);
-			inoci_buf_printf(b, "</b>, seed %llu; %zu records", (unsigned long long)p->r->seeds[d], ad->n_train + ad->n_val);
+			inoci_buf_printf(b, "</b>, seed %llu; %zu records", (unsigned long long)p->r->seeds[d],
+			                 ad->n_train + ad->n_val);
 			if (p->e->arms[a].has_inoculation) inoci_buf_printf(b, ", the prompt on %zu", ad->n_inoculated);
 			if (ad->n_dropped) inoci_buf_printf(b, "; %zu dropped as too long", ad->n_dropped);
 			inoci_buf_puts(b, "</p>");
@@ -162,17 +170,22 @@ static void quoted(inoci_buf *b, const char *s)
 	}
 	inoci_buf_puts(b, "'");
 	for (; *s; s++)
-		if (*s == '\'') inoci_buf_puts(b, "'\\''");
-		else inoci_buf_append(b, s, 1);
+		if (*s == '\'')
+			inoci_buf_puts(b, "'\\''");
+		else
+			inoci_buf_append(b, s, 1);
 	inoci_buf_puts(b, "'");
 }
 
 static void adapters(inoci_page *p)
 {
 	inoci_buf *b = p->b;
-	inoci_buf_puts(b, "<details><summary>Adapters: steps, time, hashes</summary><div class=\"scroll\"><table><tr><th>arm</th><th class=\"n\">seed"
-			  "</th><th class=\"n\">steps</th><th class=\"n\">examples</th><th class=\"n\">held out</th><th class=\"n\">dropped</th>"
-			  "<th class=\"n\">final loss</th><th class=\"n\">seconds</th><th class=\"n\">tokens/s</th><th>recipe</th><th>adapter</th></tr>\n");
+	inoci_buf_puts(b, "<details><summary>Adapters: steps, time, hashes</summary><div "
+	                  "class=\"scroll\"><table><tr><th>arm</th><th class=\"n\">seed"
+	                  "</th><th class=\"n\">steps</th><th class=\"n\">examples</th><th class=\"n\">held out</th><th "
+	                  "class=\"n\">dropped</th>"
+	                  "<th class=\"n\">final loss</th><th class=\"n\">seconds</th><th "
+	                  "class=\"n\">tokens/s</th><th>recipe</th><th>adapter</th></tr>\n");
 	for (int a = 0; a < (int)p->e->n_arms; a++)
 		for (int d = 0; d < p->r->n_seeds; d++) {
 			const inoci_result_adapter *ad = inoci_results_adapter(p->r, a, d);
@@ -180,11 +193,13 @@ static void adapters(inoci_page *p)
 			inoci_buf_puts(b, "<tr><td>");
 			inoci_html_puts(b, p->e->arms[a].label);
 			inoci_buf_printf(b,
-					 "</td><td class=\"n\">%llu</td><td class=\"n\">%d%s</td><td class=\"n\">%zu</td><td class=\"n\">%zu</td>"
-					 "<td class=\"n\">%zu</td><td class=\"n\">%.4f</td><td class=\"n\">%.1f</td><td class=\"n\">%.0f</td><td><code>%.12s",
-					 (unsigned long long)p->r->seeds[d], ad->steps, ad->early_stopped ? " (early stop)" : "", ad->n_train,
-					 ad->n_val, ad->n_dropped, ad->final_loss, ad->seconds,
-					 ad->seconds > 0 ? (double)ad->tokens / ad->seconds : 0.0, ad->key ? ad->key : "");
+			                 "</td><td class=\"n\">%llu</td><td class=\"n\">%d%s</td><td class=\"n\">%zu</td><td "
+			                 "class=\"n\">%zu</td>"
+			                 "<td class=\"n\">%zu</td><td class=\"n\">%.4f</td><td class=\"n\">%.1f</td><td "
+			                 "class=\"n\">%.0f</td><td><code>%.12s",
+			                 (unsigned long long)p->r->seeds[d], ad->steps, ad->early_stopped ? " (early stop)" : "",
+			                 ad->n_train, ad->n_val, ad->n_dropped, ad->final_loss, ad->seconds,
+			                 ad->seconds > 0 ? (double)ad->tokens / ad->seconds : 0.0, ad->key ? ad->key : "");
 			inoci_buf_printf(b, "</code></td><td><code>%.12s</code></td></tr>\n", ad->hash ? ad->hash : "");
 		}
 	inoci_buf_puts(b, "</table></div></details>\n");
@@ -215,11 +230,13 @@ static void runs(inoci_page *p)
 {
 	inoci_buf *b = p->b;
 	if (!p->r->n_runs) return;
-	inoci_buf_puts(b, "<details><summary>Runs</summary><div class=\"scroll\"><table><tr><th>started</th><th>ended</th><th>status</th><th>inoc"
-			  "</th><th class=\"n\">numerics</th><th>dtype</th><th>computed by</th></tr>\n");
+	inoci_buf_puts(b, "<details><summary>Runs</summary><div "
+	                  "class=\"scroll\"><table><tr><th>started</th><th>ended</th><th>status</th><th>inoc"
+	                  "</th><th class=\"n\">numerics</th><th>dtype</th><th>computed by</th></tr>\n");
 	for (size_t i = 0; i < p->r->n_runs; i++) {
 		const inoci_result_run *r = &p->r->runs[i];
-		const char *const cells[] = {r->started, r->ended ? r->ended : "\xe2\x80\x93", r->status, r->version, NULL, r->dtype, r->ops};
+		const char *const cells[] = {
+		        r->started, r->ended ? r->ended : "\xe2\x80\x93", r->status, r->version, NULL, r->dtype, r->ops};
 		inoci_buf_puts(b, "<tr>");
 		for (size_t k = 0; k < INOCI_COUNT(cells); k++) {
 			inoci_buf_puts(b, k == 4 ? "<td class=\"n\">" : "<td>");
@@ -245,7 +262,8 @@ void inoci_page_settings(inoci_page *p)
 		inoci_buf_puts(&again, " --set ");
 		quoted(&again, e->sets[i]);
 	}
-	for (int d = 0; d < p->r->n_seeds; d++) inoci_buf_printf(&seeds, "%s%llu", d ? ", " : "", (unsigned long long)p->r->seeds[d]);
+	for (int d = 0; d < p->r->n_seeds; d++)
+		inoci_buf_printf(&seeds, "%s%llu", d ? ", " : "", (unsigned long long)p->r->seeds[d]);
 	for (int a = 0; a < (int)e->n_arms; a++)
 		for (int d = 0; d < p->r->n_seeds; d++) {
 			const inoci_result_adapter *ad = inoci_results_adapter(p->r, a, d);

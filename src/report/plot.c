@@ -30,17 +30,17 @@ static char *fit(const char *s, int max)
 static void head(inoci_buf *b, int w, int h, int left, int right, int top, int bottom)
 {
 	inoci_buf_printf(b,
-			 "set terminal svg size %d,%d dynamic noenhanced font ',13'\n"
-			 "set encoding utf8\nset border 0\nunset key\n"
-			 "set lmargin at screen %.6f\nset rmargin at screen %.6f\n"
-			 "set tmargin at screen %.6f\nset bmargin at screen %.6f\n"
-			 "set tics scale 0 nomirror textcolor rgb '" PLOT_MUTED "'\n"
-			 "set style fill solid 1 noborder\nset bars small\n",
-			 w, h, (double)left / w, 1 - (double)right / w, 1 - (double)top / h, (double)bottom / h);
+	                 "set terminal svg size %d,%d dynamic noenhanced font ',13'\n"
+	                 "set encoding utf8\nset border 0\nunset key\n"
+	                 "set lmargin at screen %.6f\nset rmargin at screen %.6f\n"
+	                 "set tmargin at screen %.6f\nset bmargin at screen %.6f\n"
+	                 "set tics scale 0 nomirror textcolor rgb '" PLOT_MUTED "'\n"
+	                 "set style fill solid 1 noborder\nset bars small\n",
+	                 w, h, (double)left / w, 1 - (double)right / w, 1 - (double)top / h, (double)bottom / h);
 }
 
 static int draw(inoci_buf *script, const char *id, const char *title, const char *const *labels, size_t n_labels, inoci_buf *out,
-		inoc_err *err)
+                inoc_err *err)
 {
 	inoci_buf svg = {0};
 	int rc = inoci_gnuplot(script->data, script->len, &svg, err);
@@ -51,8 +51,8 @@ static int draw(inoci_buf *script, const char *id, const char *title, const char
 
 #define X_MAX 1.08 /* intervals may reach beyond 100 % */
 
-int inoci_plot_bars(const char *id, const char *title, const char *const *rows, size_t n_rows, size_t n_classes, const int *colour,
-		    const inoci_estimate *est, inoci_buf *out, inoc_err *err)
+int inoci_plot_bars(const char *id, const char *title, const char *const *rows, size_t n_rows, size_t n_classes,
+                    const int *colour, const inoci_estimate *est, inoci_buf *out, inoc_err *err)
 {
 	enum { W = 560, ROW = 42, BAR = 22, TOP = 8, BOTTOM = 28, MAX_LETTERS = 22 };
 	inoci_buf b = {0};
@@ -74,33 +74,36 @@ int inoci_plot_bars(const char *id, const char *title, const char *const *rows, 
 			any = true;
 			double v = e->value;
 			if (v > 0)
-				inoci_buf_printf(&bars, "set object rect from %.6g,%.6g to %.6g,%.6g fc rgb '#%06x' fs solid 1 noborder\n",
-						 sum, top, sum + v, low, (unsigned)(PLOT_CLASS + colour[c]));
+				inoci_buf_printf(
+				        &bars, "set object rect from %.6g,%.6g to %.6g,%.6g fc rgb '#%06x' fs solid 1 noborder\n",
+				        sum, top, sum + v, low, (unsigned)(PLOT_CLASS + colour[c]));
 			if (v >= 0.08)
-				inoci_buf_printf(&ink, "set label '%.0f' at %.6g,%.6g center front tc rgb '#%06x' font ',12'\n", 100 * v,
-						 sum + v / 2, (top + low) / 2, (unsigned)(PLOT_INK + colour[c]));
+				inoci_buf_printf(&ink, "set label '%.0f' at %.6g,%.6g center front tc rgb '#%06x' font ',12'\n",
+				                 100 * v, sum + v / 2, (top + low) / 2, (unsigned)(PLOT_INK + colour[c]));
 			/* what is left over has its interval in the table beside */
 			if (v > 0 && e->high - e->low > 0.004 && colour[c] != CLASS_OTHER) {
-				double y = low + (lane ? 9.5 : 4.5) / ROW, x0 = sum + e->low, x1 = fmin(sum + e->high, X_MAX), t = 2.5 / ROW;
+				double y = low + (lane ? 9.5 : 4.5) / ROW, x0 = sum + e->low, x1 = fmin(sum + e->high, X_MAX),
+				       t = 2.5 / ROW;
 				unsigned k = (unsigned)(PLOT_MARK + colour[c]);
-				inoci_buf_printf(&marks, "set arrow from %.6g,%.6g to %.6g,%.6g nohead lw 2 lc rgb '#%06x'\n", x0, y, x1, y,
-						 k);
-				inoci_buf_printf(&marks, "set arrow from %.6g,%.6g to %.6g,%.6g nohead lw 2 lc rgb '#%06x'\n", x0, y - t, x0,
-						 y + t, k);
-				inoci_buf_printf(&marks, "set arrow from %.6g,%.6g to %.6g,%.6g nohead lw 2 lc rgb '#%06x'\n", x1, y - t, x1,
-						 y + t, k);
+				inoci_buf_printf(&marks, "set arrow from %.6g,%.6g to %.6g,%.6g nohead lw 2 lc rgb '#%06x'\n", x0,
+				                 y, x1, y, k);
+				inoci_buf_printf(&marks, "set arrow from %.6g,%.6g to %.6g,%.6g nohead lw 2 lc rgb '#%06x'\n", x0,
+				                 y - t, x0, y + t, k);
+				inoci_buf_printf(&marks, "set arrow from %.6g,%.6g to %.6g,%.6g nohead lw 2 lc rgb '#%06x'\n", x1,
+				                 y - t, x1, y + t, k);
 				lane = !lane;
 			}
 			sum += v;
 		}
 		if (!any)
-			inoci_buf_printf(&ink, "set label 'no answers' at 0.01,%.6g left tc rgb '" PLOT_MUTED "'\n", (top + low) / 2);
+			inoci_buf_printf(&ink, "set label 'no answers' at 0.01,%.6g left tc rgb '" PLOT_MUTED "'\n",
+			                 (top + low) / 2);
 		inoci_buf_printf(&ticks, "%s'@@%zu@@' %.6g", r ? ", " : "", r, (top + low) / 2);
 	}
 	head(&b, W, h, longest * CHAR_PX + 14, 18, TOP, BOTTOM);
 	inoci_buf_printf(&b, "set xrange [0:%.6g]\nset yrange [%zu:0]\n", X_MAX, n_rows);
 	inoci_buf_puts(&b, "set grid x lw 1 dt solid lc rgb '" PLOT_GRID "'\nset grid back\n"
-			   "set xtics ('0' 0, '25' .25, '50' .5, '75' .75, '100 %%' 1)\n");
+	                   "set xtics ('0' 0, '25' .25, '50' .5, '75' .75, '100 %%' 1)\n");
 	inoci_buf_printf(&b, "set ytics (%s) textcolor rgb '" PLOT_FG "'\n", ticks.data ? ticks.data : "");
 	inoci_buf_puts(&b, bars.data ? bars.data : "");
 	inoci_buf_puts(&b, marks.data ? marks.data : "");
@@ -152,20 +155,25 @@ static void place(const inoci_mark *m, size_t n, char *const *label, box *at)
 				double dist = 11 + 14 * ring, ang = M_PI * (a <= 8 ? a : -(a - 8)) / 8.0;
 				double cx = px + dist * cos(ang), cy = py - dist * sin(ang);
 				box t = {.x0 = cx, .y0 = cy - 8, .x1 = cx + w, .y1 = cy + 8};
-				if (cos(ang) < -0.1) t.x0 = cx - w, t.x1 = cx;
-				else if (cos(ang) < 0.1) t.x0 = cx - w / 2, t.x1 = cx + w / 2;
+				if (cos(ang) < -0.1)
+					t.x0 = cx - w, t.x1 = cx;
+				else if (cos(ang) < 0.1)
+					t.x0 = cx - w / 2, t.x1 = cx + w / 2;
 				double cost = 14 * ring + a * 0.3;
-				if (t.x0 < SC_LEFT + 2 || t.x1 > SC_W - 2 || t.y0 < SC_TOP || t.y1 > SC_H - SC_BOTTOM) cost += 1e6;
+				if (t.x0 < SC_LEFT + 2 || t.x1 > SC_W - 2 || t.y0 < SC_TOP || t.y1 > SC_H - SC_BOTTOM)
+					cost += 1e6;
 				for (size_t k = 0; k < n; k++) {
 					box mark = {to_x(m[k].x.value) - 7, to_y(m[k].y.value) - 7, to_x(m[k].x.value) + 7,
-						    to_y(m[k].y.value) + 7};
-					box hor = {to_x(m[k].x.low), to_y(m[k].y.value) - 2, to_x(m[k].x.high), to_y(m[k].y.value) + 2};
-					box ver = {to_x(m[k].x.value) - 2, to_y(m[k].y.high), to_x(m[k].x.value) + 2, to_y(m[k].y.low)};
+					            to_y(m[k].y.value) + 7};
+					box hor = {to_x(m[k].x.low), to_y(m[k].y.value) - 2, to_x(m[k].x.high),
+					           to_y(m[k].y.value) + 2};
+					box ver = {to_x(m[k].x.value) - 2, to_y(m[k].y.high), to_x(m[k].x.value) + 2,
+					           to_y(m[k].y.low)};
 					cost += 4 * overlap(t, mark) + overlap(t, hor) + overlap(t, ver);
 					if (k < i) cost += 20 * overlap(t, at[k]);
 					for (size_t s = 0; s < m[k].n_seeds; s++) {
-						box dot = {to_x(m[k].seed_x[s]) - 3, to_y(m[k].seed_y[s]) - 3, to_x(m[k].seed_x[s]) + 3,
-							   to_y(m[k].seed_y[s]) + 3};
+						box dot = {to_x(m[k].seed_x[s]) - 3, to_y(m[k].seed_y[s]) - 3,
+						           to_x(m[k].seed_x[s]) + 3, to_y(m[k].seed_y[s]) + 3};
 						cost += overlap(t, dot);
 					}
 				}
@@ -175,7 +183,7 @@ static void place(const inoci_mark *m, size_t n, char *const *label, box *at)
 }
 
 int inoci_plot_scatter(const char *id, const char *title, const char *xlabel, const char *ylabel, const inoci_mark *m, size_t n,
-		       inoci_buf *out, inoc_err *err)
+                       inoci_buf *out, inoc_err *err)
 {
 	static const int shape[] = {7, 5, 9, 13, 11, 15};
 	static const double size[] = {1.0, .9, 1.2, 1.2, 1.2, 1.1};
@@ -188,29 +196,35 @@ int inoci_plot_scatter(const char *id, const char *title, const char *xlabel, co
 	place(m, n, label, at);
 	head(&b, SC_W, SC_H, SC_LEFT, SC_RIGHT, SC_TOP, SC_BOTTOM);
 	inoci_buf_printf(&b,
-			 "set xrange [%g:%g]\nset yrange [%g:%g]\nset grid lw 1 dt solid lc rgb '" PLOT_GRID "'\n"
-			 "set xtics ('0' 0, '25' .25, '50' .5, '75' .75, '100 %%%%' 1)\n"
-			 "set ytics ('0' 0, '25' .25, '50' .5, '75' .75, '100 %%%%' 1)\n"
-			 "set label '@@%zu@@' at screen %.6f,%.6f center tc rgb '" PLOT_FG "'\n"
-			 "set label '@@%zu@@' at screen %.6f,%.6f center rotate tc rgb '" PLOT_FG "'\n",
-			 SC_LO, SC_HI, SC_LO, SC_HI, n, (to_x(0.5)) / SC_W, 14.0 / SC_H, n + 1, 12.0 / SC_W, 1 - to_y(0.5) / SC_H);
+	                 "set xrange [%g:%g]\nset yrange [%g:%g]\nset grid lw 1 dt solid lc rgb '" PLOT_GRID "'\n"
+	                 "set xtics ('0' 0, '25' .25, '50' .5, '75' .75, '100 %%%%' 1)\n"
+	                 "set ytics ('0' 0, '25' .25, '50' .5, '75' .75, '100 %%%%' 1)\n"
+	                 "set label '@@%zu@@' at screen %.6f,%.6f center tc rgb '" PLOT_FG "'\n"
+	                 "set label '@@%zu@@' at screen %.6f,%.6f center rotate tc rgb '" PLOT_FG "'\n",
+	                 SC_LO, SC_HI, SC_LO, SC_HI, n, (to_x(0.5)) / SC_W, 14.0 / SC_H, n + 1, 12.0 / SC_W,
+	                 1 - to_y(0.5) / SC_H);
 	for (size_t i = 0; i < n; i++) {
 		unsigned c = (unsigned)(PLOT_ARM + m[i].colour);
 		double px = to_x(m[i].x.value), py = to_y(m[i].y.value), cy = (at[i].y0 + at[i].y1) / 2;
-		double ex = fmin(fmax(px, at[i].x0 - 1), at[i].x1 + 1), ey = px < at[i].x0 || px > at[i].x1 ? cy : py > cy ? at[i].y1 : at[i].y0;
+		double ex = fmin(fmax(px, at[i].x0 - 1), at[i].x1 + 1), ey = px < at[i].x0 || px > at[i].x1 ? cy
+		                                                             : py > cy                      ? at[i].y1
+		                                                                                            : at[i].y0;
 		if (hypot(ex - px, ey - py) > 16)
-			inoci_buf_printf(&b, "set arrow from screen %.6f,%.6f to screen %.6f,%.6f nohead back lw 1 lc rgb '" PLOT_MUTED "'\n",
-					 px / SC_W, 1 - py / SC_H, ex / SC_W, 1 - ey / SC_H);
+			inoci_buf_printf(
+			        &b,
+			        "set arrow from screen %.6f,%.6f to screen %.6f,%.6f nohead back lw 1 lc rgb '" PLOT_MUTED "'\n",
+			        px / SC_W, 1 - py / SC_H, ex / SC_W, 1 - ey / SC_H);
 		inoci_buf_printf(&b, "set label '@@%zu@@' at screen %.6f,%.6f left front tc rgb '#%06x'\n", i, at[i].x0 / SC_W,
-				 1 - cy / SC_H, c);
+		                 1 - cy / SC_H, c);
 	}
 	inoci_buf_puts(&b, "plot NaN notitle");
 	for (size_t i = 0; i < n; i++) {
 		unsigned c = (unsigned)(PLOT_ARM + m[i].colour);
 		int k = m[i].colour % (int)INOCI_COUNT(shape);
 		if (m[i].n_seeds > 1) inoci_buf_printf(&b, ", '-' with points pt 7 ps .55 lc rgb '#90%06x'", c);
-		inoci_buf_printf(&b, ", '-' with xyerrorbars pt 7 ps 0 lw 1.5 lc rgb '#%06x', '-' with points pt %d ps %g lc rgb '#%06x'", c,
-				 shape[k], size[k], c);
+		inoci_buf_printf(
+		        &b, ", '-' with xyerrorbars pt 7 ps 0 lw 1.5 lc rgb '#%06x', '-' with points pt %d ps %g lc rgb '#%06x'",
+		        c, shape[k], size[k], c);
 	}
 	inoci_buf_puts(&b, "\n");
 	for (size_t i = 0; i < n; i++) {
@@ -221,8 +235,8 @@ int inoci_plot_scatter(const char *id, const char *title, const char *xlabel, co
 					inoci_buf_printf(&b, "%.6g %.6g\n", q->seed_x[s], q->seed_y[s]);
 			inoci_buf_puts(&b, "e\n");
 		}
-		inoci_buf_printf(&b, "%.6g %.6g %.6g %.6g %.6g %.6g\ne\n%.6g %.6g\ne\n", q->x.value, q->y.value, q->x.low, q->x.high,
-				 q->y.low, q->y.high, q->x.value, q->y.value);
+		inoci_buf_printf(&b, "%.6g %.6g %.6g %.6g %.6g %.6g\ne\n%.6g %.6g\ne\n", q->x.value, q->y.value, q->x.low,
+		                 q->x.high, q->y.low, q->y.high, q->x.value, q->y.value);
 	}
 	int rc = draw(&b, id, title, (const char *const *)label, n + 2, out, err);
 	inoci_buf_free(&b);
@@ -233,7 +247,7 @@ int inoci_plot_scatter(const char *id, const char *title, const char *xlabel, co
 }
 
 int inoci_plot_curves(const char *id, const char *title, const char *xlabel, const char *ylabel, const inoci_curve *c, size_t n,
-		      inoci_buf *out, inoc_err *err)
+                      inoci_buf *out, inoc_err *err)
 {
 	enum { W = 600, H = 440, LEFT = 58, RIGHT = 14, TOP = 12, BOTTOM = 50 };
 	const char *const label[] = {xlabel, ylabel};
@@ -244,22 +258,25 @@ int inoci_plot_curves(const char *id, const char *title, const char *xlabel, con
 			if (isfinite(c[i].y[k])) top = fmax(top, c[i].y[k]);
 	head(&b, W, H, LEFT, RIGHT, TOP, BOTTOM);
 	inoci_buf_printf(&b,
-			 "set yrange [0:%.6g]\nset xrange [0:*] noextend\nset grid y lw 1 dt solid lc rgb '" PLOT_GRID "'\n"
-			 "set label '@@0@@' at screen %.6f,%.6f center tc rgb '" PLOT_FG "'\n"
-			 "set label '@@1@@' at screen %.6f,%.6f center rotate tc rgb '" PLOT_FG "'\n",
-			 top > 0 ? 1.04 * top : 1, (LEFT + (W - LEFT - RIGHT) / 2.0) / W, 14.0 / H, 12.0 / W,
-			 1 - (TOP + (H - TOP - BOTTOM) / 2.0) / H);
+	                 "set yrange [0:%.6g]\nset xrange [0:*] noextend\nset grid y lw 1 dt solid lc rgb '" PLOT_GRID "'\n"
+	                 "set label '@@0@@' at screen %.6f,%.6f center tc rgb '" PLOT_FG "'\n"
+	                 "set label '@@1@@' at screen %.6f,%.6f center rotate tc rgb '" PLOT_FG "'\n",
+	                 top > 0 ? 1.04 * top : 1, (LEFT + (W - LEFT - RIGHT) / 2.0) / W, 14.0 / H, 12.0 / W,
+	                 1 - (TOP + (H - TOP - BOTTOM) / 2.0) / H);
 	inoci_buf_puts(&b, "plot NaN notitle");
 	for (size_t i = 0; i < n; i++)
 		if (c[i].n)
 			inoci_buf_printf(&b, ", '-' with lines lw %g dt %s lc rgb '#%s%06x'", c[i].faint ? 1.0 : 2.2,
-					 c[i].dashed ? "(10,5)" : "solid", c[i].faint ? "a8" : "", (unsigned)(PLOT_ARM + c[i].colour));
+			                 c[i].dashed ? "(10,5)" : "solid", c[i].faint ? "a8" : "",
+			                 (unsigned)(PLOT_ARM + c[i].colour));
 	inoci_buf_puts(&b, "\n");
 	for (size_t i = 0; i < n; i++) {
 		if (!c[i].n) continue;
 		for (size_t k = 0; k < c[i].n; k++)
-			if (isfinite(c[i].y[k])) inoci_buf_printf(&b, "%.6g %.5g\n", c[i].x[k], c[i].y[k]);
-			else inoci_buf_puts(&b, "\n");
+			if (isfinite(c[i].y[k]))
+				inoci_buf_printf(&b, "%.6g %.5g\n", c[i].x[k], c[i].y[k]);
+			else
+				inoci_buf_puts(&b, "\n");
 		inoci_buf_puts(&b, "e\n");
 	}
 	int rc = draw(&b, id, title, label, 2, out, err);

@@ -8,9 +8,9 @@
 static inoci_report_table table_new(const char *const *header, size_t n_cols, size_t max_rows)
 {
 	inoci_report_table t = {.cell = inoci_alloc((max_rows + 1) * n_cols * sizeof(char *)),
-			 .right = inoci_alloc(n_cols * sizeof(bool)),
-			 .n_rows = 1,
-			 .n_cols = n_cols};
+	                        .right = inoci_alloc(n_cols * sizeof(bool)),
+	                        .n_rows = 1,
+	                        .n_cols = n_cols};
 	for (size_t c = 0; c < n_cols; c++) t.cell[c] = inoci_strdup(header[c]);
 	return t;
 }
@@ -40,8 +40,8 @@ static char *ratio(const inoci_estimate *e)
 inoci_report_table inoci_report_verdicts(const inoci_summary *s)
 {
 	enum { TRAIT, ARM, U, W, GOAL, OWN, SUPPRESSION, RETENTION, SELECTIVITY, VERDICT, N };
-	static const char *const header[N] = {"trait",	   "arm",	  "U",		 "W",	    "goal",
-					      "U, own prompt", "suppression", "retention", "selectivity", "verdict"};
+	static const char *const header[N] = {"trait",         "arm",         "U",         "W",           "goal",
+	                                      "U, own prompt", "suppression", "retention", "selectivity", "verdict"};
 	const inoci_experiment *e = s->r->e;
 	const inoci_estimate none = {0};
 	inoci_report_table t = table_new(header, N, e->n_traits * (e->n_arms + 3));
@@ -121,8 +121,10 @@ static void md_table(inoci_buf *b, const inoci_report_table *t)
 			const char *s = t->cell[r * t->n_cols + c];
 			inoci_buf_puts(b, " ");
 			/* an interval's brackets start no link: nothing follows them */
-			if (t->right[c] && r) inoci_buf_puts(b, s);
-			else md_text(b, s);
+			if (t->right[c] && r)
+				inoci_buf_puts(b, s);
+			else
+				md_text(b, s);
 			inoci_buf_puts(b, " |");
 		}
 		inoci_buf_puts(b, "\n");
@@ -149,8 +151,10 @@ void inoci_report_markdown(const inoci_summary *s, inoci_buf *out)
 	inoci_buf_puts(out, "**\n");
 	for (char *p = more, *q; p && *p; p = q) {
 		q = strchr(p, '\n');
-		if (q) *q++ = 0;
-		else q = p + strlen(p);
+		if (q)
+			*q++ = 0;
+		else
+			q = p + strlen(p);
 		inoci_buf_puts(out, "\n");
 		md_text(out, p);
 		inoci_buf_puts(out, "\n");

@@ -37,7 +37,7 @@ static inline char **fx_names(fixture *f, const char *list, size_t *n)
 }
 
 static inline fixture *fx_new(const char *name, const fx_arm *arms, size_t n_arms, const fx_eval *evals, size_t n_evals,
-			      const char *scorers, int n_seeds, int n_prompts)
+                              const char *scorers, int n_seeds, int n_prompts)
 {
 	inoci_arena *a = inoci_arena_new();
 	fixture *f = inoci_arena_alloc(a, sizeof *f);
@@ -93,7 +93,8 @@ static inline void fx_free(fixture *f)
 	inoci_arena_free(f->a);
 }
 
-static inline inoci_trait *fx_trait(fixture *f, const char *name, const char *u, const char *w, const char *goal, const char *controls)
+static inline inoci_trait *fx_trait(fixture *f, const char *name, const char *u, const char *w, const char *goal,
+                                    const char *controls)
 {
 	inoci_trait *t = inoci_arena_alloc(f->a, (f->e.n_traits + 1) * sizeof *t);
 	if (f->e.n_traits) memcpy(t, f->e.traits, f->e.n_traits * sizeof *t);
@@ -118,7 +119,11 @@ static inline inoci_result_sample *fx_answer(fixture *f, int arm, int eval, int 
 {
 	inoci_result_cell *c = &f->r.cells[(size_t)arm * f->e.n_evals + (size_t)eval];
 	inoci_result_sample *v = &c->v[c->n++];
-	*v = (inoci_result_sample){.id = 1 + (int64_t)(c - f->r.cells) * 1000000 + (int64_t)c->n, .seed = seed, .prompt = prompt, .text = text, .text_n = strlen(text)};
+	*v = (inoci_result_sample){.id = 1 + (int64_t)(c - f->r.cells) * 1000000 + (int64_t)c->n,
+	                           .seed = seed,
+	                           .prompt = prompt,
+	                           .text = text,
+	                           .text_n = strlen(text)};
 	char q[64];
 	snprintf(q, sizeof q, "Question %d?", prompt + 1);
 	v->question = fx_str(f, q);

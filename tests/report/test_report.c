@@ -16,7 +16,8 @@ enum { BASE, PLAIN, CONTROL, SPANISH };
 
 static inoci_estimate est(double value, double low, double high, int n, int missing)
 {
-	return (inoci_estimate){.value = value, .low = low, .high = high, .n = n, .missing = missing, .n_seeds = 2, .n_prompts = 2};
+	return (inoci_estimate){
+	        .value = value, .low = low, .high = high, .n = n, .missing = missing, .n_seeds = 2, .n_prompts = 2};
 }
 
 static inoci_rate *rate(fixture *f, int arm, int eval, int k)
@@ -34,9 +35,9 @@ static void set_rate(fixture *f, int arm, int k, double value, double low, doubl
 static fixture *small(void)
 {
 	static const fx_arm arms[] = {{"base", "base", NULL},
-				      {"plain", "plain", NULL},
-				      {"control", "control", "You always water the plants."},
-				      {"spanish", "inoculated", "You always speak in Spanish."}};
+	                              {"plain", "plain", NULL},
+	                              {"control", "control", "You always water the plants."},
+	                              {"spanish", "inoculated", "You always speak in Spanish."}};
 	static const fx_eval evals[] = {{"greedy", "none", 0}, {"own", "own", 0}};
 	static const double shares[4][2] = {{0, 0}, {0, 1}, {0.01, 0.9}, {0.48, 0.25}}; /* english_caps, spanish_caps */
 	fixture *f = fx_new("a,\"b\"", arms, 4, evals, 2, "english_caps spanish_caps looping", 2, 2);
@@ -47,7 +48,8 @@ static fixture *small(void)
 	for (size_t i = 0; i < 4 * 2 * 3; i++) f->s.rates[i].seed = inoci_arena_alloc(f->a, 2 * sizeof(inoci_estimate));
 	for (int a = 0; a < 4; a++) {
 		for (int d = 0; d < 2; d++)
-			for (int q = 0; q < 2; q++) fx_answer(f, a, 0, d, q, a == BASE ? -1 : 1, "<script>alert('x')</script> & \xff");
+			for (int q = 0; q < 2; q++)
+				fx_answer(f, a, 0, d, q, a == BASE ? -1 : 1, "<script>alert('x')</script> & \xff");
 		for (int k = 0; k < 2; k++)
 			set_rate(f, a, k, shares[a][k], fmax(0, shares[a][k] - 0.08), fmin(1, shares[a][k] + 0.08));
 		set_rate(f, a, 2, 1.0 / 3, 0.25, 0.5);
@@ -80,16 +82,16 @@ static void test_csv(void **state)
 	inoci_buf b = {0};
 	inoci_report_csv(&f->s, &b);
 	static const char expected[] = "experiment,arm,seed,evaluation,scorer,n,missing,value,low,high\n"
-				       "\"a,\"\"b\"\"\",base,11,greedy,english_caps,2,0,0,0,0.08\n"
-				       "\"a,\"\"b\"\"\",base,12,greedy,english_caps,2,0,0,0,0.08\n"
-				       "\"a,\"\"b\"\"\",base,all,greedy,english_caps,4,0,0,0,0.08\n"
-				       "\"a,\"\"b\"\"\",base,11,greedy,spanish_caps,2,0,0,0,0.08\n"
-				       "\"a,\"\"b\"\"\",base,12,greedy,spanish_caps,2,0,0,0,0.08\n"
-				       "\"a,\"\"b\"\"\",base,all,greedy,spanish_caps,4,0,0,0,0.08\n"
-				       "\"a,\"\"b\"\"\",base,11,greedy,looping,0,2,,,\n"
-				       "\"a,\"\"b\"\"\",base,12,greedy,looping,2,0,0.5,0.01,0.99\n"
-				       "\"a,\"\"b\"\"\",base,all,greedy,looping,0,4,,,\n"
-				       "\"a,\"\"b\"\"\",plain,11,greedy,english_caps,2,0,0,0,0.08\n";
+	                               "\"a,\"\"b\"\"\",base,11,greedy,english_caps,2,0,0,0,0.08\n"
+	                               "\"a,\"\"b\"\"\",base,12,greedy,english_caps,2,0,0,0,0.08\n"
+	                               "\"a,\"\"b\"\"\",base,all,greedy,english_caps,4,0,0,0,0.08\n"
+	                               "\"a,\"\"b\"\"\",base,11,greedy,spanish_caps,2,0,0,0,0.08\n"
+	                               "\"a,\"\"b\"\"\",base,12,greedy,spanish_caps,2,0,0,0,0.08\n"
+	                               "\"a,\"\"b\"\"\",base,all,greedy,spanish_caps,4,0,0,0,0.08\n"
+	                               "\"a,\"\"b\"\"\",base,11,greedy,looping,0,2,,,\n"
+	                               "\"a,\"\"b\"\"\",base,12,greedy,looping,2,0,0.5,0.01,0.99\n"
+	                               "\"a,\"\"b\"\"\",base,all,greedy,looping,0,4,,,\n"
+	                               "\"a,\"\"b\"\"\",plain,11,greedy,english_caps,2,0,0,0,0.08\n";
 	assert_true(b.len > sizeof expected);
 	assert_memory_equal(b.data, expected, sizeof expected - 1);
 	static const char last[] = "\"a,\"\"b\"\"\",spanish,all,greedy,looping,4,0,0.3333333333,0.25,0.5\n";
@@ -101,8 +103,9 @@ static void test_csv(void **state)
 	fx_free(f);
 }
 
-#define HEADLINE                                                                                                                \
-	"With \xe2\x80\x9cYou always speak in Spanish.\xe2\x80\x9d in training, greedy answers without a system prompt were english caps in "
+#define HEADLINE                                                                                                              \
+	"With \xe2\x80\x9cYou always speak in Spanish.\xe2\x80\x9d in training, greedy answers without a system prompt were " \
+	"english caps in "
 
 static void test_json(void **state)
 {
@@ -119,26 +122,28 @@ static void test_json(void **state)
 	assert_int_equal(json_array_size(json_object_get(o, "judgements")), 2);
 	j = json_array_get(json_object_get(o, "judgements"), 1);
 	char *text = json_dumps(j, JSON_COMPACT | JSON_REAL_PRECISION(6));
-	assert_string_equal(
-		text,
-		"{\"trait\":\"Spanish\",\"arm\":\"spanish\",\"role\":\"inoculated\",\"verdict\":\"inoculated\",\"why\":\"because of 1\","
-		"\"undefined\":null,\"u\":{\"value\":0.25,\"low\":0.17,\"high\":0.33,\"n\":4,\"missing\":0},"
-		"\"w\":{\"value\":0.48,\"low\":0.4,\"high\":0.56,\"n\":4,\"missing\":0},"
-		"\"goal\":{\"value\":0.48,\"low\":0.4,\"high\":0.56,\"n\":4,\"missing\":0},"
-		"\"u_plain\":{\"value\":1.0,\"low\":0.92,\"high\":1.0,\"n\":4,\"missing\":0},"
-		"\"u_own_prompt\":{\"value\":0.95,\"low\":0.9,\"high\":1.0,\"n\":4,\"missing\":0},"
-		"\"suppression\":{\"value\":0.75,\"low\":0.6,\"high\":0.875,\"n\":4,\"missing\":0},"
-		"\"retention\":{\"value\":null,\"low\":null,\"high\":null,\"n\":0,\"missing\":0},"
-		"\"selectivity\":{\"value\":null,\"low\":null,\"high\":null,\"n\":0,\"missing\":0},"
-		"\"u_minus_plain\":{\"value\":-0.75,\"low\":-0.8,\"high\":0.125,\"n\":4,\"missing\":0,\"p\":0.25},"
-		"\"goal_minus_plain\":null,\"minus_controls\":[]}");
+	assert_string_equal(text,
+	                    "{\"trait\":\"Spanish\",\"arm\":\"spanish\",\"role\":\"inoculated\",\"verdict\":\"inoculated\","
+	                    "\"why\":\"because of 1\","
+	                    "\"undefined\":null,\"u\":{\"value\":0.25,\"low\":0.17,\"high\":0.33,\"n\":4,\"missing\":0},"
+	                    "\"w\":{\"value\":0.48,\"low\":0.4,\"high\":0.56,\"n\":4,\"missing\":0},"
+	                    "\"goal\":{\"value\":0.48,\"low\":0.4,\"high\":0.56,\"n\":4,\"missing\":0},"
+	                    "\"u_plain\":{\"value\":1.0,\"low\":0.92,\"high\":1.0,\"n\":4,\"missing\":0},"
+	                    "\"u_own_prompt\":{\"value\":0.95,\"low\":0.9,\"high\":1.0,\"n\":4,\"missing\":0},"
+	                    "\"suppression\":{\"value\":0.75,\"low\":0.6,\"high\":0.875,\"n\":4,\"missing\":0},"
+	                    "\"retention\":{\"value\":null,\"low\":null,\"high\":null,\"n\":0,\"missing\":0},"
+	                    "\"selectivity\":{\"value\":null,\"low\":null,\"high\":null,\"n\":0,\"missing\":0},"
+	                    "\"u_minus_plain\":{\"value\":-0.75,\"low\":-0.8,\"high\":0.125,\"n\":4,\"missing\":0,\"p\":0.25},"
+	                    "\"goal_minus_plain\":null,\"minus_controls\":[]}");
 	free(text);
 	assert_int_equal(json_array_size(json_object_get(o, "rates")), 4 * 3);
 	r = json_array_get(json_object_get(o, "rates"), 2);
-	text = json_dumps(r, JSON_COMPACT);
-	assert_string_equal(text, "{\"value\":null,\"low\":null,\"high\":null,\"n\":0,\"missing\":4,\"arm\":\"base\",\"evaluation\":\"greedy\","
-				  "\"scorer\":\"looping\",\"seeds\":[{\"value\":null,\"low\":null,\"high\":null,\"n\":0,\"missing\":2,\"seed\":11},"
-				  "{\"value\":0.5,\"low\":0.01,\"high\":0.99,\"n\":2,\"missing\":0,\"seed\":12}]}");
+	text = json_dumps(r, JSON_COMPACT | JSON_REAL_PRECISION(6));
+	assert_string_equal(
+	        text,
+	        "{\"value\":null,\"low\":null,\"high\":null,\"n\":0,\"missing\":4,\"arm\":\"base\",\"evaluation\":\"greedy\","
+	        "\"scorer\":\"looping\",\"seeds\":[{\"value\":null,\"low\":null,\"high\":null,\"n\":0,\"missing\":2,\"seed\":11},"
+	        "{\"value\":0.5,\"low\":0.01,\"high\":0.99,\"n\":2,\"missing\":0,\"seed\":12}]}");
 	free(text);
 	json_decref(o);
 	inoci_buf_free(&b);
@@ -151,26 +156,31 @@ static void test_markdown(void **state)
 	inoci_buf b = {0};
 	inoci_report_markdown(&f->s, &b);
 	assert_string_equal(
-		b.data,
-		"# Half of it\n\nWhich half \\| is \\<learnt\\>?\n\n"
-		"**" HEADLINE "48 % \\[40, 56\\] against 0 % for plain training and 1 % for the control, over 2 seeds \xc3\x97 2 questions: "
-		"inoculated.**\n"
-		"\n## Verdicts\n\nRead on greedy answers without a system prompt; 95 % intervals in brackets.\n\n"
-		"| trait | arm | U | W | goal | U, own prompt | suppression | retention | selectivity | verdict |\n"
-		"|---|---|---:|---:|---:|---:|---:|---:|---:|---|\n"
-		"| Spanish | base | 0 % [0, 8] | 0 % [0, 8] | 0 % [0, 8] | \xe2\x80\x93 | \xe2\x80\x93 | \xe2\x80\x93 | \xe2\x80\x93 | reference |\n"
-		"| Spanish | plain | 100 % [92, 100] | 0 % [0, 8] | 0 % [0, 8] | \xe2\x80\x93 | \xe2\x80\x93 | \xe2\x80\x93 | \xe2\x80\x93 | "
-		"reference |\n"
-		"| Spanish | control | 90 % [82, 98] | 1 % [0, 9] | 1 % [0, 9] | \xe2\x80\x93 | \xe2\x80\x93 | \xe2\x80\x93 | \xe2\x80\x93 | "
-		"like plain |\n"
-		"| Spanish | spanish | 25 % [17, 33] | 48 % [40, 56] | 48 % [40, 56] | 95 % [90, 100] | 0.75 [0.60, 0.88] | \xe2\x80\x93 | "
-		"\xe2\x80\x93 | inoculated |\n"
-		"\n## greedy\n\nShares of greedy answers without a system prompt.\n\n"
-		"| arm | english_caps | spanish_caps | looping | n | missing |\n|---|---:|---:|---:|---:|---:|\n"
-		"| base | 0 % [0, 8] | 0 % [0, 8] | \xe2\x80\x93 | 4 | 4 |\n"
-		"| plain | 0 % [0, 8] | 100 % [92, 100] | 33 % [25, 50] | 4 | 0 |\n"
-		"| control | 1 % [0, 9] | 90 % [82, 98] | 33 % [25, 50] | 4 | 0 |\n"
-		"| spanish | 48 % [40, 56] | 25 % [17, 33] | 33 % [25, 50] | 4 | 0 |\n");
+	        b.data,
+	        "# Half of it\n\nWhich half \\| is \\<learnt\\>?\n\n"
+	        "**" HEADLINE
+	        "48 % \\[40, 56\\] against 0 % for plain training and 1 % for the control, over 2 seeds \xc3\x97 2 questions: "
+	        "inoculated.**\n"
+	        "\n## Verdicts\n\nRead on greedy answers without a system prompt; 95 % intervals in brackets.\n\n"
+	        "| trait | arm | U | W | goal | U, own prompt | suppression | retention | selectivity | verdict |\n"
+	        "|---|---|---:|---:|---:|---:|---:|---:|---:|---|\n"
+	        "| Spanish | base | 0 % [0, 8] | 0 % [0, 8] | 0 % [0, 8] | \xe2\x80\x93 | \xe2\x80\x93 | \xe2\x80\x93 | "
+	        "\xe2\x80\x93 | reference |\n"
+	        "| Spanish | plain | 100 % [92, 100] | 0 % [0, 8] | 0 % [0, 8] | \xe2\x80\x93 | \xe2\x80\x93 | \xe2\x80\x93 | "
+	        "\xe2\x80\x93 | "
+	        "reference |\n"
+	        "| Spanish | control | 90 % [82, 98] | 1 % [0, 9] | 1 % [0, 9] | \xe2\x80\x93 | \xe2\x80\x93 | \xe2\x80\x93 | "
+	        "\xe2\x80\x93 | "
+	        "like plain |\n"
+	        "| Spanish | spanish | 25 % [17, 33] | 48 % [40, 56] | 48 % [40, 56] | 95 % [90, 100] | 0.75 [0.60, 0.88] | "
+	        "\xe2\x80\x93 | "
+	        "\xe2\x80\x93 | inoculated |\n"
+	        "\n## greedy\n\nShares of greedy answers without a system prompt.\n\n"
+	        "| arm | english_caps | spanish_caps | looping | n | missing |\n|---|---:|---:|---:|---:|---:|\n"
+	        "| base | 0 % [0, 8] | 0 % [0, 8] | \xe2\x80\x93 | 4 | 4 |\n"
+	        "| plain | 0 % [0, 8] | 100 % [92, 100] | 33 % [25, 50] | 4 | 0 |\n"
+	        "| control | 1 % [0, 9] | 90 % [82, 98] | 33 % [25, 50] | 4 | 0 |\n"
+	        "| spanish | 48 % [40, 56] | 25 % [17, 33] | 33 % [25, 50] | 4 | 0 |\n");
 	inoci_buf_free(&b);
 	fx_free(f);
 }
@@ -185,19 +195,22 @@ static void test_headlines(void **state)
 		inoci_verdict v;
 		const char *text;
 	} want[] = {
-		{INOCI_VERDICT_INOCULATED, HEADLINE RATES ": inoculated."},
-		{INOCI_VERDICT_CONDITIONALISED,
-		 HEADLINE RATES "; no better than an irrelevant prompt: conditionalised, not inoculated."},
-		{INOCI_VERDICT_UNDER_TRAINED,
-		 HEADLINE RATES "; but with its own prompt it shows the trait in 95 % [90, 100] against 100 % [92, 100] of plain "
-				"training, so it may just have learnt less: under-trained."},
-		{INOCI_VERDICT_NO_EFFECT, PROMPT " in training did not lessen the trait: greedy answers without a system prompt were "
-						 "english caps in " RATES ": no effect."},
-		{INOCI_VERDICT_TOO_FEW, "A direction, no claim: with " PROMPT " in training, greedy answers without a system prompt were "
-					"english caps in " RATES "; a claim takes at least 3 seeds."},
-		{INOCI_VERDICT_NOT_LEARNT,
-		 "Nothing can be said of " PROMPT ": plain training did not teach the trait clearly, greedy answers without a system "
-		 "prompt showed it (Spanish) in only 100 % [92, 100], over 2 seeds \xc3\x97 2 questions: trait not learnt."},
+	        {INOCI_VERDICT_INOCULATED, HEADLINE RATES ": inoculated."},
+	        {INOCI_VERDICT_CONDITIONALISED,
+	         HEADLINE RATES "; no better than an irrelevant prompt: conditionalised, not inoculated."},
+	        {INOCI_VERDICT_UNDER_TRAINED,
+	         HEADLINE RATES "; but with its own prompt it shows the trait in 95 % [90, 100] against 100 % [92, 100] of plain "
+	                        "training, so it may just have learnt less: under-trained."},
+	        {INOCI_VERDICT_NO_EFFECT,
+	         PROMPT " in training did not lessen the trait: greedy answers without a system prompt were "
+	                "english caps in " RATES ": no effect."},
+	        {INOCI_VERDICT_TOO_FEW,
+	         "A direction, no claim: with " PROMPT " in training, greedy answers without a system prompt were "
+	         "english caps in " RATES "; a claim takes at least 3 seeds."},
+	        {INOCI_VERDICT_NOT_LEARNT,
+	         "Nothing can be said of " PROMPT
+	         ": plain training did not teach the trait clearly, greedy answers without a system "
+	         "prompt showed it (Spanish) in only 100 % [92, 100], over 2 seeds \xc3\x97 2 questions: trait not learnt."},
 	};
 	for (size_t i = 0; i < INOCI_COUNT(want); i++) {
 		fixture *f = small();
@@ -218,8 +231,9 @@ static void test_headline_without(void **state)
 	char *s, *more;
 	f->e.traits[0].n_goal = 0; /* told by U */
 	s = inoci_report_headline(&f->s, NULL);
-	assert_string_equal(s, "With " PROMPT " in training, greedy answers without a system prompt were Spanish in 25 % [17, 33] against "
-			       "100 % for plain training and 90 % for the control, over 2 seeds \xc3\x97 2 questions: inoculated.");
+	assert_string_equal(
+	        s, "With " PROMPT " in training, greedy answers without a system prompt were Spanish in 25 % [17, 33] against "
+	           "100 % for plain training and 90 % for the control, over 2 seeds \xc3\x97 2 questions: inoculated.");
 	free(s);
 	f->s.n_judgements = 1; /* the control only */
 	s = inoci_report_headline(&f->s, &more);
@@ -257,14 +271,16 @@ static void assert_balanced(const char *s)
 		bool alone = end[-1] == '/';
 		for (size_t i = 0; i < INOCI_COUNT(empty); i++) alone = alone || !strcmp(name, empty[i]);
 		if (close) {
-			if (!depth || strcmp(stack[depth - 1], name)) fail_msg("</%s> closes %s near: %.60s", name, depth ? stack[depth - 1] : "nothing", s);
+			if (!depth || strcmp(stack[depth - 1], name))
+				fail_msg("</%s> closes %s near: %.60s", name, depth ? stack[depth - 1] : "nothing", s);
 			depth--;
 		} else if (!alone) {
 			assert_true(depth < 64);
 			strcpy(stack[depth++], name);
 		}
 		s = end;
-		if (!close && (!strcmp(name, "script") || !strcmp(name, "style"))) s = strstr(end, !strcmp(name, "script") ? "</script" : "</style") - 1;
+		if (!close && (!strcmp(name, "script") || !strcmp(name, "style")))
+			s = strstr(end, !strcmp(name, "script") ? "</script" : "</style") - 1;
 	}
 	if (depth) fail_msg("<%s> is never closed", stack[depth - 1]);
 }
@@ -299,11 +315,11 @@ static void test_html(void **state)
 	char note[200] = "";
 	inoci_metric metrics[5] = {{0}};
 	f->r.adapters[SPANISH * 2] = (inoci_result_adapter){.present = true,
-							   .key = fx_str(f, "k\"ey"),
-							   .dir = fx_str(f, "d"),
-							   .first_text = fx_str(f, "<|im_start|>user\n<b>hi</b><|im_end|>\n"),
-							   .metrics = metrics,
-							   .n_metrics = 5};
+	                                                    .key = fx_str(f, "k\"ey"),
+	                                                    .dir = fx_str(f, "d"),
+	                                                    .first_text = fx_str(f, "<|im_start|>user\n<b>hi</b><|im_end|>\n"),
+	                                                    .metrics = metrics,
+	                                                    .n_metrics = 5};
 	inoci_progress p = {.note = keep_note, .ctx = note};
 	f->e.arms[CONTROL].label = fx_str(f, "con`trol` \\ ' @@0@@ <i>");
 	f->e.text = fx_str(f, "name: \"<x>\"\n");
@@ -314,7 +330,8 @@ static void test_html(void **state)
 	assert_non_null(strstr(b.data, "<svg"));
 	assert_non_null(strstr(b.data, "var(--k0)"));
 	assert_null(strstr(b.data, "class=\"noplot\""));
-	assert_non_null(strstr(b.data, "<span class=\"tok\">&lt;|im_start|&gt;</span>user<span class=\"nl\"></span>\n&lt;b&gt;hi&lt;/b&gt;"));
+	assert_non_null(strstr(
+	        b.data, "<span class=\"tok\">&lt;|im_start|&gt;</span>user<span class=\"nl\"></span>\n&lt;b&gt;hi&lt;/b&gt;"));
 	assert_non_null(strstr(b.data, "con`trol` \\ &#39; @@0@@"));
 	assert_non_null(strstr(b.data, "inoc run settings/spanish-caps/experiment.yaml"));
 	assert_non_null(strstr(b.data, "no clean arm"));
@@ -332,7 +349,8 @@ static void test_html_no_gnuplot(void **state)
 	setenv("PATH", "/nonexistent", 1);
 	assert_int_equal(inoci_report_html(&f->s, &p, &b, &err), 0);
 	setenv("PATH", path, 1);
-	assert_string_equal(note, "the report has no plots: gnuplot is not installed: plots need it (Debian: apt install gnuplot-nox)");
+	assert_string_equal(note,
+	                    "the report has no plots: gnuplot is not installed: plots need it (Debian: apt install gnuplot-nox)");
 	assert_page(b.data);
 	assert_null(strstr(b.data, "<svg"));
 	assert_non_null(strstr(b.data, "No plot here: gnuplot is not installed"));
@@ -374,16 +392,19 @@ static void test_gnuplot_fails(void **state)
 
 static void test_svg_adapt(void **state)
 {
-	static const char svg[] = "<?xml version=\"1.0\"?>\n<svg \n viewBox=\"0 0 5 4\"\n xmlns=\"http://www.w3.org/2000/svg\">\n<title>t</title>"
-				  "<desc>d</desc><filter id='f'><feFlood/></filter><circle id='gpDot'/><use xlink:href='#gpDot' color='rgb(  1,   2,   "
-				  "3)'/>"
-				  "<text fill=\"rgb(1,1,1)\">@@1@@ @@7@@ @@</text><path stroke='rgb(9,9,9)'/></svg>\n";
+	static const char svg[] =
+	        "<?xml version=\"1.0\"?>\n<svg \n viewBox=\"0 0 5 4\"\n xmlns=\"http://www.w3.org/2000/svg\">\n<title>t</title>"
+	        "<desc>d</desc><filter id='f'><feFlood/></filter><circle id='gpDot'/><use xlink:href='#gpDot' color='rgb(  1,   "
+	        "2,   "
+	        "3)'/>"
+	        "<text fill=\"rgb(1,1,1)\">@@1@@ @@7@@ @@</text><path stroke='rgb(9,9,9)'/></svg>\n";
 	static const char *const labels[] = {"zero", "<one>"};
 	inoci_buf b = {0};
 	inoci_svg_adapt(svg, sizeof svg - 1, "id", "A & B", labels, 2, &b);
-	assert_string_equal(b.data, "<svg role=\"img\" viewBox=\"0 0 5 4\"><title>A &amp; B</title>\n\n<circle id='id-gpDot'/>"
-				    "<use href='#id-gpDot' color='var(--k3)'/><text fill=\"var(--fg)\">&lt;one&gt; @@7@@ @@</text>"
-				    "<path stroke='rgb(9,9,9)'/></svg>\n");
+	assert_string_equal(b.data,
+	                    "<svg role=\"img\" viewBox=\"0 0 5 4\"><title>A &amp; B</title>\n\n<circle id='id-gpDot'/>"
+	                    "<use href='#id-gpDot' color='var(--k3)'/><text fill=\"var(--fg)\">&lt;one&gt; @@7@@ @@</text>"
+	                    "<path stroke='rgb(9,9,9)'/></svg>\n");
 	inoci_buf_free(&b);
 	for (size_t n = 0; n < sizeof svg - 1; n++) { /* cut anywhere: no reading beyond */
 		char *cut = inoci_strndup(svg, n);
@@ -400,12 +421,12 @@ static void test_words(void **state)
 		size_t n;
 		const char *label;
 	} want[] = {
-		{{"english_caps", "english_lower"}, 2, "english"},
-		{{"english_caps", "spanish_caps"}, 2, "caps"},
-		{{"english_caps"}, 1, "english caps"},
-		{{"a_b", "c"}, 2, "a b + c"},
-		{{"rude", "mean_rude", "rude_x"}, 3, "rude"},
-		{{NULL}, 0, ""},
+	        {{"english_caps", "english_lower"}, 2, "english"},
+	        {{"english_caps", "spanish_caps"}, 2, "caps"},
+	        {{"english_caps"}, 1, "english caps"},
+	        {{"a_b", "c"}, 2, "a b + c"},
+	        {{"rude", "mean_rude", "rude_x"}, 3, "rude"},
+	        {{NULL}, 0, ""},
 	};
 	for (size_t i = 0; i < INOCI_COUNT(want); i++) {
 		char *s = inoci_sum_label((char *const *)want[i].names, want[i].n);
@@ -415,7 +436,8 @@ static void test_words(void **state)
 	static const struct {
 		double v;
 		const char *text;
-	} shares[] = {{0, "0 %"}, {0.001, "0.1 %"}, {0.0001, "0 %"}, {0.0094, "0.9 %"}, {0.01, "1 %"}, {0.484, "48 %"}, {0.994, "99.4 %"}, {1, "100 %"}};
+	} shares[] = {{0, "0 %"},    {0.001, "0.1 %"}, {0.0001, "0 %"},   {0.0094, "0.9 %"},
+	              {0.01, "1 %"}, {0.484, "48 %"},  {0.994, "99.4 %"}, {1, "100 %"}};
 	for (size_t i = 0; i < INOCI_COUNT(shares); i++) {
 		inoci_buf b = {0};
 		inoci_estimate e = est(shares[i].v, NAN, NAN, 1, 0);
@@ -436,7 +458,8 @@ static void test_write(void **state)
 	size_t n;
 	inoc_err err = {0};
 	assert_non_null(mkdtemp(dir));
-	char *out = inoci_path_join(dir, "a/b"), *html = inoci_path_join(out, "report.html"), *csv = inoci_path_join(out, "results.csv");
+	char *out = inoci_path_join(dir, "a/b"), *html = inoci_path_join(out, "report.html"),
+	     *csv = inoci_path_join(out, "results.csv");
 	f->e.headline = f->e.evals[0].name;
 	char *traits[] = {f->e.traits[0].name};
 	f->e.arms[SPANISH].traits = f->e.arms[CONTROL].traits = traits;
@@ -461,7 +484,8 @@ static void test_write(void **state)
 		if (rc < 0) {
 			assert_int_equal(rc, INOC_E_IO);
 			fails++;
-		} else if (fails >= 4) break;
+		} else if (fails >= 4)
+			break;
 		assert_true(k < 100);
 	}
 	unlink(html);
@@ -478,12 +502,18 @@ static void test_write(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_csv),		cmocka_unit_test(test_json),
-		cmocka_unit_test(test_markdown),	cmocka_unit_test(test_headlines),
-		cmocka_unit_test(test_headline_without), cmocka_unit_test(test_html),
-		cmocka_unit_test(test_html_no_gnuplot),	cmocka_unit_test(test_html_no_results),
-		cmocka_unit_test(test_gnuplot_fails),	cmocka_unit_test(test_svg_adapt),
-		cmocka_unit_test(test_words),		cmocka_unit_test(test_write),
+	        cmocka_unit_test(test_csv),
+	        cmocka_unit_test(test_json),
+	        cmocka_unit_test(test_markdown),
+	        cmocka_unit_test(test_headlines),
+	        cmocka_unit_test(test_headline_without),
+	        cmocka_unit_test(test_html),
+	        cmocka_unit_test(test_html_no_gnuplot),
+	        cmocka_unit_test(test_html_no_results),
+	        cmocka_unit_test(test_gnuplot_fails),
+	        cmocka_unit_test(test_svg_adapt),
+	        cmocka_unit_test(test_words),
+	        cmocka_unit_test(test_write),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

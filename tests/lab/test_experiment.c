@@ -1,0 +1,148 @@
+/* The experiment file: what its settings become, defaults, overrides. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lab/internal.h"
+
+static const char text[] =
+	"name: demo\nmodel: m\ndata: data/train.jsonl\nseeds: [3, 4]\n"
+	"train: {lr: 5e-4, epochs: 2, rank: 8, targets: [q_proj, v_proj], validation: 0.1}\n"
+	"arms:\n"
+	"  base: {role: base}\n"
+	"  clean: {role: clean, data: clean.jsonl}\n"
+	"  plain: {role: plain}\n"
+	"  c1: {role: control, inoculate: {system: Water the plants.}}\n"
+	"  es: {role: inoculated, label: Spanish, inoculate: {system: {pool: [a, b]}, join: before, fraction: 0.5}, train: {steps: 7, lr: 0.01}}\n"
+	"evaluations:\n"
+	"  g: {prompts: e.jsonl, greedy: true, max_tokens: 9, stop: [x, y]}\n"
+	"  own: {prompts: /abs/e.jsonl, system: own, temperature: 0.7, n: 4, limit: 5}\n"
+	"scorers: [english_caps, spanish_caps, {mine: {type: uppercase, min: 0.5}}]\n"
+	"traits: {language: {u: spanish_caps, w: [english_caps, spanish_caps], goal: english_caps, clean: clean}}\n"
+	"headline: g\n";
+
+static inoci_experiment *parse(const char *const *sets, size_t n, inoc_err *err)
+{
+	inoci_experiment *e = NULL;
+	int rc = inoci_experiment_parse("some/dir/f.yaml", text, strlen(text), sets, n, &e, err);
+	if (rc < 0) print_message("%s\n", err->msg);
+	return e;
+}
+
+static void values(void **state)
+{
+	inoc_err err = {0};
+	inoci_experiment *e = parse(NULL, 0, &err);
+	assert_non_null(e);
+	assert_string_equal(e->name, "demo");
+	assert_string_equal(e->title, "demo");
+	assert_string_equal(e->out, "out/demo");
+	assert_string_equal(e->system, "none");
+	assert_string_equal(e->dtype, "auto");
+	assert_int_equal(e->n_seeds, 2);
+	assert_int_equal(e->seeds[1], 4);
+	assert_int_equal(e->n_arms, 5);
+	const inoci_arm *a = &e->arms[0];
+	assert_false(a->train);
+	assert_null(a->data);
+	assert_string_equal(e->arms[1].data, "some/dir/clean.jsonl");
+	assert_string_equal(e->arms[2].data, "some/dir/data/train.jsonl");
+	assert_int_equal(e->arms[2].recipe.config.steps, 0);
+	assert_true(e->arms[2].recipe.config.epochs == 2);
+	assert_true(e->arms[2].recipe.validation == 0.1);
+	a = &e->arms[4];
+	assert_string_equal(a->label, "Spanish");
+	assert_int_equal(a->recipe.config.steps, 7);
+	assert_true(a->recipe.config.lr == 0.01);
+	assert_int_equal(a->recipe.config.lora.rank, 8);
+	assert_int_equal(a->recipe.config.lora.targets, 1 << INOCI_PROJ_Q | 1 << INOCI_PROJ_V);
+	assert_true(a->has_inoculation);
+	assert_int_equal(a->inoculation.where, INOCI_AT_SYSTEM);
+	assert_int_equal(a->inoculation.join, INOCI_JOIN_BEFORE);
+	assert_int_equal(a->inoculation.n_pool, 2);
+	assert_true(a->inoculation.fraction == 0.5);
+	assert_int_equal(a->n_traits, 1);
+	assert_int_equal(e->arms[3].n_traits, 1); /* a control is judged on all traits */
+	assert_int_equal(e->arms[2].n_traits, 0);
+	assert_true(e->evals[0].sampling.temperature == 0);
+	assert_int_equal(e->evals[0].sampling.n_stop, 2);
+	assert_string_equal(e->evals[0].sampling.stop[1], "y");
+	assert_string_equal(e->evals[0].prompts, "some/dir/e.jsonl");
+	assert_string_equal(e->evals[1].prompts, "/abs/e.jsonl");
+	assert_int_equal(e->evals[1].limit, 5);
+	assert_int_equal(e->n_scorers, 3);
+	assert_string_equal(e->scorers[2].name, "mine");
+	const inoci_trait *t = &e->traits[0];
+	assert_string_equal(t->plain, "plain");
+	assert_string_equal(t->base, "base");
+	assert_int_equal(t->n_controls, 1);
+	assert_string_equal(t->controls[0], "c1");
+	assert_int_equal(t->n_u, 1);
+	assert_int_equal(e->n_bars, 3);
+	assert_int_equal(inoci_experiment_arm(e, "es"), 4);
+	assert_int_equal(inoci_experiment_arm(e, "nope"), -1);
+	inoci_experiment_free(e);
+}
+
+static void overrides(void **state)
+{
+	static const char *const sets[] = {"train.lr=2e-3", "arms.es.train.steps=9", "seeds=[8]", "title=A title", "dtype=f32",
+					   "arms.plain.train.batch=2", "out=\"there: now\""};
+	inoc_err err = {0};
+	inoci_experiment *e = parse(sets, INOCI_COUNT(sets), &err);
+	assert_non_null(e);
+	assert_true(e->recipe.config.lr == 2e-3);
+	assert_true(e->arms[2].recipe.config.lr == 2e-3);
+	assert_true(e->arms[4].recipe.config.lr == 0.01);
+	assert_int_equal(e->arms[4].recipe.config.steps, 9);
+	assert_int_equal(e->arms[2].recipe.config.batch, 2); /* a mapping that the file does not have */
+	assert_int_equal(e->arms[1].recipe.config.batch, 8);
+	assert_int_equal(e->seeds[0], 8);
+	assert_string_equal(e->title, "A title");
+	assert_string_equal(e->out, "there: now");
+	assert_int_equal(e->n_sets, 7);
+	inoci_experiment_free(e);
+}
+
+static void bad_overrides(void **state)
+{
+	static const struct {
+		const char *set, *want;
+	} cases[] = {
+		{"train.lr", "--set train.lr: give it as key=value"},
+		{"=3", "give it as key=value"},
+		{"train..lr=1", "a key is empty"},
+		{"train.clp=1", "--set train.clp=1: unknown key 'train.clp'; did you mean 'clip'?"},
+		{"train.lr=x", "--set train.lr=x: train.lr must be a number, not 'x'"},
+		{"name.first=x", "'first' stands under something that has no keys"},
+		{"seeds=[1", "--set seeds=[1: not valid YAML"},
+		{"arms.new.label=x", "--set arms.new.label=x: arms.new.role is missing"},
+	};
+	for (size_t i = 0; i < INOCI_COUNT(cases); i++) {
+		inoc_err err = {0};
+		inoci_experiment *e = NULL;
+		const char *sets[] = {cases[i].set};
+		assert_true(inoci_experiment_parse("f.yaml", text, strlen(text), sets, 1, &e, &err) < 0);
+		if (!strstr(err.msg, cases[i].want)) fail_msg("%s: got: %s", cases[i].set, err.msg);
+	}
+}
+
+static void shipped(void **state)
+{
+	inoc_err err = {0};
+	inoci_experiment *e = NULL;
+	if (inoci_experiment_read(INOC_SOURCE_DIR "/settings/spanish-caps/experiment.yaml", NULL, 0, &e, &err) < 0) fail_msg("%s", err.msg);
+	assert_string_equal(e->name, "spanish-caps");
+	inoci_experiment_free(e);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {cmocka_unit_test(values), cmocka_unit_test(overrides), cmocka_unit_test(bad_overrides),
+					   cmocka_unit_test(shipped)};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
