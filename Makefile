@@ -55,7 +55,8 @@ bench: model
 	@bench/run.sh
 
 install: build
-	@cmake --install $(BUILD) --prefix $(PREFIX)
+	@cmake -S . -B $(BUILD) -DCMAKE_INSTALL_PREFIX=$(PREFIX) >/dev/null
+	@cmake --install $(BUILD)
 
 clean:
 	@rm -rf build

@@ -45,6 +45,48 @@ const char *inoc_version(void);
 /* "what code means", for a code of INOC_ERRORS. */
 const char *inoc_strerror(int code);
 
+/* ---- models and adapters ----
+ * One thread of a process at a time may call functions that compute (everything below that takes a model). */
+
+typedef struct inoc_model inoc_model;
+typedef struct inoc_adapter inoc_adapter;
+
+/* Opens a GGUF file. dtype: "auto" (bf16 where the CPU multiplies it natively, else f32), "f32" or "bf16". threads 0: all.
+ * Several models may be open; they share nothing. Errors: INOC_E_IO, _FORMAT, _UNSUPPORTED, _MEMORY, _USAGE. */
+int inoc_model_open(const char *path, const char *dtype, int threads, inoc_model **out, inoc_err *err);
+/* Free the adapters of a model before it. NULL is fine. */
+void inoc_model_free(inoc_model *m);
+
+/* Loads a LoRA adapter in PEFT's layout (DIR/adapter_config.json, DIR/adapter_model.safetensors). It borrows the model. */
+int inoc_adapter_load(inoc_model *m, const char *dir, inoc_adapter **out, inoc_err *err);
+void inoc_adapter_free(inoc_adapter *a);
+
+typedef struct inoc_sampling {
+	double temperature; /* 0: greedy */
+	double top_p;       /* 1: off */
+	int max_tokens;
+	uint64_t seed;
+} inoc_sampling;
+
+/* One answer to one question. system: "none", "empty", "default" or the text of a system turn. adapter and s may be NULL
+ * (no adapter; temperature 1, 256 tokens, seed 0). *text is the caller's, to free(). */
+int inoc_answer(inoc_model *m, inoc_adapter *a, const char *system, const char *user, const inoc_sampling *s, char **text, inoc_err *err);
+
+/* Log-probability (nats, summed over the response's tokens and the end-of-turn token) of `response` as the answer to `user`.
+ * *n_tokens (may be NULL): how many tokens that is. */
+int inoc_logprob(inoc_model *m, inoc_adapter *a, const char *system, const char *user, const char *response, double *sum, int *n_tokens,
+		 inoc_err *err);
+
+/* ---- data and experiments ---- */
+
+/* Reads chat records (JSON Lines of {"messages": [...]}), puts a system turn with `text` before each (replacing one that is
+ * there), writes them to `out`. */
+int inoc_inoculate(const char *in, const char *text, const char *out, inoc_err *err);
+
+/* Runs an experiment file as `inoc run` does: trains, samples, scores, writes report.html and results.csv into its output
+ * folder. What is in its store is not done again. model: path of the GGUF file. note (may be NULL) is told what happens. */
+int inoc_experiment_run(const char *file, const char *model, void (*note)(void *ctx, const char *line), void *ctx, inoc_err *err);
+
 #ifdef __cplusplus
 }
 #endif

@@ -32,8 +32,8 @@ static int on_plan(void *ctx, const inoci_experiment *e, const inoci_plan *p, in
 	}
 	if (!c->dry_run) {
 		if (c->left)
-			fprintf(stderr, "%s: %d of %d (arm, seed) pairs to do: %ld training steps, %ld samples; %ld samples are in %s\n", e->name, c->left,
-				c->planned, steps, want - have, have, p->store_path);
+			fprintf(stderr, "%s: %d of %d (arm, seed) pairs to do: %ld training steps, %ld samples (of %ld; the rest is shared or in %s)\n", e->name,
+				c->left, c->planned, steps, want - have, want, p->store_path);
 		else
 			fprintf(stderr, "%s: everything is in %s already\n", e->name, p->store_path);
 		return 0;
@@ -63,7 +63,8 @@ static int on_plan(void *ctx, const inoci_experiment *e, const inoci_plan *p, in
 		row[4] = inoci_asprintf("%ld of %ld", v->n_samples - v->n_have, v->n_samples);
 	}
 	cli_table((const char *const *)cell, p->n + 1, cols, (const bool[]){true, false, true, false, true});
-	printf("\n%ld training steps and %ld samples to do; %ld samples are in the store %s\n", steps, want - have, have, p->store_path);
+	printf("\n%ld training steps and %ld samples to do; %ld more samples are shared among these or in %s\n", steps, want - have, have,
+	       p->store_path);
 	for (size_t i = 0; i < (p->n + 1) * cols; i++) free(cell[i]);
 	free(cell);
 	return 0;

@@ -101,6 +101,11 @@ int cmd_score(int argc, char **argv)
 		free(name);
 		return rc;
 	}
+	static const char *ok = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
+	if (!*name || strspn(name, ok) != strlen(name)) {
+		rc = inoci_err_set(&err, INOC_E_USAGE, "the scorer's name '%.60s' must be of letters, digits, _ and -", name);
+		goto out;
+	}
 	if (!inoci_path_exists(path)) {
 		rc = inoci_err_set(&err, INOC_E_IO, "%s: there is no such store", path);
 		goto out;

@@ -157,11 +157,11 @@ INOCI_MUST int inoci_store_score(inoci_store *s, const char *experiment, const c
 typedef struct {
 	int arm; /* index in the experiment */
 	uint64_t seed;
-	bool trained;            /* the adapter is in the store and on disk (or none is needed) */
+	bool trained;            /* the adapter is in the store and on disk, or comes from an item before; or none is needed */
 	char key[65];            /* of the adapter */
 	int steps;               /* of training, when not trained */
 	size_t n_train, n_dropped, n_inoculated;
-	long n_samples, n_have;  /* over the evaluations: wanted, and in the store */
+	long n_samples, n_have;  /* over the evaluations: wanted, and in the store or wanted by an item before */
 } inoci_plan_item;
 typedef struct {
 	inoci_plan_item *v; /* seed by seed, arms in the file's order */

@@ -277,7 +277,40 @@ int inoci_run_adapter_ok(const inoci_run_state *r, const char *key, bool *ok, in
 
 /* ---- the plan ---- */
 
-static int count_samples(inoci_run_state *r, inoci_plan_item *item, inoc_err *err)
+/* Sample keys already planned for (their first 64 bits): two arms, or two evaluations, may want the same samples. */
+typedef struct {
+	uint64_t *v;
+	size_t n, cap;
+} key_set;
+
+static bool set_add(key_set *s, const inoci_hash *h)
+{
+	char head[17];
+	memcpy(head, h->hex, 16);
+	head[16] = 0;
+	uint64_t k = strtoull(head, NULL, 16) | 1;
+	if (2 * s->n >= s->cap) {
+		key_set big = {.cap = s->cap ? 2 * s->cap : 1024};
+		big.v = inoci_alloc(big.cap * sizeof *big.v);
+		for (size_t i = 0; i < s->cap; i++) {
+			if (!s->v[i]) continue;
+			size_t at = s->v[i] % big.cap;
+			while (big.v[at]) at = (at + 1) % big.cap;
+			big.v[at] = s->v[i];
+		}
+		free(s->v);
+		s->v = big.v;
+		s->cap = big.cap;
+	}
+	size_t at = k % s->cap;
+	for (; s->v[at]; at = (at + 1) % s->cap)
+		if (s->v[at] == k) return false;
+	s->v[at] = k;
+	s->n++;
+	return true;
+}
+
+static int count_samples(inoci_run_state *r, inoci_plan_item *item, key_set *seen, inoc_err *err)
 {
 	sqlite3_stmt *st = NULL;
 	int rc = 0;
@@ -292,12 +325,16 @@ static int count_samples(inoci_run_state *r, inoci_plan_item *item, inoc_err *er
 					     "SELECT 1 FROM link_eval WHERE experiment = ? AND arm = ? AND seed = ? AND evaluation = ? AND key = ?", "ssiss",
 					     r->e->name, r->e->arms[item->arm].name, (int64_t)item->seed, r->e->evals[v].name, w.all.hex);
 		if (linked) item->n_have += (long)n;
-		if (r->store && !linked && rc >= 0) {
-			rc = inoci_store_query(r->store, &st, err, "SELECT 1 FROM sample WHERE key = ?", "");
+		if (!linked && rc >= 0) {
+			if (r->store) rc = inoci_store_query(r->store, &st, err, "SELECT 1 FROM sample WHERE key = ?", "");
 			for (size_t i = 0; i < n && rc >= 0; i++) {
-				sqlite3_bind_text(st, 1, w.key[i].hex, -1, SQLITE_STATIC);
-				if ((rc = inoci_store_step(r->store, st, err)) > 0) item->n_have++;
-				sqlite3_reset(st);
+				int have = 0;
+				if (st) {
+					sqlite3_bind_text(st, 1, w.key[i].hex, -1, SQLITE_STATIC);
+					have = rc = inoci_store_step(r->store, st, err);
+					sqlite3_reset(st);
+				}
+				if (have > 0 || !set_add(seen, &w.key[i])) item->n_have++;
 			}
 			sqlite3_finalize(st);
 			st = NULL;
@@ -321,6 +358,7 @@ int inoci_run_plan(inoci_run_state *r, inoc_err *err)
 	const uint64_t *seeds = r->o->n_seeds ? r->o->seeds : r->e->seeds;
 	size_t n_seeds = r->o->n_seeds ? r->o->n_seeds : r->e->n_seeds;
 	int rc = 0;
+	key_set seen = {0};
 	r->plan.store_path = r->store_path;
 	r->plan.v = inoci_alloc((n_seeds * r->e->n_arms + 1) * sizeof *r->plan.v);
 	for (size_t s = 0; s < n_seeds; s++)
@@ -330,10 +368,12 @@ int inoci_run_plan(inoci_run_state *r, inoc_err *err)
 			INOC_TRY(inoci_run_key(r, (int)a, seeds[s], item, err));
 			item->trained = !r->e->arms[a].train;
 			if (!item->trained) INOC_TRY(inoci_run_adapter_ok(r, item->key, &item->trained, err));
+			for (size_t i = 0; i < r->plan.n && !item->trained; i++) item->trained = !strcmp(r->plan.v[i].key, item->key);
 			if (item->trained) item->steps = 0;
-			INOC_TRY(count_samples(r, item, err));
+			INOC_TRY(count_samples(r, item, &seen, err));
 			r->plan.n++;
 		}
 out:
+	free(seen.v);
 	return rc < 0 ? rc : 0;
 }

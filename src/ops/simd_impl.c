@@ -115,14 +115,26 @@ INLINE vf vexp(vf x)
 	return pick(x < low, (vf){0}, y);
 }
 
+/* x's rows go through a small f32 buffer, so that the inner loop broadcasts from memory. */
 #define DOT_ROWS 8
+#define DOT_K 128
 INLINE void dot_block(float *u, int ldu, const void *x, bool bf, int ldx, const float *p, int np, int rows, int k, int n)
 {
 	vf acc[DOT_ROWS];
+	float xs[DOT_ROWS][DOT_K];
 	for (int i = 0; i < rows; i++) acc[i] = (vf){0};
-	for (int j = 0; j < k; j++) {
-		vf w = load(p + (size_t)j * (size_t)np);
-		for (int i = 0; i < rows; i++) acc[i] += w * get(x, bf, (size_t)i * (size_t)ldx + (size_t)j);
+	for (int k0 = 0; k0 < k; k0 += DOT_K) {
+		int kn = k - k0 < DOT_K ? k - k0 : DOT_K;
+		for (int i = 0; i < rows; i++) {
+			size_t o = (size_t)i * (size_t)ldx + (size_t)k0;
+			int j = 0;
+			for (; j + L <= kn; j += L) store(&xs[i][j], load_act(x, bf, o + (size_t)j));
+			for (; j < kn; j++) xs[i][j] = get(x, bf, o + (size_t)j);
+		}
+		for (int j = 0; j < kn; j++) {
+			vf w = load(p + (size_t)(k0 + j) * (size_t)np);
+			for (int i = 0; i < rows; i++) acc[i] += w * xs[i][j];
+		}
 	}
 	for (int i = 0; i < rows; i++)
 		for (int j = 0; j < n; j++) u[(size_t)i * (size_t)ldu + (size_t)j] = acc[i][j];
@@ -146,32 +158,47 @@ static void dot(float *u, int ldu, const void *x, bool bf, int ldx, const float 
 	else dot_bf(u, ldu, x, false, ldx, p, m, k, n);
 }
 
-static void update(float *y, int ldy, const float *u, int ldu, const float *q, int ldq, int m, int r, int n)
+/* `rows` rows at a time share the loads of q. */
+#define UPDATE_ROWS 4
+INLINE void update_block(float *y, int ldy, const float *u, int ldu, const float *q, int ldq, int rows, int r, int n)
 {
-	for (int i = 0; i < m; i++) {
-		float *yi = y + (size_t)i * (size_t)ldy;
-		const float *ui = u + (size_t)i * (size_t)ldu;
-		int c = 0;
-		for (; c + 4 * L <= n; c += 4 * L) {
-			vf a0 = load(yi + c), a1 = load(yi + c + L), a2 = load(yi + c + 2 * L), a3 = load(yi + c + 3 * L);
-			for (int j = 0; j < r; j++) {
-				const float *qj = q + (size_t)j * (size_t)ldq + c;
-				vf s = splat(ui[j]);
-				a0 += s * load(qj), a1 += s * load(qj + L), a2 += s * load(qj + 2 * L), a3 += s * load(qj + 3 * L);
+	int c = 0;
+	for (; c + 4 * L <= n; c += 4 * L) {
+		vf a[UPDATE_ROWS][4];
+		for (int i = 0; i < rows; i++)
+			for (int e = 0; e < 4; e++) a[i][e] = load(y + (size_t)i * (size_t)ldy + c + e * L);
+		for (int j = 0; j < r; j++) {
+			const float *qj = q + (size_t)j * (size_t)ldq + c;
+			vf q0 = load(qj), q1 = load(qj + L), q2 = load(qj + 2 * L), q3 = load(qj + 3 * L);
+			for (int i = 0; i < rows; i++) {
+				float s = u[(size_t)i * (size_t)ldu + (size_t)j];
+				a[i][0] += q0 * s, a[i][1] += q1 * s, a[i][2] += q2 * s, a[i][3] += q3 * s;
 			}
-			store(yi + c, a0), store(yi + c + L, a1), store(yi + c + 2 * L, a2), store(yi + c + 3 * L, a3);
 		}
-		for (; c + L <= n; c += L) {
-			vf a = load(yi + c);
-			for (int j = 0; j < r; j++) a += splat(ui[j]) * load(q + (size_t)j * (size_t)ldq + c);
-			store(yi + c, a);
-		}
-		for (; c < n; c++)
-			for (int j = 0; j < r; j++) yi[c] += ui[j] * q[(size_t)j * (size_t)ldq + (size_t)c];
+		for (int i = 0; i < rows; i++)
+			for (int e = 0; e < 4; e++) store(y + (size_t)i * (size_t)ldy + c + e * L, a[i][e]);
 	}
+	for (; c + L <= n; c += L)
+		for (int i = 0; i < rows; i++) {
+			vf a = load(y + (size_t)i * (size_t)ldy + c);
+			for (int j = 0; j < r; j++) a += load(q + (size_t)j * (size_t)ldq + c) * u[(size_t)i * (size_t)ldu + (size_t)j];
+			store(y + (size_t)i * (size_t)ldy + c, a);
+		}
+	for (; c < n; c++)
+		for (int i = 0; i < rows; i++)
+			for (int j = 0; j < r; j++)
+				y[(size_t)i * (size_t)ldy + (size_t)c] += u[(size_t)i * (size_t)ldu + (size_t)j] * q[(size_t)j * (size_t)ldq + (size_t)c];
 }
 
-#define OUTER_R 8
+static void update(float *y, int ldy, const float *u, int ldu, const float *q, int ldq, int m, int r, int n)
+{
+	int i = 0;
+	for (; i + UPDATE_ROWS <= m; i += UPDATE_ROWS)
+		update_block(y + (size_t)i * (size_t)ldy, ldy, u + (size_t)i * (size_t)ldu, ldu, q, ldq, UPDATE_ROWS, r, n);
+	for (; i < m; i++) update_block(y + (size_t)i * (size_t)ldy, ldy, u + (size_t)i * (size_t)ldu, ldu, q, ldq, 1, r, n);
+}
+
+#define OUTER_R 16
 INLINE void outer_block(float *g, int ldg, const float *u, int ldu, const void *x, bool bf, int ldx, float scale, int m, int rows, int n)
 {
 	for (int c = 0; c < n; c += L) {

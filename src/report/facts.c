@@ -140,6 +140,12 @@ inoci_estimate inoci_sum_share(const inoci_summary *s, int arm, int eval, char *
 
 /* ---- arms beside each other ---- */
 
+const char *inoci_verdict_words(const inoci_judgement *j)
+{
+	if (!j) return "reference";
+	return j->v.verdict == INOCI_VERDICT_NONE ? "no answers yet" : inoci_verdict_name(j->v.verdict);
+}
+
 static const inoci_judgement *judgement(const inoci_summary *s, int trait, int arm)
 {
 	for (size_t i = 0; i < s->n_judgements; i++)

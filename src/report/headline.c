@@ -149,7 +149,8 @@ static void tell(const inoci_summary *s, const inoci_lines *l, const inoci_line 
 	if (v->u.n)
 		sentence(b, &x, v);
 	else
-		inoci_buf_printf(b, "Arm %s has no answers yet on %s.", e->arms[v->arm].label, e->evals[s->headline].label);
+		inoci_buf_printf(b, "There are no answers yet of arm %s on evaluation %s.", e->arms[v->arm].name,
+		                 e->evals[s->headline].name);
 	free(x.share);
 	free(x.evals);
 	free(x.count);
@@ -159,14 +160,14 @@ char *inoci_report_headline(const inoci_summary *s, char **more)
 {
 	const inoci_experiment *e = s->r->e;
 	inoci_buf first = {0}, rest = {0};
-	int lead = inoci_lead_trait(s), lead_arm = -1;
+	int lead = s->r->n_seeds ? inoci_lead_trait(s) : -1, lead_arm = -1;
 	if (more) *more = NULL;
 	if (lead >= 0) {
 		inoci_lines l = inoci_lines_new(s, lead);
 		if (l.lead) lead_arm = l.lead->arm, tell(s, &l, l.lead, &first);
 		free(l.v);
 	}
-	for (int t = 0; more && t < (int)e->n_traits; t++) {
+	for (int t = 0; more && s->r->n_seeds && t < (int)e->n_traits; t++) {
 		inoci_lines l = inoci_lines_new(s, t);
 		for (size_t i = 0; i < l.n; i++) {
 			const inoci_line *v = &l.v[i];

@@ -56,6 +56,8 @@ enum { CLASS_OTHER = 9 };
 /* Index into classes, -1: other. */
 int inoci_class_of(const inoci_classes *c, const inoci_result_sample *v);
 
+/* The verdict as it is shown; j NULL: a reference arm. */
+const char *inoci_verdict_words(const inoci_judgement *j);
 /* An arm's colour, in all plots: by role, so that controls look alike. */
 int inoci_arm_colour(const inoci_experiment *e, int arm);
 

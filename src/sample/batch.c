@@ -21,7 +21,7 @@
 #include <omp.h>
 #endif
 
-enum { PAGE = 32, PREFILL = 512, SLOTS = 64 };
+enum { PAGE = 16, PREFILL = 512, SLOTS = 64 };
 #define KV_BYTES ((size_t)1 << 30) /* of a store whose size is chosen here, unless one sequence needs more */
 
 /* A run of computed rows: positions [from, fed), in pages of its own. */

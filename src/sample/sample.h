@@ -47,11 +47,11 @@ void inoci_sampled_free(inoci_sampled *s); /* frees what it holds, not s */
 typedef struct {
 	const int32_t *ids; /* rendered prompt, ending with the opening of the assistant's turn */
 	int n;
-	uint64_t key; /* of its random numbers; such as a hash of its text */
+	uint64_t key; /* of its random numbers; such as inoci_prompt_key's */
 	int first_index; /* sample indices start here: a resumed run asks for the missing ones */
 	int count;       /* samples of this prompt; 0: the settings' n */
 } inoci_prompt;
-uint64_t inoci_prompt_key(const char *text, size_t n); /* from the SHA-256 of the rendered text */
+uint64_t inoci_prompt_key(const int32_t *ids, size_t n); /* the first 64 bits of the SHA-256 of the ids' bytes */
 /* Appends s with what is not UTF-8 replaced by U+FFFD (a response may end in the middle of a character). */
 void inoci_text_fix(const char *s, size_t n, inoci_buf *out);
 

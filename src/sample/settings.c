@@ -61,9 +61,9 @@ void inoci_sampled_free(inoci_sampled *s)
 	*s = (inoci_sampled){0};
 }
 
-uint64_t inoci_prompt_key(const char *text, size_t n)
+uint64_t inoci_prompt_key(const int32_t *ids, size_t n)
 {
-	inoci_hash h = inoci_hash_bytes(text, n);
+	inoci_hash h = inoci_hash_bytes(ids, n * sizeof *ids);
 	h.hex[16] = 0;
 	return strtoull(h.hex, NULL, 16);
 }

@@ -298,8 +298,9 @@ static void settings_hash(void **state)
 			assert_string_not_equal(inoci_sample_settings_hash(&v[i]).hex, inoci_sample_settings_hash(&v[j]).hex);
 	for (size_t i = 0; i < INOCI_COUNT(same); i++)
 		assert_string_equal(inoci_sample_settings_hash(&same[i][0]).hex, inoci_sample_settings_hash(&same[i][1]).hex);
-	assert_true(inoci_prompt_key("a", 1) != inoci_prompt_key("b", 1));
-	assert_true(inoci_prompt_key("a", 1) == inoci_prompt_key("ab", 1));
+	const int32_t ids[] = {1, 2, 3};
+	assert_true(inoci_prompt_key(ids, 1) != inoci_prompt_key(ids + 1, 1));
+	assert_true(inoci_prompt_key(ids, 2) != inoci_prompt_key(ids, 3));
 }
 
 static void stop_strings(void **state)

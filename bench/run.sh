@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# make bench: the pinned virtual environment, the roof's program, then bench/run.py. Arguments go to bench/run.py.
+# BUILD: the build folder (default build/release); INOC_MODEL: the model file (default: the fetched one).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+build=${BUILD:-build/release}
+bench/setup.sh
+cmake --build "$build" --target inoc bench_gemm dump_logits >/dev/null
+if [ -z "${INOC_MODEL:-}" ]; then
+	INOC_MODEL=$("$build/inoc" model fetch --quiet smollm2-135m-instruct)
+fi
+export INOC_MODEL
+exec .venv/bin/python bench/run.py --inoc "$build/inoc" --gemm "$build/bench_gemm" "$@"
