@@ -52,7 +52,7 @@ fuzz: setup
 		$$f -max_total_time=60 -rss_limit_mb=4096 build/fuzz/corpus/$$n tests/corpus/$$n || exit 1; done
 
 bench: model
-	@bench/run.sh
+	@BUILD=$(BUILD) bench/run.sh
 
 install: build
 	@cmake -S . -B $(BUILD) -DCMAKE_INSTALL_PREFIX=$(PREFIX) >/dev/null

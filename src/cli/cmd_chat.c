@@ -169,9 +169,9 @@ static int converse(chat *c, inoc_err *err)
 	size_t cap = 0;
 	int rc = 0;
 	for (;;) {
+		interrupted = 0;
 		if (c->tty_in && c->tty_out) fputs("\033[1m> \033[0m", stdout);
 		fflush(stdout);
-		interrupted = 0;
 		errno = 0;
 		ssize_t n = getline(&line, &cap, stdin);
 		if (n < 0 && errno == EINTR && interrupted) {

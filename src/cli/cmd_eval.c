@@ -58,7 +58,8 @@ static int add_scorer(evaluation *e, const char *name, json_t *settings, inoc_er
 	int rc = 0;
 	if (e->n_scorers == MAX_SCORERS) rc = inoci_err_set(err, INOC_E_LIMIT, "more than %d scorers", MAX_SCORERS);
 	for (size_t k = 0; k < e->n_scorers && rc == 0; k++)
-		if (!strcmp(inoci_scorer_name(e->scorer[k]), name)) rc = inoci_err_set(err, INOC_E_USAGE, "scorer '%s' is given twice", name);
+		if (!strcmp(inoci_scorer_name(e->scorer[k]), name))
+			rc = inoci_err_set(err, INOC_E_USAGE, "scorer '%s' is given twice", name);
 	if (rc == 0) rc = inoci_scorer_new(name, settings, &e->scorer[e->n_scorers], err);
 	if (rc == 0) e->n_scorers++;
 	json_decref(settings);
@@ -72,7 +73,8 @@ static int make_scorers(evaluation *e, const char *names, const cli_list *given,
 	for (char *t = strtok_r(copy, ",", &save); t && rc == 0; t = strtok_r(NULL, ",", &save)) {
 		json_t *s = inoci_scorer_builtin(t);
 		rc = s ? add_scorer(e, t, s, err)
-		       : inoci_err_set(err, INOC_E_USAGE, "no built-in scorer is named '%s'; give settings as --scorer NAME={\"type\": ...}", t);
+		       : inoci_err_set(err, INOC_E_USAGE,
+		                       "no built-in scorer is named '%s'; give settings as --scorer NAME={\"type\": ...}", t);
 	}
 	for (size_t i = 0; i < given->n && rc == 0; i++) {
 		const char *eq = strchr(given->v[i], '=');
@@ -124,7 +126,8 @@ static int write_answers(const evaluation *e, const char *path, inoc_err *err)
 			json_object_set_new(j, "n_tokens", json_integer(a->n_tokens));
 			json_object_set_new(j, "logprob", json_real(a->logprob));
 			for (size_t s = 0; s < e->n_scorers; s++)
-				json_object_set_new(scores, inoci_scorer_name(e->scorer[s]), isnan(a->score[s]) ? json_null() : json_real(a->score[s]));
+				json_object_set_new(scores, inoci_scorer_name(e->scorer[s]),
+				                    isnan(a->score[s]) ? json_null() : json_real(a->score[s]));
 			json_object_set_new(j, "scores", scores);
 			char *line = json_dumps(j, JSON_COMPACT | JSON_REAL_PRECISION(7));
 			json_decref(j);
@@ -150,8 +153,10 @@ static void show(const evaluation *e, bool json)
 	json_t *list = json_array();
 	for (int c = 0; c < 5; c++) cell[c] = inoci_strdup(head[c]);
 	for (size_t k = 0; k < e->n_scorers; k++) {
-		for (size_t i = 0; i < all; i++) v[i] = e->answer[i].there ? e->answer[i].score[k] : NAN, prompt[i] = (int)(i / (size_t)e->n);
-		inoci_scores s = {.value = v, .seed = seed, .prompt = prompt, .n = all, .n_seeds = 1, .n_prompts = (int)e->n_prompts};
+		for (size_t i = 0; i < all; i++)
+			v[i] = e->answer[i].there ? e->answer[i].score[k] : NAN, prompt[i] = (int)(i / (size_t)e->n);
+		inoci_scores s = {
+		        .value = v, .seed = seed, .prompt = prompt, .n = all, .n_seeds = 1, .n_prompts = (int)e->n_prompts};
 		inoci_estimate x = inoci_mean_ci(&s, 1, 2000);
 		char **row = cell + 5 * (k + 1);
 		row[0] = inoci_strdup(inoci_scorer_name(e->scorer[k]));
@@ -250,49 +255,60 @@ out:
 int cmd_eval(int argc, char **argv)
 {
 	const inoci_sample_settings s = inoci_sample_defaults();
-	eval_opts t = {.system = "none", .dtype = "auto", .scorers = "english_caps,english_lower,spanish_caps,spanish_lower,unknown,truncated,looping",
-		       .max_tokens = s.max_tokens, .n = 1, .seed = 1, .top_k = s.top_k, .temperature = s.temperature, .top_p = s.top_p, .min_p = s.min_p,
-		       .penalty = s.repetition_penalty};
+	eval_opts t = {.system = "none",
+	               .dtype = "auto",
+	               .scorers = "english_caps,english_lower,spanish_caps,spanish_lower,unknown,truncated,looping",
+	               .max_tokens = s.max_tokens,
+	               .n = 1,
+	               .seed = 1,
+	               .top_k = s.top_k,
+	               .temperature = s.temperature,
+	               .top_p = s.top_p,
+	               .min_p = s.min_p,
+	               .penalty = s.repetition_penalty};
 	const char **args;
 	int n_args;
 	const cli_opt opts[] = {
-		{"model", 'm', CLI_STR, &t.model, "MODEL", "a GGUF file, or a name of `inoc model list`"},
-		{"adapter", 'a', CLI_STR, &t.adapter, "DIR", "a LoRA adapter in PEFT's layout"},
-		{"prompts", 'p', CLI_STR, &t.prompts, "FILE", "questions, JSON Lines of {\"messages\": [...]}"},
-		{"output", 'o', CLI_STR, &t.out, "OUT", "every answer with its scores, JSON Lines"},
-		{"scorers", 0, CLI_STR, &t.scorers, "A,B", "built-in scorers"},
-		{"scorer", 0, CLI_LIST, &t.scorer, "NAME=JSON", "a scorer by its settings; may be given several times"},
-		{"system", 0, CLI_STR, &t.system, "S", "system turn: none, empty, default, or a text"},
-		{"template", 0, CLI_STR, &t.template_name, "NAME", "chat template, when the file's is not known"},
-		{"greedy", 0, CLI_FLAG, &t.greedy, NULL, "the most probable token always"},
-		{"temperature", 't', CLI_DBL, &t.temperature, "T", "0: greedy"},
-		{"top-k", 0, CLI_INT, &t.top_k, "K", "0: off"},
-		{"top-p", 0, CLI_DBL, &t.top_p, "P", "1: off"},
-		{"min-p", 0, CLI_DBL, &t.min_p, "P", "0: off"},
-		{"repetition-penalty", 0, CLI_DBL, &t.penalty, "R", "1: off"},
-		{"max-tokens", 0, CLI_INT, &t.max_tokens, "N", "of a response"},
-		{"n", 'n', CLI_INT, &t.n, "N", "samples of each prompt"},
-		{"seed", 0, CLI_INT, &t.seed, "N", "of the sampling"},
-		{"stop", 0, CLI_LIST, &t.stop, "TEXT", "a response ends before TEXT; may be given several times"},
-		{"allowed", 0, CLI_STR, &t.allowed, "CHARS", "the only characters a response may hold"},
-		{"limit", 0, CLI_INT, &t.limit, "N", "only the first N prompts"},
-		{"dtype", 0, CLI_STR, &t.dtype, "T", "auto, bf16, f32"},
-		{"threads", 0, CLI_INT, &t.threads, "N", "0: all"},
-		{"json", 0, CLI_FLAG, &t.json, NULL, "the shares as JSON"},
+	        {"model", 'm', CLI_STR, &t.model, "MODEL", "a GGUF file, or a name of `inoc model list`"},
+	        {"adapter", 'a', CLI_STR, &t.adapter, "DIR", "a LoRA adapter in PEFT's layout"},
+	        {"prompts", 'p', CLI_STR, &t.prompts, "FILE", "questions, JSON Lines of {\"messages\": [...]}"},
+	        {"output", 'o', CLI_STR, &t.out, "OUT", "every answer with its scores, JSON Lines"},
+	        {"scorers", 0, CLI_STR, &t.scorers, "A,B", "built-in scorers"},
+	        {"scorer", 0, CLI_LIST, &t.scorer, "NAME=JSON", "a scorer by its settings; may be given several times"},
+	        {"system", 0, CLI_STR, &t.system, "S", "system turn: none, empty, default, or a text"},
+	        {"template", 0, CLI_STR, &t.template_name, "NAME", "chat template, when the file's is not known"},
+	        {"greedy", 0, CLI_FLAG, &t.greedy, NULL, "the most probable token always"},
+	        {"temperature", 't', CLI_DBL, &t.temperature, "T", "0: greedy"},
+	        {"top-k", 0, CLI_INT, &t.top_k, "K", "0: off"},
+	        {"top-p", 0, CLI_DBL, &t.top_p, "P", "1: off"},
+	        {"min-p", 0, CLI_DBL, &t.min_p, "P", "0: off"},
+	        {"repetition-penalty", 0, CLI_DBL, &t.penalty, "R", "1: off"},
+	        {"max-tokens", 0, CLI_INT, &t.max_tokens, "N", "of a response"},
+	        {"n", 'n', CLI_INT, &t.n, "N", "samples of each prompt"},
+	        {"seed", 0, CLI_INT, &t.seed, "N", "of the sampling"},
+	        {"stop", 0, CLI_LIST, &t.stop, "TEXT", "a response ends before TEXT; may be given several times"},
+	        {"allowed", 0, CLI_STR, &t.allowed, "CHARS", "the only characters a response may hold"},
+	        {"limit", 0, CLI_INT, &t.limit, "N", "only the first N prompts"},
+	        {"dtype", 0, CLI_STR, &t.dtype, "T", "auto, bf16, f32"},
+	        {"threads", 0, CLI_INT, &t.threads, "N", "0: all"},
+	        {"json", 0, CLI_FLAG, &t.json, NULL, "the shares as JSON"},
 	};
-	const cli_spec spec = {.usage = "inoc eval --model MODEL [--adapter DIR] --prompts FILE [options]",
-			       .about = "Samples answers, scores them, and prints each scorer's share with its interval over the prompts.\n"
-					"Example: inoc eval -m smollm2-135m-instruct -a adapter -p eval.jsonl --greedy -o answers.jsonl",
-			       .opts = opts,
-			       .n_opts = INOCI_COUNT(opts),
-			       .max_args = 0};
+	const cli_spec spec = {
+	        .usage = "inoc eval --model MODEL [--adapter DIR] --prompts FILE [options]",
+	        .about = "Samples answers, scores them, and prints each scorer's share with its interval over the prompts.\n"
+	                 "Example: inoc eval -m smollm2-135m-instruct -a adapter -p eval.jsonl --greedy -o answers.jsonl",
+	        .opts = opts,
+	        .n_opts = INOCI_COUNT(opts),
+	        .max_args = 0};
 	int rc = cli_parse(&spec, argc, argv, &args, &n_args);
 	if (rc) return rc > 0 ? 0 : rc;
 	inoc_err err = {0};
 	if (!t.model || !t.prompts) return cli_usage("give --model and --prompts; see 'inoc eval --help'");
 	if (t.n < 1 || t.n > 100000) return cli_usage("--n is %ld; it must be from 1 to 100000", t.n);
-	if (t.max_tokens < 1 || t.max_tokens > 1 << 20) return cli_usage("--max-tokens is %ld; it must be from 1 to 1048576", t.max_tokens);
-	if (t.seed < 0 || t.top_k < 0 || t.limit < 0 || t.threads < 0) return cli_usage("--seed, --top-k, --limit and --threads must be 0 or more");
+	if (t.max_tokens < 1 || t.max_tokens > 1 << 20)
+		return cli_usage("--max-tokens is %ld; it must be from 1 to 1048576", t.max_tokens);
+	if (t.seed < 0 || t.top_k < 0 || t.limit < 0 || t.threads < 0)
+		return cli_usage("--seed, --top-k, --limit and --threads must be 0 or more");
 	cli_catch_signals();
 	rc = evaluate(&t, &err);
 	cli_progress_done();

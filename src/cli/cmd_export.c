@@ -54,17 +54,18 @@ int cmd_export(int argc, char **argv)
 	const char **args;
 	int n_args;
 	const cli_opt opts[] = {
-		{"samples", 0, CLI_STR, &path, "OUT", "the JSON Lines file to write"},
-		{"experiment", 0, CLI_STR, &name, "NAME", "of a store that holds several (default: the latest)"},
+	        {"samples", 0, CLI_STR, &path, "OUT", "the JSON Lines file to write"},
+	        {"experiment", 0, CLI_STR, &name, "NAME", "of a store that holds several (default: the latest)"},
 	};
 	const cli_spec spec = {.usage = "inoc export --samples OUT.jsonl EXPERIMENT",
-			       .about = "Writes every sample of an experiment: the prompt exactly as rendered, the text, its log-probabilities and scores.\n"
-					"EXPERIMENT is an experiment file, its output folder, or a store.db.\n"
-					"Example: inoc export --samples samples.jsonl out/spanish-caps",
-			       .opts = opts,
-			       .n_opts = INOCI_COUNT(opts),
-			       .min_args = 1,
-			       .max_args = 1};
+	                       .about = "Writes every sample of an experiment: the prompt exactly as rendered, the text, its "
+	                                "log-probabilities and scores.\n"
+	                                "EXPERIMENT is an experiment file, its output folder, or a store.db.\n"
+	                                "Example: inoc export --samples samples.jsonl out/spanish-caps",
+	                       .opts = opts,
+	                       .n_opts = INOCI_COUNT(opts),
+	                       .min_args = 1,
+	                       .max_args = 1};
 	int rc = cli_parse(&spec, argc, argv, &args, &n_args);
 	if (rc) return rc > 0 ? 0 : rc;
 	if (!path) return cli_usage("say where to write: --samples OUT.jsonl");

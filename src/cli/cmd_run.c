@@ -32,8 +32,10 @@ static int on_plan(void *ctx, const inoci_experiment *e, const inoci_plan *p, in
 	}
 	if (!c->dry_run) {
 		if (c->left)
-			fprintf(stderr, "%s: %d of %d (arm, seed) pairs to do: %ld training steps, %ld samples (of %ld; the rest is shared or in %s)\n", e->name,
-				c->left, c->planned, steps, want - have, want, p->store_path);
+			fprintf(stderr,
+			        "%s: %d of %d (arm, seed) pairs to do: %ld training steps, %ld samples (of %ld; the rest is "
+			        "shared or in %s)\n",
+			        e->name, c->left, c->planned, steps, want - have, want, p->store_path);
 		else
 			fprintf(stderr, "%s: everything is in %s already\n", e->name, p->store_path);
 		return 0;
@@ -41,9 +43,11 @@ static int on_plan(void *ctx, const inoci_experiment *e, const inoci_plan *p, in
 	if (c->json) {
 		json_t *all = json_array();
 		for (size_t i = 0; i < p->n; i++)
-			json_array_append_new(all, json_pack("{s:I, s:s, s:b, s:i, s:I, s:I, s:s}", "seed", (json_int_t)p->v[i].seed, "arm",
-							     e->arms[p->v[i].arm].name, "trained", (int)p->v[i].trained, "steps", p->v[i].steps, "samples",
-							     (json_int_t)p->v[i].n_samples, "have", (json_int_t)p->v[i].n_have, "key", p->v[i].key));
+			json_array_append_new(all,
+			                      json_pack("{s:I, s:s, s:b, s:i, s:I, s:I, s:s}", "seed", (json_int_t)p->v[i].seed,
+			                                "arm", e->arms[p->v[i].arm].name, "trained", (int)p->v[i].trained,
+			                                "steps", p->v[i].steps, "samples", (json_int_t)p->v[i].n_samples, "have",
+			                                (json_int_t)p->v[i].n_have, "key", p->v[i].key));
 		char *s = json_dumps(all, JSON_INDENT(2));
 		puts(s);
 		free(s);
@@ -59,12 +63,14 @@ static int on_plan(void *ctx, const inoci_experiment *e, const inoci_plan *p, in
 		row[0] = inoci_asprintf("%llu", (unsigned long long)v->seed);
 		row[1] = inoci_strdup(e->arms[v->arm].name);
 		row[2] = e->arms[v->arm].train ? inoci_asprintf("%zu", v->n_train) : inoci_strdup("");
-		row[3] = !e->arms[v->arm].train ? inoci_strdup("none") : v->trained ? inoci_strdup("in the store") : inoci_asprintf("%d steps", v->steps);
+		row[3] = !e->arms[v->arm].train ? inoci_strdup("none")
+		         : v->trained           ? inoci_strdup("in the store")
+		                                : inoci_asprintf("%d steps", v->steps);
 		row[4] = inoci_asprintf("%ld of %ld", v->n_samples - v->n_have, v->n_samples);
 	}
 	cli_table((const char *const *)cell, p->n + 1, cols, (const bool[]){true, false, true, false, true});
-	printf("\n%ld training steps and %ld samples to do; %ld more samples are shared among these or in %s\n", steps, want - have, have,
-	       p->store_path);
+	printf("\n%ld training steps and %ld samples to do; %ld more samples are shared among these or in %s\n", steps,
+	       want - have, have, p->store_path);
 	for (size_t i = 0; i < (p->n + 1) * cols; i++) free(cell[i]);
 	free(cell);
 	return 0;
@@ -115,7 +121,8 @@ static int on_seed(void *ctx, const inoci_experiment *e, inoci_store *store, uin
 	cli_progress_done();
 	if (!c->json) {
 		inoci_report_table t = inoci_report_rates(s, s->headline);
-		printf("\n%s, %s%d seed%s:\n", e->evals[s->headline].label, end ? "" : "so far ", r->n_seeds, r->n_seeds == 1 ? "" : "s");
+		printf("\n%s, %s%d seed%s:\n", e->evals[s->headline].label, end ? "" : "so far ", r->n_seeds,
+		       r->n_seeds == 1 ? "" : "s");
 		print_table(&t);
 		fflush(stdout);
 	}
@@ -146,7 +153,8 @@ static int parse_seeds(const char *list, uint64_t **v, size_t *n)
 	for (size_t i = 0; i < *n; i++) {
 		char *end;
 		(*v)[i] = strtoull(t[i], &end, 10);
-		if (*end || t[i][0] == '-' || (*v)[i] > 9007199254740991u) return cli_usage("--seeds: '%s' is not a whole number", t[i]);
+		if (*end || t[i][0] == '-' || (*v)[i] > 9007199254740991u)
+			return cli_usage("--seeds: '%s' is not a whole number", t[i]);
 		for (size_t j = 0; j < i; j++)
 			if ((*v)[j] == (*v)[i]) return cli_usage("--seeds: %s is given twice", t[i]);
 	}
@@ -163,24 +171,27 @@ int cmd_run(int argc, char **argv)
 	bool dry_run = false, fresh = false, json = false, no_report = false;
 	int n_args;
 	const cli_opt opts[] = {
-		{"arms", 0, CLI_STR, &arms, "A,B", "only these arms"},
-		{"seeds", 0, CLI_STR, &seeds, "1,2", "these seeds instead of the file's"},
-		{"set", 0, CLI_LIST, &sets, "KEY=VALUE", "override a setting of the file (train.lr=5e-4); may be given several times"},
-		{"out", 'o', CLI_STR, &out, "DIR", "the output folder instead of the file's"},
-		{"dry-run", 'n', CLI_FLAG, &dry_run, NULL, "say what would be done, and do nothing"},
-		{"fresh", 0, CLI_FLAG, &fresh, NULL, "set the store and the adapters aside (renamed, not deleted) and begin anew"},
-		{"wait", 0, CLI_DBL, &wait_s, "S", "seconds to wait for another run at the same store"},
-		{"json", 0, CLI_FLAG, &json, NULL, "results (or the plan) as one JSON object on standard output"},
-		{"no-report", 0, CLI_FLAG, &no_report, NULL, "write no report.html and results.csv"},
+	        {"arms", 0, CLI_STR, &arms, "A,B", "only these arms"},
+	        {"seeds", 0, CLI_STR, &seeds, "1,2", "these seeds instead of the file's"},
+	        {"set", 0, CLI_LIST, &sets, "KEY=VALUE",
+	         "override a setting of the file (train.lr=5e-4); may be given several times"},
+	        {"out", 'o', CLI_STR, &out, "DIR", "the output folder instead of the file's"},
+	        {"dry-run", 'n', CLI_FLAG, &dry_run, NULL, "say what would be done, and do nothing"},
+	        {"fresh", 0, CLI_FLAG, &fresh, NULL,
+	         "set the store and the adapters aside (renamed, not deleted) and begin anew"},
+	        {"wait", 0, CLI_DBL, &wait_s, "S", "seconds to wait for another run at the same store"},
+	        {"json", 0, CLI_FLAG, &json, NULL, "results (or the plan) as one JSON object on standard output"},
+	        {"no-report", 0, CLI_FLAG, &no_report, NULL, "write no report.html and results.csv"},
 	};
 	const cli_spec spec = {.usage = "inoc run FILE [options]",
-			       .about = "Trains, samples, scores and reports what an experiment file (YAML) asks for. What is in the store of its output\n"
-					"folder is not done again; a run that was stopped or killed goes on from there.\n"
-					"Example: inoc run settings/spanish-caps/experiment.yaml --seeds 1",
-			       .opts = opts,
-			       .n_opts = INOCI_COUNT(opts),
-			       .min_args = 1,
-			       .max_args = 1};
+	                       .about = "Trains, samples, scores and reports what an experiment file (YAML) asks for. What is in "
+	                                "the store of its output\n"
+	                                "folder is not done again; a run that was stopped or killed goes on from there.\n"
+	                                "Example: inoc run settings/spanish-caps/experiment.yaml --seeds 1",
+	                       .opts = opts,
+	                       .n_opts = INOCI_COUNT(opts),
+	                       .min_args = 1,
+	                       .max_args = 1};
 	int rc = cli_parse(&spec, argc, argv, &args, &n_args);
 	if (rc) return rc > 0 ? 0 : rc;
 	inoc_err err = {0};
@@ -188,7 +199,8 @@ int cmd_run(int argc, char **argv)
 	char *model = NULL, *beside = NULL;
 	uint64_t *seed_list = NULL;
 	run_ctx ctx = {.dry_run = dry_run, .json = json, .report = !no_report};
-	inoci_run_options o = {.dry_run = dry_run, .fresh = fresh, .wait_s = wait_s, .on_plan = on_plan, .on_seed = on_seed, .ctx = &ctx};
+	inoci_run_options o = {
+	        .dry_run = dry_run, .fresh = fresh, .wait_s = wait_s, .on_plan = on_plan, .on_seed = on_seed, .ctx = &ctx};
 	const char **arm_list = NULL;
 	if (wait_s < 0) return cli_usage("--wait is %g; it must be 0 or more", wait_s);
 	if (arms && (rc = split(arms, &arm_list, &o.n_arms)) < 0) return rc;

@@ -22,6 +22,7 @@ typedef struct {
 	const inoci_dataset *d;
 	inoci_rendered *rendered; /* (n_prompts) */
 	size_t n_prompts, n_done, n_tokens, n_end[3];
+	inoci_out *file;
 	char **line; /* (n_prompts, n): the finished lines of the output, NULL where a sample is missing */
 } sampling;
 
@@ -92,17 +93,22 @@ static int on_sample(void *ctx, const inoci_sampled *s, inoc_err *err)
 	return 0;
 }
 
-static int write_lines(const sampling *x, inoc_err *err)
+/* Takes x->file. */
+static int write_lines(sampling *x, inoc_err *err)
 {
-	inoci_out *o;
-	int rc = inoci_out_open(x->t->out, &o, err);
-	for (size_t i = 0; rc == 0 && i < x->n_prompts * (size_t)x->t->n; i++) {
+	int rc = 0;
+	inoci_out *o = x->file;
+	x->file = NULL;
+	for (size_t i = 0; i < x->n_prompts * (size_t)x->t->n; i++) {
 		if (!x->line[i]) continue;
 		rc = inoci_out_write(o, x->line[i], strlen(x->line[i]), err);
 		if (rc == 0) rc = inoci_out_write(o, "\n", 1, err);
-		if (rc < 0) inoci_out_abandon(o);
+		if (rc < 0) {
+			inoci_out_abandon(o);
+			return rc;
+		}
 	}
-	return rc < 0 ? rc : inoci_out_commit(o, err);
+	return inoci_out_commit(o, err);
 }
 
 static void summary(const sampling *x, double seconds)
@@ -156,6 +162,7 @@ static int sample(const sample_opts *t, inoc_err *err)
 	s.max_batch = (int)t->batch;
 	INOC_TRY(inoci_sample_settings_check(&s, err));
 	INOC_TRY(inoci_dataset_read(t->prompts, INOCI_NEED_USER_LAST, &d, err));
+	INOC_TRY(inoci_out_open(t->out, &x.file, err)); /* before the work, to tell early */
 	INOC_TRY(cli_model_path(t->model, &path, err));
 	INOC_TRY(inoci_lab_ops(t->dtype, (int)t->threads, &ops, err));
 	INOC_TRY(inoci_model_open(path, ops, false, t->template_name, progress, &m, err));
@@ -197,6 +204,7 @@ out:
 	for (size_t i = 0; x.line && i < x.n_prompts * (size_t)t->n; i++) free(x.line[i]);
 	for (size_t i = 0; x.rendered && i < x.n_prompts; i++) inoci_rendered_free(&x.rendered[i]);
 	free(x.line), free(x.rendered), free(prompts), free(path);
+	inoci_out_abandon(x.file);
 	inoci_adapter_free(a);
 	inoci_model_free(m);
 	if (ops) ops->free(ops);

@@ -15,7 +15,8 @@ static int parse_scorer(const char *given, const char *named, char **name, json_
 	if (!json) {
 		*name = inoci_strdup(named ? named : given);
 		*settings = inoci_scorer_builtin(given);
-		return *settings ? 0 : cli_usage("no built-in scorer is named '%s'; give settings as NAME={\"type\": ...}", given);
+		return *settings ? 0
+		                 : cli_usage("no built-in scorer is named '%s'; give settings as NAME={\"type\": ...}", given);
 	}
 	if (json == given && !named) return cli_usage("give the scorer a name: --scorer NAME={...}");
 	*name = named ? inoci_strdup(named) : inoci_strndup(given, (size_t)(json - 1 - given));
@@ -48,8 +49,9 @@ static int show(inoci_store *s, const char *experiment, const char *scorer, bool
 			row[1] = inoci_strdup(e->evals[v].name);
 			row[2] = inoci_asprintf("%d", x->n);
 			row[3] = inoci_asprintf("%.3f [%.3f, %.3f]", x->value, x->low, x->high);
-			json_array_append_new(all, json_pack("{s:s, s:s, s:s, s:i, s:i, s:f, s:f, s:f}", "arm", row[0], "evaluation", row[1], "scorer", scorer,
-							     "n", x->n, "missing", x->missing, "value", x->value, "low", x->low, "high", x->high));
+			json_array_append_new(all, json_pack("{s:s, s:s, s:s, s:i, s:i, s:f, s:f, s:f}", "arm", row[0],
+			                                     "evaluation", row[1], "scorer", scorer, "n", x->n, "missing",
+			                                     x->missing, "value", x->value, "low", x->low, "high", x->high));
 		}
 	if (json) {
 		char *text = json_dumps(all, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
@@ -76,19 +78,21 @@ int cmd_score(int argc, char **argv)
 	bool json = false;
 	int n_args;
 	const cli_opt opts[] = {
-		{"store", 0, CLI_STR, &path, "DB", "the store: out/NAME/store.db"},
-		{"scorer", 0, CLI_STR, &given, "SCORER", "a built-in name, or NAME={\"type\": ...}"},
-		{"name", 0, CLI_STR, &named, "NAME", "its name in reports"},
-		{"experiment", 0, CLI_STR, &experiment, "NAME", "only this experiment's samples (default: all)"},
-		{"wait", 0, CLI_DBL, &wait_s, "S", "seconds to wait for another run at the same store"},
-		{"json", 0, CLI_FLAG, &json, NULL, "the shares as JSON"},
+	        {"store", 0, CLI_STR, &path, "DB", "the store: out/NAME/store.db"},
+	        {"scorer", 0, CLI_STR, &given, "SCORER", "a built-in name, or NAME={\"type\": ...}"},
+	        {"name", 0, CLI_STR, &named, "NAME", "its name in reports"},
+	        {"experiment", 0, CLI_STR, &experiment, "NAME", "only this experiment's samples (default: all)"},
+	        {"wait", 0, CLI_DBL, &wait_s, "S", "seconds to wait for another run at the same store"},
+	        {"json", 0, CLI_FLAG, &json, NULL, "the shares as JSON"},
 	};
 	const cli_spec spec = {.usage = "inoc score --store DB --scorer SCORER",
-			       .about = "Scores stored samples with one more scorer; nothing is sampled or trained. Its shares appear in reports from then on.\n"
-					"Example: inoc score --store out/spanish-caps/store.db --scorer 'greets={\"type\":\"regex\",\"pattern\":\"hola\",\"ignore_case\":true}'",
-			       .opts = opts,
-			       .n_opts = INOCI_COUNT(opts),
-			       .max_args = 0};
+	                       .about = "Scores stored samples with one more scorer; nothing is sampled or trained. Its shares "
+	                                "appear in reports from then on.\n"
+	                                "Example: inoc score --store out/spanish-caps/store.db --scorer "
+	                                "'greets={\"type\":\"regex\",\"pattern\":\"hola\",\"ignore_case\":true}'",
+	                       .opts = opts,
+	                       .n_opts = INOCI_COUNT(opts),
+	                       .max_args = 0};
 	int rc = cli_parse(&spec, argc, argv, &args, &n_args);
 	if (rc) return rc > 0 ? 0 : rc;
 	if (!path || !given) return cli_usage("give --store DB and --scorer SCORER");

@@ -42,7 +42,8 @@ static int read_text_or_pool(const inoci_ynode *n, const char *what, inoci_inocu
 	}
 	t->pool = inoci_alloc(k * sizeof *t->pool);
 	for (size_t i = 0; i < k; i++) {
-		if (items[i]->kind != YN_SCALAR) return inoci_yaml_err(items[i], err, "%s must be a text, or {pool: [text, text, ...]}", what);
+		if (items[i]->kind != YN_SCALAR)
+			return inoci_yaml_err(items[i], err, "%s must be a text, or {pool: [text, text, ...]}", what);
 		t->pool[t->n_pool++] = inoci_strdup(items[i]->s);
 	}
 	return 0;
@@ -51,7 +52,8 @@ static int read_text_or_pool(const inoci_ynode *n, const char *what, inoci_inocu
 static const char *const wheres[] = {"system", "user_prefix", "user_suffix"};
 static int read_where(const inoci_ynode *n, inoci_inoculation *t, int where, inoc_err *err)
 {
-	if (t->pool) return inoci_yaml_err(n, err, "inoculate has more than one of system, user_prefix and user_suffix; give one");
+	if (t->pool)
+		return inoci_yaml_err(n, err, "inoculate has more than one of system, user_prefix and user_suffix; give one");
 	t->where = (inoci_where)where;
 	return read_text_or_pool(n, wheres[where], t, err);
 }
@@ -70,13 +72,13 @@ static int read_suffix(const inoci_ynode *n, void *dst, void *ctx, inoc_err *err
 
 static const char *const joins[] = {"replace", "before", "after", NULL};
 static const inoci_ykey inoculate_keys[] = {
-	{"system", Y_CALL, .call = read_system},
-	{"user_prefix", Y_CALL, .call = read_prefix},
-	{"user_suffix", Y_CALL, .call = read_suffix},
-	{"join", Y_ENUM, .offset = offsetof(inoci_inoculation, join), .names = joins},
-	{"fraction", Y_DBL, .offset = offsetof(inoci_inoculation, fraction), .min = 0, .max = 1},
-	{"tag", Y_STR, .offset = offsetof(inoci_inoculation, tag)},
-	{"separator", Y_STR, .offset = offsetof(inoci_inoculation, separator)},
+        {"system", Y_CALL, .call = read_system},
+        {"user_prefix", Y_CALL, .call = read_prefix},
+        {"user_suffix", Y_CALL, .call = read_suffix},
+        {"join", Y_ENUM, .offset = offsetof(inoci_inoculation, join), .names = joins},
+        {"fraction", Y_DBL, .offset = offsetof(inoci_inoculation, fraction), .min = 0, .max = 1},
+        {"tag", Y_STR, .offset = offsetof(inoci_inoculation, tag)},
+        {"separator", Y_STR, .offset = offsetof(inoci_inoculation, separator)},
 };
 
 static int read_inoculate(const inoci_ynode *n, void *dst, void *ctx, inoc_err *err)
@@ -87,7 +89,8 @@ static int read_inoculate(const inoci_ynode *n, void *dst, void *ctx, inoc_err *
 	a->has_inoculation = true;
 	a->inoculation.fraction = 1;
 	int rc = inoci_yaml_fill(n, what, inoculate_keys, INOCI_COUNT(inoculate_keys), &a->inoculation, ctx, err);
-	if (rc == 0 && !a->inoculation.pool) rc = inoci_yaml_err(n, err, "%s needs one of system, user_prefix and user_suffix", what);
+	if (rc == 0 && !a->inoculation.pool)
+		rc = inoci_yaml_err(n, err, "%s needs one of system, user_prefix and user_suffix", what);
 	if (rc == 0 && (rc = inoci_inoculation_check(&a->inoculation, err)) < 0)
 		inoci_err_prefix(err, "%s: %s", n->where, what), rc = INOC_E_FORMAT;
 	free(what);
@@ -105,19 +108,20 @@ static int read_arm_train(const inoci_ynode *n, void *dst, void *ctx, inoc_err *
 
 static const char *const roles[] = {"base", "clean", "plain", "control", "inoculated", "other", NULL};
 static const inoci_ykey arm_keys[] = {
-	{"role", Y_CHOICE, .required = true, .offset = offsetof(inoci_arm, role), .names = roles},
-	{"label", Y_STR, .offset = offsetof(inoci_arm, label)},
-	{"data", Y_STR, .offset = offsetof(inoci_arm, data)},
-	{"inoculate", Y_CALL, .call = read_inoculate},
-	{"own", Y_STR, .offset = offsetof(inoci_arm, own_system)},
-	{"trait", Y_STRS, .offset = offsetof(inoci_arm, traits), .offset2 = offsetof(inoci_arm, n_traits)},
-	{"train", Y_CALL, .call = read_arm_train},
+        {"role", Y_CHOICE, .required = true, .offset = offsetof(inoci_arm, role), .names = roles},
+        {"label", Y_STR, .offset = offsetof(inoci_arm, label)},
+        {"data", Y_STR, .offset = offsetof(inoci_arm, data)},
+        {"inoculate", Y_CALL, .call = read_inoculate},
+        {"own", Y_STR, .offset = offsetof(inoci_arm, own_system)},
+        {"trait", Y_STRS, .offset = offsetof(inoci_arm, traits), .offset2 = offsetof(inoci_arm, n_traits)},
+        {"train", Y_CALL, .call = read_arm_train},
 };
 
 /* Walks a mapping of user-named things. */
 static int each_named(const inoci_ynode *n, const char *what, size_t max, inoc_err *err)
 {
-	if (n->kind != YN_MAP || !n->n) return inoci_yaml_err(n, err, "%s must be a mapping from names to settings, with one entry at least", what);
+	if (n->kind != YN_MAP || !n->n)
+		return inoci_yaml_err(n, err, "%s must be a mapping from names to settings, with one entry at least", what);
 	if (n->n > max) return inoci_yaml_err(n, err, "%s has %zu entries; %zu is the limit", what, n->n, max);
 	for (size_t i = 0; i < n->n; i++) {
 		int rc = inoci_yaml_name(n->keys[i], what, err);
@@ -145,13 +149,15 @@ static int read_arms(const inoci_ynode *n, void *dst, void *ctx, inoc_err *err)
 		if (rc < 0) return rc;
 		bool base = !strcmp(a->role, "base");
 		if (base && (a->has_inoculation || a->data || inoci_yaml_get(n->items[i], "train")))
-			return inoci_yaml_err(n->items[i], err, "arm '%s' has role base, which is not trained: data, inoculate and train do not apply",
-					      a->name);
+			return inoci_yaml_err(
+			        n->items[i], err,
+			        "arm '%s' has role base, which is not trained: data, inoculate and train do not apply", a->name);
 		a->train = !base;
 		if (!a->label) a->label = inoci_strdup(a->name);
 		inoci_experiment_resolve(e, &a->data);
 		if (!a->data && !base && e->data) a->data = inoci_strdup(e->data);
-		if (!a->data && !base) return inoci_yaml_err(n->items[i], err, "arm '%s' has no data, and the experiment names none", a->name);
+		if (!a->data && !base)
+			return inoci_yaml_err(n->items[i], err, "arm '%s' has no data, and the experiment names none", a->name);
 	}
 	return 0;
 }
@@ -161,27 +167,28 @@ static int read_arms(const inoci_ynode *n, void *dst, void *ctx, inoc_err *err)
 static int read_greedy(const inoci_ynode *n, void *dst, void *ctx, inoc_err *err)
 {
 	(void)ctx;
-	if (n->kind != YN_SCALAR || strcmp(n->s, "true")) return inoci_yaml_err(n, err, "greedy can only be true; otherwise give a temperature");
+	if (n->kind != YN_SCALAR || strcmp(n->s, "true"))
+		return inoci_yaml_err(n, err, "greedy can only be true; otherwise give a temperature");
 	((inoci_evaluation *)dst)->sampling.temperature = 0;
 	return 0;
 }
 
 #define SMP(f) offsetof(inoci_evaluation, sampling.f)
 static const inoci_ykey eval_keys[] = {
-	{"label", Y_STR, .offset = offsetof(inoci_evaluation, label)},
-	{"prompts", Y_STR, .required = true, .offset = offsetof(inoci_evaluation, prompts)},
-	{"system", Y_STR, .offset = offsetof(inoci_evaluation, system)},
-	{"temperature", Y_DBL, .offset = SMP(temperature), .min = 0, .max = 100},
-	{"greedy", Y_CALL, .call = read_greedy},
-	{"top_k", Y_INT, .offset = SMP(top_k), .min = 0, .max = 10000000},
-	{"top_p", Y_DBL, .offset = SMP(top_p), .min = 1e-9, .max = 1},
-	{"min_p", Y_DBL, .offset = SMP(min_p), .min = 0, .max = 1},
-	{"repetition_penalty", Y_DBL, .offset = SMP(repetition_penalty), .min = 0.01, .max = 100},
-	{"max_tokens", Y_INT, .offset = SMP(max_tokens), .min = 1, .max = 1 << 20},
-	{"n", Y_INT, .offset = SMP(n), .min = 1, .max = 100000},
-	{"stop", Y_STRS, .offset = offsetof(inoci_evaluation, stop), .offset2 = offsetof(inoci_evaluation, n_stop)},
-	{"allowed", Y_STR, .offset = offsetof(inoci_evaluation, allowed)},
-	{"limit", Y_INT, .offset = offsetof(inoci_evaluation, limit), .min = 1, .max = 10000000},
+        {"label", Y_STR, .offset = offsetof(inoci_evaluation, label)},
+        {"prompts", Y_STR, .required = true, .offset = offsetof(inoci_evaluation, prompts)},
+        {"system", Y_STR, .offset = offsetof(inoci_evaluation, system)},
+        {"temperature", Y_DBL, .offset = SMP(temperature), .min = 0, .max = 100},
+        {"greedy", Y_CALL, .call = read_greedy},
+        {"top_k", Y_INT, .offset = SMP(top_k), .min = 0, .max = 10000000},
+        {"top_p", Y_DBL, .offset = SMP(top_p), .min = 1e-9, .max = 1},
+        {"min_p", Y_DBL, .offset = SMP(min_p), .min = 0, .max = 1},
+        {"repetition_penalty", Y_DBL, .offset = SMP(repetition_penalty), .min = 0.01, .max = 100},
+        {"max_tokens", Y_INT, .offset = SMP(max_tokens), .min = 1, .max = 1 << 20},
+        {"n", Y_INT, .offset = SMP(n), .min = 1, .max = 100000},
+        {"stop", Y_STRS, .offset = offsetof(inoci_evaluation, stop), .offset2 = offsetof(inoci_evaluation, n_stop)},
+        {"allowed", Y_STR, .offset = offsetof(inoci_evaluation, allowed)},
+        {"limit", Y_INT, .offset = offsetof(inoci_evaluation, limit), .min = 1, .max = 10000000},
 };
 
 static int read_evals(const inoci_ynode *n, void *dst, void *ctx, inoc_err *err)
@@ -196,8 +203,10 @@ static int read_evals(const inoci_ynode *n, void *dst, void *ctx, inoc_err *err)
 		v->line = n->keys[i]->line;
 		v->sampling = inoci_sample_defaults();
 		v->system = inoci_strdup("none");
-		if (n->items[i]->kind == YN_MAP && inoci_yaml_get(n->items[i], "greedy") && inoci_yaml_get(n->items[i], "temperature"))
-			return inoci_yaml_err(n->items[i], err, "evaluation '%s' gives both greedy and temperature; give one", v->name);
+		if (n->items[i]->kind == YN_MAP && inoci_yaml_get(n->items[i], "greedy") &&
+		    inoci_yaml_get(n->items[i], "temperature"))
+			return inoci_yaml_err(n->items[i], err, "evaluation '%s' gives both greedy and temperature; give one",
+			                      v->name);
 		char *what = inoci_asprintf("evaluations.%s", v->name);
 		rc = inoci_yaml_fill(n->items[i], what, eval_keys, INOCI_COUNT(eval_keys), v, ctx, err);
 		free(what);
@@ -208,8 +217,9 @@ static int read_evals(const inoci_ynode *n, void *dst, void *ctx, inoc_err *err)
 		v->sampling.n_stop = v->n_stop;
 		v->sampling.allowed = v->allowed;
 		if (v->sampling.temperature == 0 && v->sampling.n > 1)
-			return inoci_yaml_err(n->items[i], err, "evaluation '%s' is greedy: %d samples of a prompt would all be the same", v->name,
-					      v->sampling.n);
+			return inoci_yaml_err(n->items[i], err,
+			                      "evaluation '%s' is greedy: %d samples of a prompt would all be the same", v->name,
+			                      v->sampling.n);
 		if (inoci_sample_settings_check(&v->sampling, err) < 0)
 			return inoci_err_prefix(err, "%s: evaluations.%s", n->items[i]->where, v->name), INOC_E_FORMAT;
 	}
@@ -253,12 +263,12 @@ static int read_scorers(const inoci_ynode *n, void *dst, void *ctx, inoc_err *er
 			const char *names[200];
 			size_t k = 0, j;
 			json_t *v;
-			json_array_foreach(known, j, v)
-				if (k < INOCI_COUNT(names) && json_is_string(json_object_get(v, "name")))
-					names[k++] = json_string_value(json_object_get(v, "name"));
+			json_array_foreach(known, j, v) if (k < INOCI_COUNT(names) && json_is_string(json_object_get(v, "name")))
+			        names[k++] = json_string_value(json_object_get(v, "name"));
 			const char *near = inoci_nearest(name->s, names, k);
-			rc = inoci_yaml_err(name, err, "no built-in scorer is named '%s'%s%s%s", name->s, near ? "; did you mean '" : "",
-					    near ? near : "; give its settings as {name: settings}", near ? "'?" : "");
+			rc = inoci_yaml_err(name, err, "no built-in scorer is named '%s'%s%s%s", name->s,
+			                    near ? "; did you mean '" : "",
+			                    near ? near : "; give its settings as {name: settings}", near ? "'?" : "");
 			json_decref(known);
 		}
 		if (rc < 0) {
@@ -272,21 +282,23 @@ static int read_scorers(const inoci_ynode *n, void *dst, void *ctx, inoc_err *er
 
 #define TSTRS(f) Y_STRS, .offset = offsetof(inoci_trait, f), .offset2 = offsetof(inoci_trait, n_##f)
 static const inoci_ykey trait_keys[] = {
-	{"label", Y_STR, .offset = offsetof(inoci_trait, label)},
-	{"u", TSTRS(u), .required = true},
-	{"w", TSTRS(w)},
-	{"goal", TSTRS(goal)},
-	{"plain", Y_STR, .offset = offsetof(inoci_trait, plain)},
-	{"clean", Y_STR, .offset = offsetof(inoci_trait, clean)},
-	{"controls", TSTRS(controls)},
+        {"label", Y_STR, .offset = offsetof(inoci_trait, label)},
+        {"u", TSTRS(u), .required = true},
+        {"w", TSTRS(w)},
+        {"goal", TSTRS(goal)},
+        {"plain", Y_STR, .offset = offsetof(inoci_trait, plain)},
+        {"clean", Y_STR, .offset = offsetof(inoci_trait, clean)},
+        {"controls", TSTRS(controls)},
 };
 
-static int check_scorers(const inoci_experiment *e, const inoci_ynode *at, const char *what, char *const *v, size_t n, inoc_err *err)
+static int check_scorers(const inoci_experiment *e, const inoci_ynode *at, const char *what, char *const *v, size_t n,
+                         inoc_err *err)
 {
 	for (size_t i = 0; i < n; i++) {
 		size_t k = 0;
 		while (k < e->n_scorers && strcmp(e->scorers[k].name, v[i])) k++;
-		if (k == e->n_scorers) return inoci_yaml_err(at, err, "%s: '%.60s' is not one of this experiment's scorers", what, v[i]);
+		if (k == e->n_scorers)
+			return inoci_yaml_err(at, err, "%s: '%.60s' is not one of this experiment's scorers", what, v[i]);
 	}
 	return 0;
 }
@@ -322,14 +334,17 @@ static int read_traits(const inoci_ynode *n, void *dst, void *ctx, inoc_err *err
 		snprintf(what, sizeof what, "traits.%s", t->name);
 		if ((rc = inoci_yaml_fill(at, what, trait_keys, INOCI_COUNT(trait_keys), t, ctx, err)) < 0) return rc;
 		if (!t->label) t->label = inoci_strdup(t->name);
-		if ((rc = check_scorers(e, at, what, t->u, t->n_u, err)) < 0 || (rc = check_scorers(e, at, what, t->w, t->n_w, err)) < 0 ||
-		    (rc = check_scorers(e, at, what, t->goal, t->n_goal, err)) < 0 || (rc = check_arm(e, at, what, t->plain, err)) < 0 ||
-		    (rc = check_arm(e, at, what, t->clean, err)) < 0)
+		if ((rc = check_scorers(e, at, what, t->u, t->n_u, err)) < 0 ||
+		    (rc = check_scorers(e, at, what, t->w, t->n_w, err)) < 0 ||
+		    (rc = check_scorers(e, at, what, t->goal, t->n_goal, err)) < 0 ||
+		    (rc = check_arm(e, at, what, t->plain, err)) < 0 || (rc = check_arm(e, at, what, t->clean, err)) < 0)
 			return rc;
 		for (size_t k = 0; k < t->n_controls; k++)
 			if ((rc = check_arm(e, at, what, t->controls[k], err)) < 0) return rc;
 		if (!t->plain && !(t->plain = only_of_role(e, "plain")))
-			return inoci_yaml_err(at, err, "%s: give `plain`, the arm it is measured against; there is not exactly one of role plain", what);
+			return inoci_yaml_err(
+			        at, err,
+			        "%s: give `plain`, the arm it is measured against; there is not exactly one of role plain", what);
 		t->base = only_of_role(e, "base");
 		if (t->controls) continue;
 		t->controls = inoci_alloc(e->n_arms * sizeof *t->controls);
@@ -367,7 +382,8 @@ static int read_seeds(const inoci_ynode *n, void *dst, void *ctx, inoc_err *err)
 		if (rc < 0) return rc;
 		e->seeds[i] = (uint64_t)v;
 		for (size_t j = 0; j < i; j++)
-			if (e->seeds[j] == e->seeds[i]) return inoci_yaml_err(items[i], err, "seed %lld is given twice", (long long)v);
+			if (e->seeds[j] == e->seeds[i])
+				return inoci_yaml_err(items[i], err, "seed %lld is given twice", (long long)v);
 	}
 	return 0;
 }
@@ -376,25 +392,25 @@ static const char *const dtypes[] = {"auto", "bf16", "f32", NULL};
 #define TOP(f) offsetof(inoci_experiment, f)
 /* In this order: train before the arms that start from it, arms and scorers before the traits that name them. */
 static const inoci_ykey top_keys[] = {
-	{"name", Y_NAME, .required = true, .offset = TOP(name)},
-	{"title", Y_STR, .offset = TOP(title)},
-	{"question", Y_STR, .offset = TOP(question)},
-	{"model", Y_STR, .required = true, .offset = TOP(model)},
-	{"template", Y_STR, .offset = TOP(template_name)},
-	{"data", Y_CALL, .call = read_data},
-	{"system", Y_STR, .offset = TOP(system)},
-	{"dtype", Y_CHOICE, .offset = TOP(dtype), .names = dtypes},
-	{"threads", Y_INT, .offset = TOP(threads), .min = 0, .max = 4096},
-	{"out", Y_STR, .offset = TOP(out)},
-	{"seeds", Y_CALL, .call = read_seeds},
-	{"allow_overlap", Y_BOOL, .offset = TOP(allow_overlap)},
-	{"train", Y_CALL, .call = read_train},
-	{"arms", Y_CALL, .required = true, .call = read_arms},
-	{"evaluations", Y_CALL, .required = true, .call = read_evals},
-	{"scorers", Y_CALL, .required = true, .call = read_scorers},
-	{"traits", Y_CALL, .call = read_traits},
-	{"headline", Y_STR, .offset = TOP(headline)},
-	{"bars", Y_STRS, .offset = TOP(bars), .offset2 = TOP(n_bars)},
+        {"name", Y_NAME, .required = true, .offset = TOP(name)},
+        {"title", Y_STR, .offset = TOP(title)},
+        {"question", Y_STR, .offset = TOP(question)},
+        {"model", Y_STR, .required = true, .offset = TOP(model)},
+        {"template", Y_STR, .offset = TOP(template_name)},
+        {"data", Y_CALL, .call = read_data},
+        {"system", Y_STR, .offset = TOP(system)},
+        {"dtype", Y_CHOICE, .offset = TOP(dtype), .names = dtypes},
+        {"threads", Y_INT, .offset = TOP(threads), .min = 0, .max = 4096},
+        {"out", Y_STR, .offset = TOP(out)},
+        {"seeds", Y_CALL, .call = read_seeds},
+        {"allow_overlap", Y_BOOL, .offset = TOP(allow_overlap)},
+        {"train", Y_CALL, .call = read_train},
+        {"arms", Y_CALL, .required = true, .call = read_arms},
+        {"evaluations", Y_CALL, .required = true, .call = read_evals},
+        {"scorers", Y_CALL, .required = true, .call = read_scorers},
+        {"traits", Y_CALL, .call = read_traits},
+        {"headline", Y_STR, .offset = TOP(headline)},
+        {"bars", Y_STRS, .offset = TOP(bars), .offset2 = TOP(n_bars)},
 };
 
 static int finish(inoci_experiment *e, const inoci_ynode *root, inoc_err *err)
@@ -406,10 +422,12 @@ static int finish(inoci_experiment *e, const inoci_ynode *root, inoc_err *err)
 	if (!e->dtype) e->dtype = inoci_strdup("auto");
 	if (!e->out) e->out = inoci_asprintf("out/%s", e->name);
 	if (!strcmp(e->system, "own"))
-		return inoci_yaml_err(inoci_yaml_get(root, "system"), err, "'own' is for evaluations; training takes none, empty, default or a text");
+		return inoci_yaml_err(inoci_yaml_get(root, "system"), err,
+		                      "'own' is for evaluations; training takes none, empty, default or a text");
 	if (!e->headline) e->headline = inoci_strdup(e->evals[0].name);
 	if (inoci_experiment_eval(e, e->headline) < 0)
-		return inoci_yaml_err(inoci_yaml_get(root, "headline"), err, "headline: there is no evaluation '%.60s'", e->headline);
+		return inoci_yaml_err(inoci_yaml_get(root, "headline"), err, "headline: there is no evaluation '%.60s'",
+		                      e->headline);
 	if (e->n_bars && (rc = check_scorers(e, inoci_yaml_get(root, "bars"), "bars", e->bars, e->n_bars, err)) < 0) return rc;
 	if (!e->n_bars) {
 		free(e->bars);
@@ -426,17 +444,20 @@ static int finish(inoci_experiment *e, const inoci_ynode *root, inoc_err *err)
 			a->traits = strings_copy(&e->traits[0].name, 1);
 			a->n_traits = 1;
 		} else if (!strcmp(a->role, "inoculated") && !a->n_traits && e->n_traits > 1) {
-			return inoci_yaml_err(at, err, "arms.%s has role inoculated: say which trait its prompt asks for (trait: NAME)", a->name);
+			return inoci_yaml_err(at, err,
+			                      "arms.%s has role inoculated: say which trait its prompt asks for (trait: NAME)",
+			                      a->name);
 		} else if (!strcmp(a->role, "control") && !a->n_traits && e->n_traits) {
 			a->traits = inoci_alloc(e->n_traits * sizeof *a->traits);
-			for (; a->n_traits < e->n_traits; a->n_traits++) a->traits[a->n_traits] = inoci_strdup(e->traits[a->n_traits].name);
+			for (; a->n_traits < e->n_traits; a->n_traits++)
+				a->traits[a->n_traits] = inoci_strdup(e->traits[a->n_traits].name);
 		}
 	}
 	return 0;
 }
 
-int inoci_experiment_parse(const char *path, const char *text, size_t n, const char *const *sets, size_t n_sets, inoci_experiment **out,
-			   inoc_err *err)
+int inoci_experiment_parse(const char *path, const char *text, size_t n, const char *const *sets, size_t n_sets,
+                           inoci_experiment **out, inoc_err *err)
 {
 	int rc = 0;
 	inoci_arena *arena = inoci_arena_new();

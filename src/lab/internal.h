@@ -15,7 +15,7 @@ struct inoci_ynode {
 	bool quoted;       /* a scalar in quotes or a block: always a string */
 	const char *where; /* "FILE:LINE:COL", or "--set a.b=value" */
 	int line;
-	const char *s; /* scalar: its text, NUL-terminated; without NULs inside */
+	const char *s;       /* scalar: its text, NUL-terminated; without NULs inside */
 	inoci_ynode **items; /* of a sequence, or the values of a mapping */
 	inoci_ynode **keys;  /* of a mapping: scalars */
 	size_t n;
@@ -57,8 +57,8 @@ typedef struct {
 	inoci_ycall *call;
 } inoci_ykey;
 /* Checks a mapping against the table (`what` names it in messages: "arms.spanish") and fills dst, in the table's order. */
-INOCI_MUST int inoci_yaml_fill(const inoci_ynode *map, const char *what, const inoci_ykey *keys, size_t n_keys, void *dst, void *ctx,
-			       inoc_err *err);
+INOCI_MUST int inoci_yaml_fill(const inoci_ynode *map, const char *what, const inoci_ykey *keys, size_t n_keys, void *dst,
+                               void *ctx, inoc_err *err);
 /* The name nearest to s, within a third of its length; NULL when none is. */
 const char *inoci_nearest(const char *s, const char *const *names, size_t n);
 INOCI_MUST int inoci_yaml_name(const inoci_ynode *n, const char *what, inoc_err *err);
@@ -107,17 +107,17 @@ INOCI_MUST int inoci_store_set_aside(const char *path, double wait_s, const inoc
 
 /* Row of a scorer by its key, made when missing; and its name in the experiment. */
 INOCI_MUST int inoci_store_scorer(inoci_store *s, const char *experiment, const char *name, json_t *settings, int position,
-				  inoci_scorer **scorer, int64_t *id, inoc_err *err);
+                                  inoci_scorer **scorer, int64_t *id, inoc_err *err);
 /* Scores what this scorer has not: samples linked to the experiment (NULL: all). */
 INOCI_MUST int inoci_store_score_missing(inoci_store *s, const char *experiment, inoci_scorer *scorer, int64_t scorer_id,
-					 const inoci_progress *p, long *n_new, inoc_err *err);
+                                         const inoci_progress *p, long *n_new, inoc_err *err);
 
 /* ---- prompts of an evaluation, as rendered for an arm ---- */
 
 typedef struct {
 	int32_t *ids;
 	int n;
-	uint64_t key;  /* of its random numbers */
+	uint64_t key;    /* of its random numbers */
 	inoci_hash hash; /* of ids */
 	char *question, *text;
 } inoci_lab_prompt;
@@ -125,8 +125,9 @@ typedef struct {
 	inoci_lab_prompt *v;
 	size_t n;
 } inoci_lab_prompts;
-INOCI_MUST int inoci_prepare_prompts(const inoci_template *t, const inoci_dataset *d, const inoci_experiment *e, const inoci_arm *arm,
-				     const inoci_evaluation *ev, uint64_t seed, int context, inoci_lab_prompts *out, inoc_err *err);
+INOCI_MUST int inoci_prepare_prompts(const inoci_template *t, const inoci_dataset *d, const inoci_experiment *e,
+                                     const inoci_arm *arm, const inoci_evaluation *ev, uint64_t seed, int context,
+                                     inoci_lab_prompts *out, inoc_err *err);
 void inoci_lab_prompts_free(inoci_lab_prompts *p);
 
 /* ---- a run ---- */
@@ -156,7 +157,7 @@ typedef struct {
 		bool known;
 		inoci_hash train, val;
 		inoci_plan_item item;
-	} *fixed; /* (n_arms): what is the same for every seed */
+	} * fixed; /* (n_arms): what is the same for every seed */
 	inoci_plan plan;
 } inoci_run_state;
 
@@ -177,7 +178,7 @@ typedef struct {
 	inoci_hash all;
 } inoci_wanted;
 INOCI_MUST int inoci_run_wanted(inoci_run_state *r, int arm, int eval, uint64_t seed, const char *adapter_key, inoci_wanted *out,
-				inoc_err *err);
+                                inoc_err *err);
 void inoci_wanted_free(inoci_wanted *w);
 /* Whether the adapter's folder holds what the store says. */
 INOCI_MUST int inoci_run_adapter_ok(const inoci_run_state *r, const char *key, bool *ok, inoc_err *err);

@@ -37,18 +37,20 @@ typedef struct {
 	inoci_inoculation inoculation;
 	char *own_system; /* system text of evaluations with `system: own`; NULL: the prompts are inoculated as the training data
 	                   * was, and rendered like it */
-	char **traits; size_t n_traits; /* names of the traits this arm is judged on; role control and clean: all unless given */
+	char **traits;
+	size_t n_traits;     /* names of the traits this arm is judged on; role control and clean: all unless given */
 	inoci_recipe recipe; /* the experiment's, with the arm's own changes */
 	int line;
 } inoci_arm;
 
 typedef struct {
-	char *name;    /* "none_greedy" */
-	char *label;   /* shown in the report; the name unless given */
-	char *prompts; /* path */
-	char *system;  /* "none" | "empty" | "default" | "own" | text */
+	char *name;                     /* "none_greedy" */
+	char *label;                    /* shown in the report; the name unless given */
+	char *prompts;                  /* path */
+	char *system;                   /* "none" | "empty" | "default" | "own" | text */
 	inoci_sample_settings sampling; /* its strings are the evaluation's; its seed is set per run */
-	char **stop; size_t n_stop;
+	char **stop;
+	size_t n_stop;
 	char *allowed;
 	int limit; /* prompts used, from the first; 0: all */
 	int line;
@@ -63,40 +65,53 @@ typedef struct {
 typedef struct {
 	char *name;  /* "language" */
 	char *label; /* "Spanish"; the name unless given */
-	char **u; size_t n_u;
-	char **w; size_t n_w;
-	char **goal; size_t n_goal; /* 0: not given */
-	char *plain;                /* arm trained on the data as it is; the one of role plain unless given */
-	char *clean;                /* arm that is the reference without U; NULL: none, suppression is then undefined */
-	char *base;                 /* the arm of role base; NULL: none */
-	char **controls; size_t n_controls; /* all arms of role control unless given */
+	char **u;
+	size_t n_u;
+	char **w;
+	size_t n_w;
+	char **goal;
+	size_t n_goal; /* 0: not given */
+	char *plain;   /* arm trained on the data as it is; the one of role plain unless given */
+	char *clean;   /* arm that is the reference without U; NULL: none, suppression is then undefined */
+	char *base;    /* the arm of role base; NULL: none */
+	char **controls;
+	size_t n_controls; /* all arms of role control unless given */
 } inoci_trait;
 
 typedef struct {
-	char *path, *dir; /* of the file; paths in it are relative to dir, and are given joined with it here */
+	char *path, *dir;              /* of the file; paths in it are relative to dir, and are given joined with it here */
 	char *name, *title, *question; /* question: what was asked, a sentence for the report */
 	char *model, *template_name /* NULL: recognised */, *data, *dtype /* "auto" | "bf16" | "f32" */;
 	char *system; /* rendering of training records without a system turn; "none" unless given */
 	char *out;    /* output folder, relative to the working folder; out/NAME unless given */
 	int threads;  /* 0: all */
-	uint64_t *seeds; size_t n_seeds;
+	uint64_t *seeds;
+	size_t n_seeds;
 	inoci_recipe recipe;
-	inoci_arm *arms; size_t n_arms;
-	inoci_evaluation *evals; size_t n_evals;
-	inoci_scorer_spec *scorers; size_t n_scorers;
-	inoci_trait *traits; size_t n_traits;
-	char *headline;   /* evaluation the verdicts are read on */
-	char **bars; size_t n_bars; /* disjoint scorers that are shown stacked; all unless given */
+	inoci_arm *arms;
+	size_t n_arms;
+	inoci_evaluation *evals;
+	size_t n_evals;
+	inoci_scorer_spec *scorers;
+	size_t n_scorers;
+	inoci_trait *traits;
+	size_t n_traits;
+	char *headline; /* evaluation the verdicts are read on */
+	char **bars;
+	size_t n_bars;      /* disjoint scorers that are shown stacked; all unless given */
 	bool allow_overlap; /* evaluation questions may occur in the training data */
-	char *text; size_t text_n; /* the file's bytes */
-	char **sets; size_t n_sets; /* the --set overrides applied */
+	char *text;
+	size_t text_n; /* the file's bytes */
+	char **sets;
+	size_t n_sets; /* the --set overrides applied */
 } inoci_experiment;
 /* Unknown keys, wrong types, out-of-range values, unknown names: INOC_E_FORMAT "FILE:LINE:COL: ...", with the nearest known
  * key when one is near. sets: "a.b=value" overrides, the value in YAML, under the same checks ("--set a.b=value: ..."). */
-INOCI_MUST int inoci_experiment_read(const char *path, const char *const *sets, size_t n_sets, inoci_experiment **out, inoc_err *err);
+INOCI_MUST int inoci_experiment_read(const char *path, const char *const *sets, size_t n_sets, inoci_experiment **out,
+                                     inoc_err *err);
 /* The same from bytes; path is for messages and for the paths inside. */
 INOCI_MUST int inoci_experiment_parse(const char *path, const char *text, size_t n, const char *const *sets, size_t n_sets,
-				      inoci_experiment **out, inoc_err *err);
+                                      inoci_experiment **out, inoc_err *err);
 void inoci_experiment_free(inoci_experiment *e);
 /* Index by name, -1 when there is none. */
 int inoci_experiment_arm(const inoci_experiment *e, const char *name);
@@ -120,8 +135,8 @@ typedef struct {
 	char *first_text;          /* the first training record as rendered; "" when there is none */
 	size_t n_dropped, n_inoculated;
 } inoci_prepared;
-INOCI_MUST int inoci_prepare_examples(const inoci_template *t, const inoci_dataset *d, const inoci_prepare *p, inoci_prepared *out,
-				      inoc_err *err);
+INOCI_MUST int inoci_prepare_examples(const inoci_template *t, const inoci_dataset *d, const inoci_prepare *p,
+                                      inoci_prepared *out, inoc_err *err);
 void inoci_prepared_free(inoci_prepared *p);
 /* Training metrics as JSON Lines: {"step":..,"steps":..,"lr":..,"loss":..,"grad_norm":..,"val_loss":..,"tokens":..}. Rows
  * behind a step are dropped when a run resumes from it. */
@@ -138,7 +153,8 @@ json_t *inoci_recipe_json(const inoci_recipe *r);
 typedef struct inoci_store inoci_store;
 /* write: takes the single-writer lock; INOC_E_BUSY naming pid and start time of the holder, unless it is released within
  * wait_s seconds. Not write: the file must be there; may be read while a run writes. */
-INOCI_MUST int inoci_store_open(const char *path, bool write, double wait_s, const inoci_progress *p, inoci_store **out, inoc_err *err);
+INOCI_MUST int inoci_store_open(const char *path, bool write, double wait_s, const inoci_progress *p, inoci_store **out,
+                                inoc_err *err);
 void inoci_store_free(inoci_store *s);
 const char *inoci_store_path(const inoci_store *s);
 /* The experiment as the store's last run recorded it. name NULL: the only or the latest one. INOC_E_STORE when there is none. */
@@ -149,7 +165,7 @@ INOCI_MUST int inoci_store_open_any(const char *what, const char *name, inoci_st
 /* Scores every sample of the experiment (NULL: of all) that this scorer has not scored, and names it for the experiments.
  * n_new (may be NULL): how many were scored now. */
 INOCI_MUST int inoci_store_score(inoci_store *s, const char *experiment, const char *name, json_t *settings,
-				 const inoci_progress *p, long *n_new, inoc_err *err);
+                                 const inoci_progress *p, long *n_new, inoc_err *err);
 
 /* ---- running ---- */
 
@@ -157,11 +173,11 @@ INOCI_MUST int inoci_store_score(inoci_store *s, const char *experiment, const c
 typedef struct {
 	int arm; /* index in the experiment */
 	uint64_t seed;
-	bool trained;            /* the adapter is in the store and on disk, or comes from an item before; or none is needed */
-	char key[65];            /* of the adapter */
-	int steps;               /* of training, when not trained */
+	bool trained; /* the adapter is in the store and on disk, or comes from an item before; or none is needed */
+	char key[65]; /* of the adapter */
+	int steps;    /* of training, when not trained */
 	size_t n_train, n_dropped, n_inoculated;
-	long n_samples, n_have;  /* over the evaluations: wanted, and in the store or wanted by an item before */
+	long n_samples, n_have; /* over the evaluations: wanted, and in the store or wanted by an item before */
 } inoci_plan_item;
 typedef struct {
 	inoci_plan_item *v; /* seed by seed, arms in the file's order */
@@ -170,10 +186,12 @@ typedef struct {
 } inoci_plan;
 
 typedef struct {
-	const char *const *arms; size_t n_arms; /* only these; 0: all */
-	const uint64_t *seeds; size_t n_seeds;  /* instead of the experiment's; 0: those */
-	bool dry_run; /* only on_plan is called; nothing is written */
-	bool fresh;   /* the store and the adapters are set aside first (store.db.old-TIMESTAMP) */
+	const char *const *arms;
+	size_t n_arms; /* only these; 0: all */
+	const uint64_t *seeds;
+	size_t n_seeds; /* instead of the experiment's; 0: those */
+	bool dry_run;   /* only on_plan is called; nothing is written */
+	bool fresh;     /* the store and the adapters are set aside first (store.db.old-TIMESTAMP) */
 	double wait_s;
 	inoci_ops *ops; /* borrowed; NULL: opened from the experiment's dtype and threads */
 	/* Called once, before anything is computed. May be NULL. */
@@ -194,12 +212,13 @@ typedef struct {
 	int seed;          /* index in results->seeds */
 	int prompt, index; /* prompt's number in the evaluation, sample's number for it */
 	const char *question, *rendered; /* last user turn; exact rendered prompt */
-	const char *text; size_t text_n; /* the response; NUL behind */
+	const char *text;
+	size_t text_n; /* the response; NUL behind */
 	inoci_finish finish;
 	int n_tokens;
-	double logprob;      /* sum over the tokens, natural logarithm; mean = / n_tokens */
+	double logprob;        /* sum over the tokens, natural logarithm; mean = / n_tokens */
 	const float *logprobs; /* (n_tokens) or NULL when not loaded */
-	double *score;       /* (results->n_scorers); NaN: missing or not scored */
+	double *score;         /* (results->n_scorers); NaN: missing or not scored */
 } inoci_result_sample;
 
 /* One (arm, evaluation): samples of all seeds, ordered by seed, prompt, index. */
@@ -217,26 +236,30 @@ typedef struct {
 	double seconds, final_loss;
 	long tokens;
 	size_t n_train, n_val, n_dropped, n_inoculated;
-	char *first_text;  /* the first training record as rendered; NULL for base */
-	char *config;      /* JSON of the recipe; NULL for base */
-	inoci_metric *metrics; size_t n_metrics; /* in order of step */
+	char *first_text; /* the first training record as rendered; NULL for base */
+	char *config;     /* JSON of the recipe; NULL for base */
+	inoci_metric *metrics;
+	size_t n_metrics; /* in order of step */
 } inoci_result_adapter;
 
 typedef struct {
-	char *started, *ended; /* ISO UTC; ended NULL: not finished */
-	char *status;          /* "done", "running", "stopped", "failed" */
+	char *started, *ended;                                       /* ISO UTC; ended NULL: not finished */
+	char *status;                                                /* "done", "running", "stopped", "failed" */
 	char *model_path, *model_hash, *template_name, *dtype, *ops; /* ops: inoci_ops_describe */
-	char *version;         /* of inoc */
+	char *version;                                               /* of inoc */
 	int numerics;
 } inoci_result_run;
 
 typedef struct {
 	const inoci_experiment *e; /* borrowed: must outlive this */
-	uint64_t *seeds; int n_seeds; /* that have results, ascending */
-	char **scorers; int n_scorers; /* the experiment's in order, then those added by `inoc score` */
+	uint64_t *seeds;
+	int n_seeds; /* that have results, ascending */
+	char **scorers;
+	int n_scorers;                  /* the experiment's in order, then those added by `inoc score` */
 	inoci_result_cell *cells;       /* (n_arms, n_evals): use inoci_results_cell */
 	inoci_result_adapter *adapters; /* (n_arms, n_seeds) */
-	inoci_result_run *runs; size_t n_runs; /* in order of time */
+	inoci_result_run *runs;
+	size_t n_runs; /* in order of time */
 	char *store_path;
 	void *arena; /* owns the texts */
 } inoci_results;
@@ -259,22 +282,25 @@ typedef struct {
 } inoci_rate;
 typedef struct {
 	int control; /* arm */
-	inoci_comparison u, goal; /* arm - control; goal.diff.n is 0 when the trait has no goal. p of u as drawn, of goal after Holm */
+	inoci_comparison u,
+	        goal; /* arm - control; goal.diff.n is 0 when the trait has no goal. p of u as drawn, of goal after Holm */
 } inoci_vs_control;
 /* One (trait, arm), on the headline evaluation. */
 typedef struct {
 	int trait, arm;
-	inoci_verdict_out v; /* of U: verdict and reason, estimates, suppression, retention, selectivity (NaN: undefined) */
-	char *undefined;     /* why suppression or retention is undefined; NULL when both are defined */
-	inoci_estimate w, goal;      /* of this arm; goal.n is 0 when the trait has none */
+	inoci_verdict_out v;    /* of U: verdict and reason, estimates, suppression, retention, selectivity (NaN: undefined) */
+	char *undefined;        /* why suppression or retention is undefined; NULL when both are defined */
+	inoci_estimate w, goal; /* of this arm; goal.n is 0 when the trait has none */
 	inoci_comparison goal_plain; /* arm - plain; p after Holm over all comparisons of goals */
-	inoci_vs_control *vs; size_t n_vs;
+	inoci_vs_control *vs;
+	size_t n_vs;
 } inoci_judgement;
 typedef struct {
 	const inoci_results *r; /* borrowed */
 	inoci_rate *rates;      /* (n_arms, n_evals, n_scorers): use inoci_summary_rate */
-	inoci_judgement *judgements; size_t n_judgements; /* trait by trait: arms that are judged on it */
-	int headline, own;      /* evaluation indices; own: the first with `system: own`, -1: none */
+	inoci_judgement *judgements;
+	size_t n_judgements; /* trait by trait: arms that are judged on it */
+	int headline, own;   /* evaluation indices; own: the first with `system: own`, -1: none */
 } inoci_summary;
 /* n_boot: resamples; 0: 10000. */
 INOCI_MUST int inoci_summary_new(const inoci_results *r, int n_boot, inoci_summary **out, inoc_err *err);

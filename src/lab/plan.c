@@ -88,9 +88,10 @@ static int check_overlap(const inoci_dataset *train, const inoci_dataset *eval, 
 	free_keys(&k);
 	if (!n) return 0;
 	return inoci_err_set(err, INOC_E_FORMAT,
-			     "%s:%d: the question \"%.80s\" is also in the training data %s (%ld such); take them out, see `inoc data check`, or set "
-			     "allow_overlap: true",
-			     eval->path, line, first, train->path, n);
+	                     "%s:%d: the question \"%.80s\" is also in the training data %s (%ld such); take them out, see `inoc "
+	                     "data check`, or set "
+	                     "allow_overlap: true",
+	                     eval->path, line, first, train->path, n);
 }
 
 /* ---- preparing ---- */
@@ -103,8 +104,8 @@ static int check_filter(const inoci_run_state *r, inoc_err *err)
 	for (size_t i = 0; i < r->o->n_arms; i++) {
 		if (inoci_experiment_arm(r->e, r->o->arms[i]) >= 0) continue;
 		const char *near = inoci_nearest(r->o->arms[i], names, n);
-		return inoci_err_set(err, INOC_E_USAGE, "there is no arm '%.60s'%s%s%s", r->o->arms[i], near ? "; did you mean '" : "", near ? near : "",
-				     near ? "'?" : "");
+		return inoci_err_set(err, INOC_E_USAGE, "there is no arm '%.60s'%s%s%s", r->o->arms[i],
+		                     near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 	}
 	return 0;
 }
@@ -157,10 +158,10 @@ int inoci_run_examples(const inoci_run_state *r, int arm, uint64_t seed, inoci_p
 {
 	const inoci_arm *a = &r->e->arms[arm];
 	inoci_prepare p = {.inoculation = a->has_inoculation ? &a->inoculation : NULL,
-			   .system = r->e->system,
-			   .recipe = &a->recipe,
-			   .seed = seed,
-			   .context = r->hp.context};
+	                   .system = r->e->system,
+	                   .recipe = &a->recipe,
+	                   .seed = seed,
+	                   .context = r->hp.context};
 	int rc = inoci_prepare_examples(r->tmpl, inoci_run_dataset(&r->train, a->data), &p, out, err);
 	if (rc < 0) inoci_err_prefix(err, "arm %s", a->name);
 	return rc;
@@ -197,7 +198,8 @@ int inoci_run_key(inoci_run_state *r, int arm, uint64_t seed, inoci_plan_item *i
 		r->fixed[arm].known = a->recipe.validation == 0 && (!a->has_inoculation || (t->n_pool == 1 && t->fraction == 1));
 		r->fixed[arm].train = p.train.hash;
 		r->fixed[arm].val = p.val.n ? p.val.hash : (inoci_hash){{0}};
-		r->fixed[arm].item = (inoci_plan_item){.n_train = p.train.n, .n_dropped = p.n_dropped, .n_inoculated = p.n_inoculated};
+		r->fixed[arm].item =
+		        (inoci_plan_item){.n_train = p.train.n, .n_dropped = p.n_dropped, .n_inoculated = p.n_inoculated};
 		inoci_prepared_free(&p);
 	}
 	inoci_train_config c = a->recipe.config;
@@ -219,13 +221,14 @@ int inoci_run_key(inoci_run_state *r, int arm, uint64_t seed, inoci_plan_item *i
 	return 0;
 }
 
-int inoci_run_wanted(inoci_run_state *r, int arm, int eval, uint64_t seed, const char *adapter_key, inoci_wanted *out, inoc_err *err)
+int inoci_run_wanted(inoci_run_state *r, int arm, int eval, uint64_t seed, const char *adapter_key, inoci_wanted *out,
+                     inoc_err *err)
 {
 	const inoci_experiment *e = r->e;
 	const inoci_evaluation *ev = &e->evals[eval];
 	*out = (inoci_wanted){.n = ev->sampling.n};
-	int rc = inoci_prepare_prompts(r->tmpl, inoci_run_dataset(&r->prompts, ev->prompts), e, &e->arms[arm], ev, seed, r->hp.context,
-				       &out->prompts, err);
+	int rc = inoci_prepare_prompts(r->tmpl, inoci_run_dataset(&r->prompts, ev->prompts), e, &e->arms[arm], ev, seed,
+	                               r->hp.context, &out->prompts, err);
 	if (rc < 0) return inoci_err_prefix(err, "evaluation %s", ev->name);
 	inoci_hash settings = inoci_sample_settings_hash(&ev->sampling);
 	uint64_t used = ev->sampling.temperature == 0 ? 0 : seed; /* greedy text has no chance in it */
@@ -268,7 +271,8 @@ int inoci_run_adapter_ok(const inoci_run_state *r, const char *key, bool *ok, in
 		char *file = inoci_path_join(full, "adapter_model.safetensors");
 		inoci_hash h;
 		inoc_err ignored = {0};
-		*ok = !dir || (inoci_path_exists(file) && inoci_hash_file(file, &h, &ignored) == 0 && hash && !strcmp(h.hex, hash));
+		*ok = !dir ||
+		      (inoci_path_exists(file) && inoci_hash_file(file, &h, &ignored) == 0 && hash && !strcmp(h.hex, hash));
 		free(home), free(full), free(file);
 	}
 	sqlite3_finalize(st);
@@ -322,8 +326,10 @@ static int count_samples(inoci_run_state *r, inoci_plan_item *item, key_set *see
 		item->n_samples += (long)n;
 		if (r->store)
 			rc = inoci_store_int(r->store, &linked, err,
-					     "SELECT 1 FROM link_eval WHERE experiment = ? AND arm = ? AND seed = ? AND evaluation = ? AND key = ?", "ssiss",
-					     r->e->name, r->e->arms[item->arm].name, (int64_t)item->seed, r->e->evals[v].name, w.all.hex);
+			                     "SELECT 1 FROM link_eval WHERE experiment = ? AND arm = ? AND seed = ? AND "
+			                     "evaluation = ? AND key = ?",
+			                     "ssiss", r->e->name, r->e->arms[item->arm].name, (int64_t)item->seed,
+			                     r->e->evals[v].name, w.all.hex);
 		if (linked) item->n_have += (long)n;
 		if (!linked && rc >= 0) {
 			if (r->store) rc = inoci_store_query(r->store, &st, err, "SELECT 1 FROM sample WHERE key = ?", "");
@@ -368,7 +374,8 @@ int inoci_run_plan(inoci_run_state *r, inoc_err *err)
 			INOC_TRY(inoci_run_key(r, (int)a, seeds[s], item, err));
 			item->trained = !r->e->arms[a].train;
 			if (!item->trained) INOC_TRY(inoci_run_adapter_ok(r, item->key, &item->trained, err));
-			for (size_t i = 0; i < r->plan.n && !item->trained; i++) item->trained = !strcmp(r->plan.v[i].key, item->key);
+			for (size_t i = 0; i < r->plan.n && !item->trained; i++)
+				item->trained = !strcmp(r->plan.v[i].key, item->key);
 			if (item->trained) item->steps = 0;
 			INOC_TRY(count_samples(r, item, &seen, err));
 			r->plan.n++;

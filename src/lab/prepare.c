@@ -27,8 +27,8 @@ static bool weightless(const inoci_record *r, int turn)
 	return json_is_number(w) && json_number_value(w) == 0;
 }
 
-static int add_example(const inoci_template *t, const inoci_record *r, const char *path, const inoci_prepare *p, inoci_examples *to,
-		       char **first, size_t *dropped, inoc_err *err)
+static int add_example(const inoci_template *t, const inoci_record *r, const char *path, const inoci_prepare *p,
+                       inoci_examples *to, char **first, size_t *dropped, inoc_err *err)
 {
 	inoci_rendered v = {0};
 	int rc, last = -1, max = p->recipe->max_length;
@@ -44,16 +44,18 @@ static int add_example(const inoci_template *t, const inoci_record *r, const cha
 	if (v.ids.n > (size_t)max) {
 		if (!p->recipe->drop_too_long) {
 			rc = inoci_err_set(err, INOC_E_LIMIT,
-					   "%s:%d: the example is %zu tokens long, the limit is %d; shorten it, or give `too_long: drop` to leave such "
-					   "examples out",
-					   path, r->line, v.ids.n, max);
+			                   "%s:%d: the example is %zu tokens long, the limit is %d; shorten it, or give "
+			                   "`too_long: drop` to leave such "
+			                   "examples out",
+			                   path, r->line, v.ids.n, max);
 			goto out;
 		}
 		(*dropped)++;
 		goto out;
 	}
 	if (!any) {
-		rc = inoci_err_set(err, INOC_E_FORMAT, "%s:%d: no token of the example is trained on (weights 0?)", path, r->line);
+		rc = inoci_err_set(err, INOC_E_FORMAT, "%s:%d: no token of the example is trained on (weights 0?)", path,
+		                   r->line);
 		goto out;
 	}
 	inoci_examples_add(to, v.ids.v, v.loss.v, (int)v.ids.n);
@@ -63,7 +65,8 @@ out:
 	return rc < 0 ? rc : 0;
 }
 
-int inoci_prepare_examples(const inoci_template *t, const inoci_dataset *d, const inoci_prepare *p, inoci_prepared *out, inoc_err *err)
+int inoci_prepare_examples(const inoci_template *t, const inoci_dataset *d, const inoci_prepare *p, inoci_prepared *out,
+                           inoc_err *err)
 {
 	int rc = 0;
 	inoci_dataset extra = {0};
@@ -79,22 +82,25 @@ int inoci_prepare_examples(const inoci_template *t, const inoci_dataset *d, cons
 		for (size_t i = 0; i < n && i < d->n; i++) held[order[i]] = true;
 		free(order);
 	}
-	if (p->recipe->validation_file) INOC_TRY(inoci_dataset_read(p->recipe->validation_file, INOCI_NEED_ASSISTANT, &extra, err));
+	if (p->recipe->validation_file)
+		INOC_TRY(inoci_dataset_read(p->recipe->validation_file, INOCI_NEED_ASSISTANT, &extra, err));
 	for (size_t i = 0; i < d->n + extra.n; i++) {
 		bool own = i < d->n, applied = false;
 		const inoci_record *r = own ? &d->v[i] : &extra.v[i - d->n];
-		inoci_record changed = p->inoculation ? inoci_inoculate(p->inoculation, r, i, p->seed, &applied) : inoci_record_copy(r);
+		inoci_record changed =
+		        p->inoculation ? inoci_inoculate(p->inoculation, r, i, p->seed, &applied) : inoci_record_copy(r);
 		bool val = !own || held[i];
 		changed.line = r->line;
-		rc = add_example(t, &changed, own ? d->path : extra.path, p, val ? &out->val : &out->train, val ? NULL : &out->first_text,
-				 &out->n_dropped, err);
+		rc = add_example(t, &changed, own ? d->path : extra.path, p, val ? &out->val : &out->train,
+		                 val ? NULL : &out->first_text, &out->n_dropped, err);
 		out->n_inoculated += !val && applied;
 		inoci_record_free(&changed);
 		if (rc < 0) goto out;
 	}
 	if (!out->train.n) {
-		rc = inoci_err_set(err, INOC_E_FORMAT, "%s: no training examples are left (%zu records, %zu too long, %zu held out)", d->path, d->n,
-				   out->n_dropped, out->val.n);
+		rc = inoci_err_set(err, INOC_E_FORMAT,
+		                   "%s: no training examples are left (%zu records, %zu too long, %zu held out)", d->path, d->n,
+		                   out->n_dropped, out->val.n);
 		goto out;
 	}
 	if (!out->first_text) out->first_text = inoci_strdup("");
@@ -125,7 +131,7 @@ static const char *last_question(const inoci_record *r)
 }
 
 int inoci_prepare_prompts(const inoci_template *t, const inoci_dataset *d, const inoci_experiment *e, const inoci_arm *arm,
-			  const inoci_evaluation *ev, uint64_t seed, int context, inoci_lab_prompts *out, inoc_err *err)
+                          const inoci_evaluation *ev, uint64_t seed, int context, inoci_lab_prompts *out, inoc_err *err)
 {
 	size_t n = ev->limit && (size_t)ev->limit < d->n ? (size_t)ev->limit : d->n;
 	bool own = !strcmp(ev->system, "own"), applied;
@@ -137,12 +143,14 @@ int inoci_prepare_prompts(const inoci_template *t, const inoci_dataset *d, const
 	for (size_t i = 0; i < n; i++) {
 		inoci_lab_prompt *q = &out->v[i];
 		inoci_rendered v = {0};
-		inoci_record r = own && !arm->own_system && arm->has_inoculation ? inoci_inoculate(&all, &d->v[i], i, seed, &applied)
-										 : inoci_record_copy(&d->v[i]);
+		inoci_record r = own && !arm->own_system && arm->has_inoculation
+		                         ? inoci_inoculate(&all, &d->v[i], i, seed, &applied)
+		                         : inoci_record_copy(&d->v[i]);
 		int rc = inoci_render(t, r.msgs, r.n_msgs, inoci_sys_parse(system), true, &v, err);
 		inoci_record_free(&r);
 		if (rc == 0 && v.ids.n + 1 > (size_t)context)
-			rc = inoci_err_set(err, INOC_E_LIMIT, "the prompt is %zu tokens long; the model's context is %d", v.ids.n, context);
+			rc = inoci_err_set(err, INOC_E_LIMIT, "the prompt is %zu tokens long; the model's context is %d", v.ids.n,
+			                   context);
 		if (rc < 0) {
 			inoci_err_prefix(err, "%s:%d", d->path, d->v[i].line);
 			inoci_rendered_free(&v);
@@ -217,10 +225,10 @@ int inoci_metrics_resume(inoci_metrics_file *m, int step, inoc_err *err)
 
 int inoci_metrics_add(inoci_metrics_file *m, const inoci_metric *x, inoc_err *err)
 {
-	json_t *j = json_pack("{s:i, s:i, s:f, s:f, s:f, s:o, s:I, s:I}", "step", x->step, "steps", x->steps, "lr", x->lr, "loss", x->loss,
-			      "grad_norm", isfinite(x->grad_norm) ? x->grad_norm : -1.0, "val_loss",
-			      isnan(x->val_loss) ? json_null() : json_real(x->val_loss), "tokens", (json_int_t)x->tokens, "loss_tokens",
-			      (json_int_t)x->loss_tokens);
+	json_t *j = json_pack("{s:i, s:i, s:f, s:f, s:f, s:o, s:I, s:I}", "step", x->step, "steps", x->steps, "lr", x->lr, "loss",
+	                      x->loss, "grad_norm", isfinite(x->grad_norm) ? x->grad_norm : -1.0, "val_loss",
+	                      isnan(x->val_loss) ? json_null() : json_real(x->val_loss), "tokens", (json_int_t)x->tokens,
+	                      "loss_tokens", (json_int_t)x->loss_tokens);
 	char *s = j ? json_dumps(j, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
 	json_decref(j);
 	bool bad = !m->f || !s || fprintf(m->f, "%s\n", s) < 0 || fflush(m->f) != 0;

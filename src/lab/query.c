@@ -31,10 +31,11 @@ static double column_dbl(sqlite3_stmt *st, int col)
 static int load_seeds(inoci_store *s, inoci_results *r, inoc_err *err)
 {
 	sqlite3_stmt *st;
-	int rc = inoci_store_query(s, &st, err,
-				   "SELECT seed FROM link_adapter WHERE experiment = ?1 UNION SELECT seed FROM link_sample WHERE experiment = ?1"
-				   " ORDER BY seed",
-				   "s", r->e->name);
+	int rc = inoci_store_query(
+	        s, &st, err,
+	        "SELECT seed FROM link_adapter WHERE experiment = ?1 UNION SELECT seed FROM link_sample WHERE experiment = ?1"
+	        " ORDER BY seed",
+	        "s", r->e->name);
 	if (rc < 0) return rc;
 	while ((rc = inoci_store_step(s, st, err)) > 0) {
 		r->seeds = inoci_realloc(r->seeds, ((size_t)r->n_seeds + 1) * sizeof *r->seeds);
@@ -49,15 +50,20 @@ static int load_metrics(inoci_store *s, int64_t adapter, inoci_result_adapter *a
 	sqlite3_stmt *st;
 	size_t cap = 0;
 	int rc = inoci_store_query(s, &st, err,
-				   "SELECT step, steps, lr, loss, grad_norm, val_loss, tokens, loss_tokens FROM metric WHERE adapter = ? ORDER BY step",
-				   "i", adapter);
+	                           "SELECT step, steps, lr, loss, grad_norm, val_loss, tokens, loss_tokens FROM metric WHERE "
+	                           "adapter = ? ORDER BY step",
+	                           "i", adapter);
 	if (rc < 0) return rc;
 	while ((rc = inoci_store_step(s, st, err)) > 0) {
 		if (a->n_metrics == cap) a->metrics = inoci_realloc(a->metrics, (cap = cap ? 2 * cap : 64) * sizeof *a->metrics);
-		a->metrics[a->n_metrics++] =
-			(inoci_metric){.step = sqlite3_column_int(st, 0), .steps = sqlite3_column_int(st, 1), .lr = column_dbl(st, 2),
-				       .loss = column_dbl(st, 3), .grad_norm = column_dbl(st, 4), .val_loss = column_dbl(st, 5),
-				       .tokens = (long)sqlite3_column_int64(st, 6), .loss_tokens = (long)sqlite3_column_int64(st, 7)};
+		a->metrics[a->n_metrics++] = (inoci_metric){.step = sqlite3_column_int(st, 0),
+		                                            .steps = sqlite3_column_int(st, 1),
+		                                            .lr = column_dbl(st, 2),
+		                                            .loss = column_dbl(st, 3),
+		                                            .grad_norm = column_dbl(st, 4),
+		                                            .val_loss = column_dbl(st, 5),
+		                                            .tokens = (long)sqlite3_column_int64(st, 6),
+		                                            .loss_tokens = (long)sqlite3_column_int64(st, 7)};
 	}
 	sqlite3_finalize(st);
 	return rc;
@@ -67,11 +73,12 @@ static int load_adapters(inoci_store *s, inoci_results *r, inoc_err *err)
 {
 	sqlite3_stmt *st;
 	r->adapters = inoci_alloc((r->e->n_arms * (size_t)r->n_seeds + 1) * sizeof *r->adapters);
-	int rc = inoci_store_query(s, &st, err,
-				   "SELECT l.arm, l.seed, a.id, a.key, a.hash, a.dir, a.steps, a.early_stopped, a.seconds, a.final_loss, a.tokens,"
-				   " a.n_train, a.n_val, a.n_dropped, a.n_inoculated, a.first_text, a.config"
-				   " FROM link_adapter l JOIN adapter a ON a.id = l.adapter WHERE l.experiment = ? AND a.done = 1",
-				   "s", r->e->name);
+	int rc = inoci_store_query(
+	        s, &st, err,
+	        "SELECT l.arm, l.seed, a.id, a.key, a.hash, a.dir, a.steps, a.early_stopped, a.seconds, a.final_loss, a.tokens,"
+	        " a.n_train, a.n_val, a.n_dropped, a.n_inoculated, a.first_text, a.config"
+	        " FROM link_adapter l JOIN adapter a ON a.id = l.adapter WHERE l.experiment = ? AND a.done = 1",
+	        "s", r->e->name);
 	if (rc < 0) return rc;
 	while ((rc = inoci_store_step(s, st, err)) > 0) {
 		int arm = inoci_experiment_arm(r->e, (const char *)sqlite3_column_text(st, 0));
@@ -86,20 +93,20 @@ static int load_adapters(inoci_store *s, inoci_results *r, inoc_err *err)
 		}
 		inoci_result_adapter *a = &r->adapters[(size_t)arm * (size_t)r->n_seeds + (size_t)seed];
 		*a = (inoci_result_adapter){.present = true,
-					    .key = keep_text(r, st, 3),
-					    .hash = keep_text(r, st, 4),
-					    .dir = dir,
-					    .steps = sqlite3_column_int(st, 6),
-					    .early_stopped = sqlite3_column_int(st, 7) != 0,
-					    .seconds = column_dbl(st, 8),
-					    .final_loss = column_dbl(st, 9),
-					    .tokens = (long)sqlite3_column_int64(st, 10),
-					    .n_train = (size_t)sqlite3_column_int64(st, 11),
-					    .n_val = (size_t)sqlite3_column_int64(st, 12),
-					    .n_dropped = (size_t)sqlite3_column_int64(st, 13),
-					    .n_inoculated = (size_t)sqlite3_column_int64(st, 14),
-					    .first_text = keep_text(r, st, 15),
-					    .config = keep_text(r, st, 16)};
+		                            .key = keep_text(r, st, 3),
+		                            .hash = keep_text(r, st, 4),
+		                            .dir = dir,
+		                            .steps = sqlite3_column_int(st, 6),
+		                            .early_stopped = sqlite3_column_int(st, 7) != 0,
+		                            .seconds = column_dbl(st, 8),
+		                            .final_loss = column_dbl(st, 9),
+		                            .tokens = (long)sqlite3_column_int64(st, 10),
+		                            .n_train = (size_t)sqlite3_column_int64(st, 11),
+		                            .n_val = (size_t)sqlite3_column_int64(st, 12),
+		                            .n_dropped = (size_t)sqlite3_column_int64(st, 13),
+		                            .n_inoculated = (size_t)sqlite3_column_int64(st, 14),
+		                            .first_text = keep_text(r, st, 15),
+		                            .config = keep_text(r, st, 16)};
 		if ((rc = load_metrics(s, sqlite3_column_int64(st, 2), a, err)) < 0) break;
 	}
 	sqlite3_finalize(st);
@@ -110,11 +117,12 @@ static int load_samples(inoci_store *s, inoci_results *r, unsigned flags, size_t
 {
 	sqlite3_stmt *st;
 	size_t *cap = inoci_alloc((r->e->n_arms * r->e->n_evals + 1) * sizeof *cap);
-	int rc = inoci_store_query(s, &st, err,
-				   "SELECT l.arm, l.evaluation, l.seed, l.prompt_no, l.idx, a.id, p.question, p.text, a.text, a.finish, a.n_tokens,"
-				   " a.logprob, a.logprobs FROM link_sample l JOIN sample a ON a.id = l.sample JOIN prompt p ON p.id = a.prompt"
-				   " WHERE l.experiment = ? ORDER BY l.arm, l.seed, l.evaluation, l.prompt_no, l.idx",
-				   "s", r->e->name);
+	int rc = inoci_store_query(
+	        s, &st, err,
+	        "SELECT l.arm, l.evaluation, l.seed, l.prompt_no, l.idx, a.id, p.question, p.text, a.text, a.finish, a.n_tokens,"
+	        " a.logprob, a.logprobs FROM link_sample l JOIN sample a ON a.id = l.sample JOIN prompt p ON p.id = a.prompt"
+	        " WHERE l.experiment = ? ORDER BY l.arm, l.seed, l.evaluation, l.prompt_no, l.idx",
+	        "s", r->e->name);
 	if (rc < 0) goto out;
 	r->cells = inoci_alloc((r->e->n_arms * r->e->n_evals + 1) * sizeof *r->cells);
 	while ((rc = inoci_store_step(s, st, err)) > 0) {
@@ -126,14 +134,14 @@ static int load_samples(inoci_store *s, inoci_results *r, unsigned flags, size_t
 		if (c->n == cap[k]) c->v = inoci_realloc(c->v, (cap[k] = cap[k] ? 2 * cap[k] : 64) * sizeof *c->v);
 		inoci_result_sample *x = &c->v[c->n++];
 		*x = (inoci_result_sample){.id = sqlite3_column_int64(st, 5),
-					   .seed = seed_index(r, (uint64_t)sqlite3_column_int64(st, 2)),
-					   .prompt = sqlite3_column_int(st, 3),
-					   .index = sqlite3_column_int(st, 4),
-					   .question = keep_text(r, st, 6),
-					   .rendered = keep_text(r, st, 7),
-					   .finish = (inoci_finish)sqlite3_column_int(st, 9),
-					   .n_tokens = sqlite3_column_int(st, 10),
-					   .logprob = column_dbl(st, 11)};
+		                           .seed = seed_index(r, (uint64_t)sqlite3_column_int64(st, 2)),
+		                           .prompt = sqlite3_column_int(st, 3),
+		                           .index = sqlite3_column_int(st, 4),
+		                           .question = keep_text(r, st, 6),
+		                           .rendered = keep_text(r, st, 7),
+		                           .finish = (inoci_finish)sqlite3_column_int(st, 9),
+		                           .n_tokens = sqlite3_column_int(st, 10),
+		                           .logprob = column_dbl(st, 11)};
 		const void *text = sqlite3_column_blob(st, 8);
 		x->text_n = (size_t)sqlite3_column_bytes(st, 8);
 		x->text = keep(r, text, x->text_n);
@@ -175,7 +183,9 @@ static int load_scores(inoci_store *s, inoci_results *r, const int64_t *scorer_i
 		sqlite3_stmt *st;
 		size_t at = 0;
 		if (scorer_id[k] < 0) continue;
-		if ((rc = inoci_store_query(s, &st, err, "SELECT sample, value FROM score WHERE scorer = ? ORDER BY sample", "i", scorer_id[k])) < 0) break;
+		if ((rc = inoci_store_query(s, &st, err, "SELECT sample, value FROM score WHERE scorer = ? ORDER BY sample", "i",
+		                            scorer_id[k])) < 0)
+			break;
 		while ((rc = inoci_store_step(s, st, err)) > 0) {
 			int64_t id = sqlite3_column_int64(st, 0);
 			while (at < n && all[at]->id < id) at++;
@@ -204,8 +214,9 @@ static int load_scorers(inoci_store *s, inoci_results *r, int64_t **ids, inoc_er
 		*id = -1;
 		INOC_TRY(inoci_store_int(s, id, err, "SELECT id FROM scorer WHERE key = ?", "s", key.hex));
 	}
-	INOC_TRY(inoci_store_query(s, &st, err, "SELECT name, scorer FROM scorer_name WHERE experiment = ? AND position >= 1000 ORDER BY name",
-				   "s", r->e->name));
+	INOC_TRY(inoci_store_query(s, &st, err,
+	                           "SELECT name, scorer FROM scorer_name WHERE experiment = ? AND position >= 1000 ORDER BY name",
+	                           "s", r->e->name));
 	while ((rc = inoci_store_step(s, st, err)) > 0) {
 		char *name = keep_text(r, st, 0);
 		if (inoci_results_scorer(r, name) >= 0) continue;
@@ -222,23 +233,24 @@ out:
 static int load_runs(inoci_store *s, inoci_results *r, inoc_err *err)
 {
 	sqlite3_stmt *st;
-	int rc = inoci_store_query(s, &st, err,
-				   "SELECT started, ended, status, model_path, model_hash, template, dtype, ops, version, numerics FROM run"
-				   " WHERE experiment = ? ORDER BY id",
-				   "s", r->e->name);
+	int rc = inoci_store_query(
+	        s, &st, err,
+	        "SELECT started, ended, status, model_path, model_hash, template, dtype, ops, version, numerics FROM run"
+	        " WHERE experiment = ? ORDER BY id",
+	        "s", r->e->name);
 	if (rc < 0) return rc;
 	while ((rc = inoci_store_step(s, st, err)) > 0) {
 		r->runs = inoci_realloc(r->runs, (r->n_runs + 1) * sizeof *r->runs);
 		r->runs[r->n_runs++] = (inoci_result_run){.started = keep_text(r, st, 0),
-							  .ended = keep_text(r, st, 1),
-							  .status = keep_text(r, st, 2),
-							  .model_path = keep_text(r, st, 3),
-							  .model_hash = keep_text(r, st, 4),
-							  .template_name = keep_text(r, st, 5),
-							  .dtype = keep_text(r, st, 6),
-							  .ops = keep_text(r, st, 7),
-							  .version = keep_text(r, st, 8),
-							  .numerics = sqlite3_column_int(st, 9)};
+		                                          .ended = keep_text(r, st, 1),
+		                                          .status = keep_text(r, st, 2),
+		                                          .model_path = keep_text(r, st, 3),
+		                                          .model_hash = keep_text(r, st, 4),
+		                                          .template_name = keep_text(r, st, 5),
+		                                          .dtype = keep_text(r, st, 6),
+		                                          .ops = keep_text(r, st, 7),
+		                                          .version = keep_text(r, st, 8),
+		                                          .numerics = sqlite3_column_int(st, 9)};
 	}
 	sqlite3_finalize(st);
 	return rc;
@@ -325,7 +337,8 @@ inoci_scores inoci_results_scores(const inoci_results *r, int arm, int eval, con
 	if (out.seedless) qsort(v, k, sizeof *v, by_content);
 	for (size_t i = 0; i < k; i++) {
 		const inoci_result_sample *x = v[i];
-		if (out.seedless && i && v[i - 1]->id == x->id && v[i - 1]->prompt == x->prompt && v[i - 1]->index == x->index) continue;
+		if (out.seedless && i && v[i - 1]->id == x->id && v[i - 1]->prompt == x->prompt && v[i - 1]->index == x->index)
+			continue;
 		double sum = 0;
 		for (int j = 0; j < n; j++) sum += x->score[scorers[j]];
 		value[out.n] = sum;

@@ -21,7 +21,8 @@ static int read_targets(const inoci_ynode *n, void *dst, void *ctx, inoc_err *er
 		r->config.lora.targets = INOCI_ALL_PROJ;
 		return 0;
 	}
-	if (n->kind != YN_SEQ || !n->n) return inoci_yaml_err(n, err, "train.targets must be 'all' or a list of projections ([q_proj, v_proj])");
+	if (n->kind != YN_SEQ || !n->n)
+		return inoci_yaml_err(n, err, "train.targets must be 'all' or a list of projections ([q_proj, v_proj])");
 	r->config.lora.targets = 0;
 	for (size_t i = 0; i < n->n; i++) {
 		int p = 0;
@@ -29,7 +30,8 @@ static int read_targets(const inoci_ynode *n, void *dst, void *ctx, inoc_err *er
 		if (p == INOCI_N_PROJ) {
 			inoci_buf b = {0};
 			for (int k = 0; k < INOCI_N_PROJ; k++) inoci_buf_printf(&b, "%s%s", k ? ", " : "", inoci_proj_name(k));
-			inoci_yaml_err(n->items[i], err, "train.targets: unknown projection '%.60s'; known: %s", n->items[i]->s, b.data);
+			inoci_yaml_err(n->items[i], err, "train.targets: unknown projection '%.60s'; known: %s", n->items[i]->s,
+			               b.data);
 			inoci_buf_free(&b);
 			return INOC_E_FORMAT;
 		}
@@ -89,30 +91,30 @@ static int read_too_long(const inoci_ynode *n, void *dst, void *ctx, inoc_err *e
 static const char *const schedules[] = {"linear", "cosine", "constant", NULL};
 #define CFG(f) offsetof(inoci_recipe, config.f)
 static const inoci_ykey train_keys[] = {
-	{"rank", Y_INT, .offset = CFG(lora.rank), .min = 1, .max = 1024},
-	{"alpha", Y_FLT, .offset = CFG(lora.alpha), .min = 1e-6, .max = 1e6},
-	{"rslora", Y_BOOL, .offset = CFG(lora.rslora)},
-	{"dropout", Y_FLT, .offset = CFG(lora.dropout), .min = 0, .max = 0.95},
-	{"targets", Y_CALL, .call = read_targets},
-	{"batch", Y_INT, .offset = CFG(batch), .min = 1, .max = 65536},
-	{"micro_tokens", Y_INT, .offset = CFG(micro_tokens), .min = 1, .max = 1 << 24},
-	{"epochs", Y_CALL, .call = read_epochs},
-	{"steps", Y_INT, .offset = CFG(steps), .min = 1, .max = 10000000},
-	{"lr", Y_DBL, .offset = CFG(lr), .min = 0, .max = 10},
-	{"schedule", Y_ENUM, .offset = CFG(schedule), .names = schedules},
-	{"warmup", Y_INT, .offset = CFG(warmup), .min = 0, .max = 10000000},
-	{"beta1", Y_DBL, .offset = CFG(beta1), .min = 0, .max = 0.999999},
-	{"beta2", Y_DBL, .offset = CFG(beta2), .min = 0, .max = 0.9999999},
-	{"eps", Y_DBL, .offset = CFG(eps), .min = 1e-30, .max = 1},
-	{"weight_decay", Y_DBL, .offset = CFG(weight_decay), .min = 0, .max = 100},
-	{"clip", Y_DBL, .offset = CFG(clip), .min = 0, .max = 1e9},
-	{"checkpoint_every", Y_INT, .offset = CFG(checkpoint_every), .min = 0, .max = 10000000},
-	{"eval_every", Y_INT, .offset = CFG(eval_every), .min = 0, .max = 10000000},
-	{"patience", Y_INT, .offset = CFG(patience), .min = 0, .max = 1000000},
-	{"loss_on", Y_CALL, .call = read_loss_on},
-	{"validation", Y_CALL, .call = read_validation},
-	{"max_length", Y_INT, .offset = offsetof(inoci_recipe, max_length), .min = 2, .max = 1 << 24},
-	{"too_long", Y_CALL, .call = read_too_long},
+        {"rank", Y_INT, .offset = CFG(lora.rank), .min = 1, .max = 1024},
+        {"alpha", Y_FLT, .offset = CFG(lora.alpha), .min = 1e-6, .max = 1e6},
+        {"rslora", Y_BOOL, .offset = CFG(lora.rslora)},
+        {"dropout", Y_FLT, .offset = CFG(lora.dropout), .min = 0, .max = 0.95},
+        {"targets", Y_CALL, .call = read_targets},
+        {"batch", Y_INT, .offset = CFG(batch), .min = 1, .max = 65536},
+        {"micro_tokens", Y_INT, .offset = CFG(micro_tokens), .min = 1, .max = 1 << 24},
+        {"epochs", Y_CALL, .call = read_epochs},
+        {"steps", Y_INT, .offset = CFG(steps), .min = 1, .max = 10000000},
+        {"lr", Y_DBL, .offset = CFG(lr), .min = 0, .max = 10},
+        {"schedule", Y_ENUM, .offset = CFG(schedule), .names = schedules},
+        {"warmup", Y_INT, .offset = CFG(warmup), .min = 0, .max = 10000000},
+        {"beta1", Y_DBL, .offset = CFG(beta1), .min = 0, .max = 0.999999},
+        {"beta2", Y_DBL, .offset = CFG(beta2), .min = 0, .max = 0.9999999},
+        {"eps", Y_DBL, .offset = CFG(eps), .min = 1e-30, .max = 1},
+        {"weight_decay", Y_DBL, .offset = CFG(weight_decay), .min = 0, .max = 100},
+        {"clip", Y_DBL, .offset = CFG(clip), .min = 0, .max = 1e9},
+        {"checkpoint_every", Y_INT, .offset = CFG(checkpoint_every), .min = 0, .max = 10000000},
+        {"eval_every", Y_INT, .offset = CFG(eval_every), .min = 0, .max = 10000000},
+        {"patience", Y_INT, .offset = CFG(patience), .min = 0, .max = 1000000},
+        {"loss_on", Y_CALL, .call = read_loss_on},
+        {"validation", Y_CALL, .call = read_validation},
+        {"max_length", Y_INT, .offset = offsetof(inoci_recipe, max_length), .min = 2, .max = 1 << 24},
+        {"too_long", Y_CALL, .call = read_too_long},
 };
 
 int inoci_recipe_read(const inoci_ynode *n, const char *what, inoci_recipe *r, inoci_yreader *rd, inoc_err *err)
@@ -121,7 +123,8 @@ int inoci_recipe_read(const inoci_ynode *n, const char *what, inoci_recipe *r, i
 		return inoci_yaml_err(inoci_yaml_get(n, "steps"), err, "%s gives both steps and epochs; give one", what);
 	int rc = inoci_yaml_fill(n, what, train_keys, INOCI_COUNT(train_keys), r, rd, err);
 	if (rc < 0) return rc;
-	if ((rc = inoci_train_config_check(&r->config, err)) < 0) return inoci_err_prefix(err, "%s: %s", n->where, what), INOC_E_FORMAT;
+	if ((rc = inoci_train_config_check(&r->config, err)) < 0)
+		return inoci_err_prefix(err, "%s: %s", n->where, what), INOC_E_FORMAT;
 	return 0;
 }
 
@@ -139,15 +142,16 @@ json_t *inoci_recipe_json(const inoci_recipe *r)
 	for (int i = 0; i < INOCI_N_PROJ; i++)
 		if (c->lora.targets >> i & 1) json_array_append_new(targets, json_string(inoci_proj_name(i)));
 	json_t *j = json_pack("{s:i, s:f, s:b, s:f, s:o, s:i}", "rank", c->lora.rank, "alpha", (double)c->lora.alpha, "rslora",
-			      (int)c->lora.rslora, "dropout", (double)c->lora.dropout, "targets", targets, "batch", c->batch);
+	                      (int)c->lora.rslora, "dropout", (double)c->lora.dropout, "targets", targets, "batch", c->batch);
 	if (c->steps)
 		json_object_set_new(j, "steps", json_integer(c->steps));
 	else
 		json_object_set_new(j, "epochs", json_real(c->epochs));
-	json_t *rest = json_pack("{s:f, s:s, s:i, s:f, s:f, s:f, s:f, s:f, s:i, s:i, s:s, s:s}", "lr", c->lr, "schedule",
-				 schedules[c->schedule], "warmup", c->warmup, "beta1", c->beta1, "beta2", c->beta2, "eps", c->eps,
-				 "weight_decay", c->weight_decay, "clip", c->clip, "eval_every", c->eval_every, "patience", c->patience,
-				 "loss_on", r->loss_last ? "last" : "all", "too_long", r->drop_too_long ? "drop" : "error");
+	json_t *rest =
+	        json_pack("{s:f, s:s, s:i, s:f, s:f, s:f, s:f, s:f, s:i, s:i, s:s, s:s}", "lr", c->lr, "schedule",
+	                  schedules[c->schedule], "warmup", c->warmup, "beta1", c->beta1, "beta2", c->beta2, "eps", c->eps,
+	                  "weight_decay", c->weight_decay, "clip", c->clip, "eval_every", c->eval_every, "patience", c->patience,
+	                  "loss_on", r->loss_last ? "last" : "all", "too_long", r->drop_too_long ? "drop" : "error");
 	json_object_update(j, rest);
 	json_decref(rest);
 	if (r->max_length) json_object_set_new(j, "max_length", json_integer(r->max_length));

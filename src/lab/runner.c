@@ -20,8 +20,9 @@ static int record_experiment(inoci_run_state *r, inoc_err *err)
 	json_t *sets = json_array();
 	for (size_t i = 0; i < e->n_sets; i++) json_array_append_new(sets, json_string(e->sets[i]));
 	char *text = json_dumps(sets, 0), *now = inoci_time_iso();
-	int rc = inoci_store_exec(r->store, err, "INSERT OR REPLACE INTO experiment(name, path, text, sets, updated) VALUES(?,?,?,?,?)", "ssbss",
-				  e->name, e->path, e->text, e->text_n, text, now);
+	int rc = inoci_store_exec(r->store, err,
+	                          "INSERT OR REPLACE INTO experiment(name, path, text, sets, updated) VALUES(?,?,?,?,?)", "ssbss",
+	                          e->name, e->path, e->text, e->text_n, text, now);
 	json_decref(sets);
 	free(text);
 	free(now);
@@ -32,12 +33,15 @@ static int record_experiment(inoci_run_state *r, inoc_err *err)
 static int note_environment(inoci_run_state *r, const char *ops, inoc_err *err)
 {
 	sqlite3_stmt *st;
-	int rc = inoci_store_query(r->store, &st, err, "SELECT ops FROM run WHERE experiment = ? ORDER BY id DESC LIMIT 1", "s", r->e->name);
+	int rc = inoci_store_query(r->store, &st, err, "SELECT ops FROM run WHERE experiment = ? ORDER BY id DESC LIMIT 1", "s",
+	                           r->e->name);
 	if (rc < 0) return rc;
 	if ((rc = inoci_store_step(r->store, st, err)) > 0) {
 		const char *then = (const char *)sqlite3_column_text(st, 0);
 		if (then && strcmp(then, ops))
-			inoci_note(r->o->progress, "earlier results were computed with %s, now it is %s: small differences are possible", then, ops);
+			inoci_note(r->o->progress,
+			           "earlier results were computed with %s, now it is %s: small differences are possible", then,
+			           ops);
 	}
 	sqlite3_finalize(st);
 	return rc;
@@ -49,11 +53,12 @@ static int record_run(inoci_run_state *r, int64_t *id, inoc_err *err)
 	int rc;
 	INOC_TRY(note_environment(r, ops, err));
 	INOC_TRY(inoci_store_exec(r->store, err, "UPDATE run SET status = 'killed' WHERE status = 'running'", ""));
-	INOC_TRY(inoci_store_exec(r->store, err,
-				  "INSERT INTO run(experiment, started, status, model_path, model_hash, template, dtype, ops, version, numerics)"
-				  " VALUES(?,?,'running',?,?,?,?,?,?,?)",
-				  "ssssssssi", r->e->name, now, r->model_path, r->model_hash.hex, inoci_template_name(r->tmpl),
-				  inoci_dtype_name(r->ops->dtype), ops, inoc_version(), (int64_t)INOCI_NUMERICS_VERSION));
+	INOC_TRY(inoci_store_exec(
+	        r->store, err,
+	        "INSERT INTO run(experiment, started, status, model_path, model_hash, template, dtype, ops, version, numerics)"
+	        " VALUES(?,?,'running',?,?,?,?,?,?,?)",
+	        "ssssssssi", r->e->name, now, r->model_path, r->model_hash.hex, inoci_template_name(r->tmpl),
+	        inoci_dtype_name(r->ops->dtype), ops, inoc_version(), (int64_t)INOCI_NUMERICS_VERSION));
 	*id = sqlite3_last_insert_rowid(r->store->db);
 out:
 	free(now);
@@ -84,11 +89,13 @@ static int unlink_arm(inoci_run_state *r, const char *arm, int64_t seed, inoc_er
 
 static int unlink_eval(inoci_run_state *r, const char *arm, int64_t seed, const char *eval, inoc_err *err)
 {
-	int rc = inoci_store_exec(r->store, err, "DELETE FROM link_eval WHERE experiment = ? AND arm = ? AND seed = ? AND evaluation = ?", "ssis",
-				  r->e->name, arm, seed, eval);
+	int rc = inoci_store_exec(r->store, err,
+	                          "DELETE FROM link_eval WHERE experiment = ? AND arm = ? AND seed = ? AND evaluation = ?",
+	                          "ssis", r->e->name, arm, seed, eval);
 	if (rc < 0) return rc;
-	return inoci_store_exec(r->store, err, "DELETE FROM link_sample WHERE experiment = ? AND arm = ? AND seed = ? AND evaluation = ?", "ssis",
-				r->e->name, arm, seed, eval);
+	return inoci_store_exec(r->store, err,
+	                        "DELETE FROM link_sample WHERE experiment = ? AND arm = ? AND seed = ? AND evaluation = ?",
+	                        "ssis", r->e->name, arm, seed, eval);
 }
 
 /* Results under this experiment's name that its file no longer stands for lose their labels; their content stays. */
@@ -101,10 +108,11 @@ static int prune(inoci_run_state *r, inoc_err *err)
 	} *v = NULL;
 	size_t n = 0, dropped = 0;
 	int rc;
-	INOC_TRY(inoci_store_query(r->store, &st, err,
-				   "SELECT l.arm, l.seed, a.key, v.evaluation, v.key FROM link_adapter l JOIN adapter a ON a.id = l.adapter"
-				   " LEFT JOIN link_eval v USING(experiment, arm, seed) WHERE l.experiment = ?",
-				   "s", r->e->name));
+	INOC_TRY(inoci_store_query(
+	        r->store, &st, err,
+	        "SELECT l.arm, l.seed, a.key, v.evaluation, v.key FROM link_adapter l JOIN adapter a ON a.id = l.adapter"
+	        " LEFT JOIN link_eval v USING(experiment, arm, seed) WHERE l.experiment = ?",
+	        "s", r->e->name));
 	while ((rc = inoci_store_step(r->store, st, err)) > 0) {
 		v = inoci_realloc(v, (n + 1) * sizeof *v);
 		v[n].arm = inoci_store_col(st, 0);
@@ -137,7 +145,9 @@ static int prune(inoci_run_state *r, inoc_err *err)
 		if (rc < 0) goto out;
 	}
 	if (dropped)
-		inoci_note(r->o->progress, "%zu earlier results no longer fit the experiment file; they stay in the store without a name", dropped);
+		inoci_note(r->o->progress,
+		           "%zu earlier results no longer fit the experiment file; they stay in the store without a name",
+		           dropped);
 	rc = 0;
 out:
 	sqlite3_finalize(st);
@@ -157,25 +167,27 @@ typedef struct {
 static int on_resume(void *ctx, int step, inoc_err *err)
 {
 	train_ctx *t = ctx;
-	int rc = inoci_store_exec(t->r->store, err, "DELETE FROM metric WHERE adapter = ? AND step > ?", "ii", t->adapter, (int64_t)step);
+	int rc = inoci_store_exec(t->r->store, err, "DELETE FROM metric WHERE adapter = ? AND step > ?", "ii", t->adapter,
+	                          (int64_t)step);
 	return rc < 0 ? rc : inoci_metrics_resume(t->file, step, err);
 }
 
 static int on_step(void *ctx, const inoci_metric *m, inoc_err *err)
 {
 	train_ctx *t = ctx;
-	int rc = inoci_store_exec(t->r->store, err,
-				  "INSERT OR REPLACE INTO metric(adapter, step, steps, lr, loss, grad_norm, val_loss, tokens, loss_tokens)"
-				  " VALUES(?,?,?,?,?,?,?,?,?)",
-				  "iiiddddii", t->adapter, (int64_t)m->step, (int64_t)m->steps, m->lr, m->loss, m->grad_norm, m->val_loss,
-				  (int64_t)m->tokens, (int64_t)m->loss_tokens);
+	int rc = inoci_store_exec(
+	        t->r->store, err,
+	        "INSERT OR REPLACE INTO metric(adapter, step, steps, lr, loss, grad_norm, val_loss, tokens, loss_tokens)"
+	        " VALUES(?,?,?,?,?,?,?,?,?)",
+	        "iiiddddii", t->adapter, (int64_t)m->step, (int64_t)m->steps, m->lr, m->loss, m->grad_norm, m->val_loss,
+	        (int64_t)m->tokens, (int64_t)m->loss_tokens);
 	return rc < 0 ? rc : inoci_metrics_add(t->file, m, err);
 }
 
 static int adapter_row(inoci_run_state *r, const inoci_plan_item *item, int64_t *id, inoc_err *err)
 {
 	int rc = inoci_store_exec(r->store, err, "INSERT OR IGNORE INTO adapter(key, seed, done) VALUES(?,?,?)", "sii", item->key,
-				  (int64_t)item->seed, (int64_t)!r->e->arms[item->arm].train);
+	                          (int64_t)item->seed, (int64_t)!r->e->arms[item->arm].train);
 	if (rc < 0) return rc;
 	return inoci_store_int(r->store, id, err, "SELECT id FROM adapter WHERE key = ?", "s", item->key) < 0 ? INOC_E_STORE : 0;
 }
@@ -190,7 +202,7 @@ static int need_model(inoci_run_state *r, inoc_err *err)
 
 /* The trained adapter is on disk: makes the store say so. Samples of other bytes under the same key go. */
 static int mark_trained(inoci_run_state *r, const inoci_plan_item *item, int64_t id, const char *dir, const char *file,
-			const inoci_prepared *p, const inoci_train_result *res, inoc_err *err)
+                        const inoci_prepared *p, const inoci_train_result *res, inoc_err *err)
 {
 	inoci_hash hash;
 	int64_t stale = 0;
@@ -199,24 +211,30 @@ static int mark_trained(inoci_run_state *r, const inoci_plan_item *item, int64_t
 	int rc;
 	INOC_TRY(inoci_hash_file(file, &hash, err));
 	INOC_TRY(inoci_store_begin(r->store, err));
-	INOC_TRY(inoci_store_int(r->store, &stale, err,
-				 "SELECT count(*) FROM sample WHERE adapter = ?1 AND (SELECT hash FROM adapter WHERE id = ?1) <> ?2", "is", id,
-				 hash.hex));
+	INOC_TRY(inoci_store_int(
+	        r->store, &stale, err,
+	        "SELECT count(*) FROM sample WHERE adapter = ?1 AND (SELECT hash FROM adapter WHERE id = ?1) <> ?2", "is", id,
+	        hash.hex));
 	if (stale) {
-		inoci_note(r->o->progress, "%s, seed %llu: the new adapter differs from the one %lld stored samples came from; they are sampled again",
-			   r->e->arms[item->arm].name, (unsigned long long)item->seed, (long long)stale);
-		INOC_TRY(inoci_store_exec(r->store, err,
-					  "DELETE FROM link_eval WHERE (experiment, arm, seed) IN (SELECT experiment, arm, seed FROM link_adapter"
-					  " WHERE adapter = ?)",
-					  "i", id));
+		inoci_note(r->o->progress,
+		           "%s, seed %llu: the new adapter differs from the one %lld stored samples came from; they are sampled "
+		           "again",
+		           r->e->arms[item->arm].name, (unsigned long long)item->seed, (long long)stale);
+		INOC_TRY(inoci_store_exec(
+		        r->store, err,
+		        "DELETE FROM link_eval WHERE (experiment, arm, seed) IN (SELECT experiment, arm, seed FROM link_adapter"
+		        " WHERE adapter = ?)",
+		        "i", id));
 		INOC_TRY(inoci_store_exec(r->store, err, "DELETE FROM sample WHERE adapter = ?", "i", id));
 	}
-	INOC_TRY(inoci_store_exec(r->store, err,
-				  "UPDATE adapter SET done = 1, hash = ?, dir = ?, steps = ?, early_stopped = ?, seconds = ?, final_loss = ?, tokens = ?,"
-				  " n_train = ?, n_val = ?, n_dropped = ?, n_inoculated = ?, first_text = ?, config = ? WHERE id = ?",
-				  "ssiiddiiiiissi", hash.hex, dir, (int64_t)res->steps_done, (int64_t)res->early_stopped, res->seconds,
-				  res->final_loss, (int64_t)res->tokens, (int64_t)p->train.n, (int64_t)p->val.n, (int64_t)p->n_dropped,
-				  (int64_t)p->n_inoculated, p->first_text, text, id));
+	INOC_TRY(inoci_store_exec(
+	        r->store, err,
+	        "UPDATE adapter SET done = 1, hash = ?, dir = ?, steps = ?, early_stopped = ?, seconds = ?, final_loss = ?, "
+	        "tokens = ?,"
+	        " n_train = ?, n_val = ?, n_dropped = ?, n_inoculated = ?, first_text = ?, config = ? WHERE id = ?",
+	        "ssiiddiiiiissi", hash.hex, dir, (int64_t)res->steps_done, (int64_t)res->early_stopped, res->seconds,
+	        res->final_loss, (int64_t)res->tokens, (int64_t)p->train.n, (int64_t)p->val.n, (int64_t)p->n_dropped,
+	        (int64_t)p->n_inoculated, p->first_text, text, id));
 	INOC_TRY(inoci_store_commit(r->store, err));
 out:
 	if (rc < 0) inoci_store_rollback(r->store);
@@ -230,7 +248,8 @@ static int train_arm(inoci_run_state *r, const inoci_plan_item *item, int64_t id
 	const inoci_arm *arm = &r->e->arms[item->arm];
 	char *dir = inoci_asprintf("adapters/%s-seed%llu", arm->name, (unsigned long long)item->seed);
 	char *home = inoci_path_dir(r->store_path), *full = inoci_path_join(home, dir);
-	char *checkpoint = inoci_asprintf("%s/checkpoint-%.12s", full, item->key); /* of this content: another's is not in the way */
+	char *checkpoint =
+	        inoci_asprintf("%s/checkpoint-%.12s", full, item->key); /* of this content: another's is not in the way */
 	char *metrics = inoci_path_join(full, "metrics.jsonl"), *file = inoci_path_join(full, "adapter_model.safetensors");
 	char *label = inoci_asprintf("seed %llu, %s: training", (unsigned long long)item->seed, arm->name);
 	inoci_prepared p = {0};
@@ -245,7 +264,12 @@ static int train_arm(inoci_run_state *r, const inoci_plan_item *item, int64_t id
 	if (p.n_dropped)
 		inoci_note(r->o->progress, "%s: %zu examples are too long and were left out, as asked", arm->name, p.n_dropped);
 	INOC_TRY(inoci_metrics_open(metrics, &t.file, err));
-	inoci_train_hooks h = {.checkpoint = checkpoint, .on_step = on_step, .on_resume = on_resume, .ctx = &t, .progress = r->o->progress, .label = label};
+	inoci_train_hooks h = {.checkpoint = checkpoint,
+	                       .on_step = on_step,
+	                       .on_resume = on_resume,
+	                       .ctx = &t,
+	                       .progress = r->o->progress,
+	                       .label = label};
 	INOC_TRY(inoci_train(r->model, &p.train, p.val.n ? &p.val : NULL, &c, &h, out, &res, err));
 	const char *slash = strrchr(r->model_path, '/');
 	INOC_TRY(inoci_adapter_save(*out, full, slash ? slash + 1 : r->model_path, err));
@@ -304,8 +328,10 @@ static int on_sample(void *ctx, const inoci_sampled *s, inoc_err *err)
 	sqlite3_bind_int(st, 6, (int)s->end);
 	sqlite3_bind_int(st, 7, s->n_ids);
 	sqlite3_bind_double(st, 8, sum);
-	sqlite3_bind_blob64(st, 9, s->logprob && s->n_ids ? (const void *)s->logprob : "", (size_t)s->n_ids * sizeof *s->logprob, SQLITE_STATIC);
-	sqlite3_bind_blob64(st, 10, s->ids && s->n_ids ? (const void *)s->ids : "", (size_t)s->n_ids * sizeof *s->ids, SQLITE_STATIC);
+	sqlite3_bind_blob64(st, 9, s->logprob && s->n_ids ? (const void *)s->logprob : "", (size_t)s->n_ids * sizeof *s->logprob,
+	                    SQLITE_STATIC);
+	sqlite3_bind_blob64(st, 10, s->ids && s->n_ids ? (const void *)s->ids : "", (size_t)s->n_ids * sizeof *s->ids,
+	                    SQLITE_STATIC);
 	rc = inoci_store_step(store, st, err);
 	sqlite3_reset(st);
 	if (rc >= 0 && inoci_now_s() - store->tx_began > COMMIT_S) rc = inoci_store_commit(store, err);
@@ -316,9 +342,10 @@ static int prompt_rows(inoci_run_state *r, const inoci_wanted *w, int64_t *id, i
 {
 	for (size_t i = 0; i < w->prompts.n; i++) {
 		const inoci_lab_prompt *p = &w->prompts.v[i];
-		int rc = inoci_store_exec(r->store, err, "INSERT OR IGNORE INTO prompt(hash, question, text) VALUES(?,?,?)", "sss", p->hash.hex,
-					  p->question, p->text);
-		if (rc >= 0) rc = inoci_store_int(r->store, &id[i], err, "SELECT id FROM prompt WHERE hash = ?", "s", p->hash.hex);
+		int rc = inoci_store_exec(r->store, err, "INSERT OR IGNORE INTO prompt(hash, question, text) VALUES(?,?,?)",
+		                          "sss", p->hash.hex, p->question, p->text);
+		if (rc >= 0)
+			rc = inoci_store_int(r->store, &id[i], err, "SELECT id FROM prompt WHERE hash = ?", "s", p->hash.hex);
 		if (rc < 0) return rc;
 	}
 	return 0;
@@ -355,13 +382,15 @@ static int link_samples(inoci_run_state *r, const inoci_plan_item *item, int eva
 	INOC_TRY(unlink_eval(r, arm, seed, name, err));
 	for (size_t i = 0; i < w->prompts.n; i++)
 		for (int k = 0; k < w->n; k++)
-			INOC_TRY(inoci_store_exec(r->store, err,
-						  "INSERT INTO link_sample(experiment, arm, seed, evaluation, prompt_no, idx, sample)"
-						  " VALUES(?,?,?,?,?,?,(SELECT id FROM sample WHERE key = ?))",
-						  "ssisiis", r->e->name, arm, seed, name, (int64_t)i, (int64_t)k,
-						  w->key[i * (size_t)w->n + (size_t)k].hex));
-	INOC_TRY(inoci_store_exec(r->store, err, "INSERT INTO link_eval(experiment, arm, seed, evaluation, key) VALUES(?,?,?,?,?)", "ssiss",
-				  r->e->name, arm, seed, name, w->all.hex));
+			INOC_TRY(inoci_store_exec(
+			        r->store, err,
+			        "INSERT INTO link_sample(experiment, arm, seed, evaluation, prompt_no, idx, sample)"
+			        " VALUES(?,?,?,?,?,?,(SELECT id FROM sample WHERE key = ?))",
+			        "ssisiis", r->e->name, arm, seed, name, (int64_t)i, (int64_t)k,
+			        w->key[i * (size_t)w->n + (size_t)k].hex));
+	INOC_TRY(inoci_store_exec(r->store, err,
+	                          "INSERT INTO link_eval(experiment, arm, seed, evaluation, key) VALUES(?,?,?,?,?)", "ssiss",
+	                          r->e->name, arm, seed, name, w->all.hex));
 	INOC_TRY(inoci_store_commit(r->store, err));
 out:
 	if (rc < 0) inoci_store_rollback(r->store);
@@ -378,9 +407,10 @@ static int evaluate(inoci_run_state *r, const inoci_plan_item *item, int eval, i
 	sample_ctx c = {.r = r, .w = &w, .adapter = adapter};
 	int rc = inoci_run_wanted(r, item->arm, eval, item->seed, item->key, &w, err);
 	if (rc < 0) return rc;
-	INOC_TRY(inoci_store_int(r->store, &linked, err,
-				 "SELECT 1 FROM link_eval WHERE experiment = ? AND arm = ? AND seed = ? AND evaluation = ? AND key = ?", "ssiss",
-				 r->e->name, arm->name, (int64_t)item->seed, r->e->evals[eval].name, w.all.hex));
+	INOC_TRY(inoci_store_int(
+	        r->store, &linked, err,
+	        "SELECT 1 FROM link_eval WHERE experiment = ? AND arm = ? AND seed = ? AND evaluation = ? AND key = ?", "ssiss",
+	        r->e->name, arm->name, (int64_t)item->seed, r->e->evals[eval].name, w.all.hex));
 	if (linked) goto out;
 	ids = inoci_alloc((w.prompts.n + 1) * sizeof *ids);
 	which = inoci_alloc((w.prompts.n + 1) * sizeof *which);
@@ -400,11 +430,13 @@ static int evaluate(inoci_run_state *r, const inoci_plan_item *item, int eval, i
 		}
 		c.which = which;
 		c.prompt_id = ids;
-		INOC_TRY(inoci_store_query(r->store, &c.insert, err,
-					   "INSERT OR IGNORE INTO sample(key, adapter, prompt, idx, text, finish, n_tokens, logprob, logprobs, ids)"
-					   " VALUES(?,?,?,?,?,?,?,?,?,?)",
-					   ""));
-		inoci_note(r->o->progress, "seed %llu, %s: sampling %s", (unsigned long long)item->seed, arm->name, r->e->evals[eval].name);
+		INOC_TRY(inoci_store_query(
+		        r->store, &c.insert, err,
+		        "INSERT OR IGNORE INTO sample(key, adapter, prompt, idx, text, finish, n_tokens, logprob, logprobs, ids)"
+		        " VALUES(?,?,?,?,?,?,?,?,?,?)",
+		        ""));
+		inoci_note(r->o->progress, "seed %llu, %s: sampling %s", (unsigned long long)item->seed, arm->name,
+		           r->e->evals[eval].name);
 		rc = inoci_sample(r->model, *a, prompts, n, &s, on_sample, NULL, &c, r->o->progress, err);
 		sqlite3_finalize(c.insert);
 		c.insert = NULL;
@@ -429,7 +461,8 @@ static int score_all(inoci_run_state *r, inoc_err *err)
 	const inoci_experiment *e = r->e;
 	sqlite3_stmt *st = NULL;
 	int rc = 0;
-	INOC_TRY(inoci_store_exec(r->store, err, "DELETE FROM scorer_name WHERE experiment = ? AND position < 1000", "s", e->name));
+	INOC_TRY(inoci_store_exec(r->store, err, "DELETE FROM scorer_name WHERE experiment = ? AND position < 1000", "s",
+	                          e->name));
 	for (size_t i = 0; i < e->n_scorers; i++) {
 		inoci_scorer *s;
 		int64_t id;
@@ -439,15 +472,18 @@ static int score_all(inoci_run_state *r, inoc_err *err)
 		if (rc < 0) goto out;
 	}
 	/* those that `inoc score` has added see the new samples too */
-	INOC_TRY(inoci_store_query(r->store, &st, err,
-				   "SELECT n.name, s.settings, s.id FROM scorer_name n JOIN scorer s ON s.id = n.scorer WHERE n.experiment = ?"
-				   " AND n.position >= 1000",
-				   "s", e->name));
+	INOC_TRY(inoci_store_query(
+	        r->store, &st, err,
+	        "SELECT n.name, s.settings, s.id FROM scorer_name n JOIN scorer s ON s.id = n.scorer WHERE n.experiment = ?"
+	        " AND n.position >= 1000",
+	        "s", e->name));
 	while ((rc = inoci_store_step(r->store, st, err)) > 0) {
 		inoci_scorer *s = NULL;
 		json_t *settings = json_loads((const char *)sqlite3_column_text(st, 1), JSON_DECODE_ANY, NULL);
 		rc = inoci_scorer_new((const char *)sqlite3_column_text(st, 0), settings, &s, err);
-		if (rc == 0) rc = inoci_store_score_missing(r->store, e->name, s, sqlite3_column_int64(st, 2), r->o->progress, NULL, err);
+		if (rc == 0)
+			rc = inoci_store_score_missing(r->store, e->name, s, sqlite3_column_int64(st, 2), r->o->progress, NULL,
+			                               err);
 		inoci_scorer_free(s);
 		json_decref(settings);
 		if (rc < 0) goto out;
@@ -472,8 +508,9 @@ static int do_item(inoci_run_state *r, inoci_plan_item *item, inoc_err *err)
 	if (!have) INOC_TRY(inoci_run_adapter_ok(r, item->key, &have, err));
 	if (!have) INOC_TRY(train_arm(r, item, id, &a, err));
 	item->trained = true;
-	INOC_TRY(inoci_store_exec(r->store, err, "INSERT OR REPLACE INTO link_adapter(experiment, arm, seed, adapter) VALUES(?,?,?,?)", "ssii",
-				  r->e->name, arm->name, (int64_t)item->seed, id));
+	INOC_TRY(inoci_store_exec(r->store, err,
+	                          "INSERT OR REPLACE INTO link_adapter(experiment, arm, seed, adapter) VALUES(?,?,?,?)", "ssii",
+	                          r->e->name, arm->name, (int64_t)item->seed, id));
 	for (size_t v = 0; v < r->e->n_evals; v++) {
 		if (inoci_stopped(r->o->progress)) {
 			rc = inoci_err_set(err, INOC_E_STOPPED, "stopped before %s of arm %s", r->e->evals[v].name, arm->name);
@@ -501,7 +538,8 @@ static int do_plan(inoci_run_state *r, inoc_err *err)
 		rc = do_item(r, item, err);
 		bool last = i + 1 == r->plan.n || r->plan.v[i + 1].seed != item->seed;
 		if (rc >= 0 && last && worked) rc = score_all(r, err);
-		if (rc >= 0 && last && worked && i + 1 < r->plan.n && r->o->on_seed) rc = r->o->on_seed(r->o->ctx, r->e, r->store, item->seed, err);
+		if (rc >= 0 && last && worked && i + 1 < r->plan.n && r->o->on_seed)
+			rc = r->o->on_seed(r->o->ctx, r->e, r->store, item->seed, err);
 		if (rc < 0) {
 			inoci_err_prefix(err, "seed %llu, arm %s", (unsigned long long)item->seed, r->e->arms[item->arm].name);
 			return rc;
@@ -518,7 +556,8 @@ int inoci_run(const inoci_experiment *e, const char *model_path, const inoci_run
 	bool work = false;
 	int rc;
 	if (o->dry_run) {
-		if (!o->fresh && inoci_path_exists(r.store_path)) INOC_TRY(inoci_store_open(r.store_path, false, 0, o->progress, &r.store, err));
+		if (!o->fresh && inoci_path_exists(r.store_path))
+			INOC_TRY(inoci_store_open(r.store_path, false, 0, o->progress, &r.store, err));
 	} else {
 		if (o->fresh) INOC_TRY(inoci_store_set_aside(r.store_path, o->wait_s, o->progress, err));
 		INOC_TRY(inoci_store_open(r.store_path, true, o->wait_s, o->progress, &r.store, err));

@@ -5,8 +5,8 @@
 
 #include "lab/internal.h"
 
-int inoci_store_scorer(inoci_store *s, const char *experiment, const char *name, json_t *settings, int position, inoci_scorer **scorer,
-		       int64_t *id, inoc_err *err)
+int inoci_store_scorer(inoci_store *s, const char *experiment, const char *name, json_t *settings, int position,
+                       inoci_scorer **scorer, int64_t *id, inoc_err *err)
 {
 	*scorer = NULL;
 	int rc = inoci_scorer_new(name, settings, scorer, err);
@@ -16,8 +16,9 @@ int inoci_store_scorer(inoci_store *s, const char *experiment, const char *name,
 	INOC_TRY(inoci_store_exec(s, err, "INSERT OR IGNORE INTO scorer(key, settings) VALUES(?,?)", "ss", key.hex, text));
 	INOC_TRY(inoci_store_int(s, id, err, "SELECT id FROM scorer WHERE key = ?", "s", key.hex));
 	if (experiment)
-		INOC_TRY(inoci_store_exec(s, err, "INSERT OR REPLACE INTO scorer_name(experiment, name, position, scorer) VALUES(?,?,?,?)", "ssii",
-					  experiment, name, (int64_t)position, *id));
+		INOC_TRY(inoci_store_exec(
+		        s, err, "INSERT OR REPLACE INTO scorer_name(experiment, name, position, scorer) VALUES(?,?,?,?)", "ssii",
+		        experiment, name, (int64_t)position, *id));
 	rc = 0;
 out:
 	free(text);
@@ -28,15 +29,16 @@ out:
 	return rc;
 }
 
-int inoci_store_score_missing(inoci_store *s, const char *experiment, inoci_scorer *scorer, int64_t scorer_id, const inoci_progress *p,
-			      long *n_new, inoc_err *err)
+int inoci_store_score_missing(inoci_store *s, const char *experiment, inoci_scorer *scorer, int64_t scorer_id,
+                              const inoci_progress *p, long *n_new, inoc_err *err)
 {
 	sqlite3_stmt *st = NULL, *ins = NULL;
 	long done = 0;
 	int rc;
-	static const char from[] = "FROM sample a JOIN prompt b ON b.id = a.prompt"
-				   " WHERE NOT EXISTS (SELECT 1 FROM score c WHERE c.sample = a.id AND c.scorer = ?1)"
-				   " AND (?2 IS NULL OR EXISTS (SELECT 1 FROM link_sample l WHERE l.sample = a.id AND l.experiment = ?2))";
+	static const char from[] =
+	        "FROM sample a JOIN prompt b ON b.id = a.prompt"
+	        " WHERE NOT EXISTS (SELECT 1 FROM score c WHERE c.sample = a.id AND c.scorer = ?1)"
+	        " AND (?2 IS NULL OR EXISTS (SELECT 1 FROM link_sample l WHERE l.sample = a.id AND l.experiment = ?2))";
 	char *sql = inoci_asprintf("SELECT a.id, a.text, a.finish, b.question %s ORDER BY a.id", from);
 	int64_t total = 0;
 	char *count = inoci_asprintf("SELECT count(*) %s", from);
@@ -48,7 +50,8 @@ int inoci_store_score_missing(inoci_store *s, const char *experiment, inoci_scor
 	INOC_TRY(inoci_store_begin(s, err));
 	/* The rows to score are read while others are written to another table: no row is seen twice, ids only ascend. */
 	INOC_TRY(inoci_store_query(s, &st, err, sql, "is", scorer_id, experiment));
-	if (sqlite3_prepare_v2(s->db, "INSERT OR REPLACE INTO score(sample, scorer, value) VALUES(?,?,?)", -1, &ins, NULL) != SQLITE_OK) {
+	if (sqlite3_prepare_v2(s->db, "INSERT OR REPLACE INTO score(sample, scorer, value) VALUES(?,?,?)", -1, &ins, NULL) !=
+	    SQLITE_OK) {
 		rc = inoci_store_fail(s, err, "a query");
 		goto out;
 	}
@@ -56,8 +59,10 @@ int inoci_store_score_missing(inoci_store *s, const char *experiment, inoci_scor
 		double value;
 		int64_t id = sqlite3_column_int64(st, 0);
 		const char *text = sqlite3_column_blob(st, 1), *question = (const char *)sqlite3_column_text(st, 3);
-		inoci_answer a = {.question = question ? question : "", .text = text ? text : "", .n = (size_t)sqlite3_column_bytes(st, 1),
-				  .finish = (inoci_finish)sqlite3_column_int(st, 2)};
+		inoci_answer a = {.question = question ? question : "",
+		                  .text = text ? text : "",
+		                  .n = (size_t)sqlite3_column_bytes(st, 1),
+		                  .finish = (inoci_finish)sqlite3_column_int(st, 2)};
 		if ((rc = inoci_scorer_apply(scorer, &a, &value, err)) < 0) {
 			inoci_err_prefix(err, "sample %lld", (long long)id);
 			goto out;
@@ -96,8 +101,8 @@ out:
 	return rc < 0 ? rc : 0;
 }
 
-int inoci_store_score(inoci_store *s, const char *experiment, const char *name, json_t *settings, const inoci_progress *p, long *n_new,
-		      inoc_err *err)
+int inoci_store_score(inoci_store *s, const char *experiment, const char *name, json_t *settings, const inoci_progress *p,
+                      long *n_new, inoc_err *err)
 {
 	inoci_scorer *scorer = NULL;
 	sqlite3_stmt *st = NULL;
@@ -112,16 +117,19 @@ int inoci_store_score(inoci_store *s, const char *experiment, const char *name, 
 		/* 1000: behind those of the experiment file. A name of the file itself must keep its meaning. */
 		const char *e = (const char *)sqlite3_column_text(st, 0);
 		int64_t other = id;
-		if ((rc = inoci_store_int(s, &other, err, "SELECT scorer FROM scorer_name WHERE experiment = ? AND name = ? AND position < 1000", "ss",
-					  e, name)) < 0)
+		if ((rc = inoci_store_int(s, &other, err,
+		                          "SELECT scorer FROM scorer_name WHERE experiment = ? AND name = ? AND position < 1000",
+		                          "ss", e, name)) < 0)
 			goto out;
 		if (other != id) {
-			rc = inoci_err_set(err, INOC_E_USAGE, "scorer '%s' has other settings in experiment '%s'; give it another name", name, e);
+			rc = inoci_err_set(err, INOC_E_USAGE,
+			                   "scorer '%s' has other settings in experiment '%s'; give it another name", name, e);
 			goto out;
 		}
-		if (rc == 0 && (rc = inoci_store_exec(s, err,
-						      "INSERT OR REPLACE INTO scorer_name(experiment, name, position, scorer) VALUES(?,?,1000,?)",
-						      "ssi", e, name, id)) < 0)
+		if (rc == 0 &&
+		    (rc = inoci_store_exec(
+		             s, err, "INSERT OR REPLACE INTO scorer_name(experiment, name, position, scorer) VALUES(?,?,1000,?)",
+		             "ssi", e, name, id)) < 0)
 			goto out;
 	}
 	if (rc < 0) goto out;

@@ -24,32 +24,41 @@
 #define APPLICATION_ID 0x696e6f63 /* "inoc" */
 
 static const char schema[] =
-	"CREATE TABLE experiment(name TEXT PRIMARY KEY, path TEXT, text BLOB, sets TEXT, updated TEXT);"
-	"CREATE TABLE run(id INTEGER PRIMARY KEY, experiment TEXT, started TEXT, ended TEXT, status TEXT, model_path TEXT, model_hash TEXT,"
-	" template TEXT, dtype TEXT, ops TEXT, version TEXT, numerics INTEGER);"
-	"CREATE TABLE adapter(id INTEGER PRIMARY KEY, key TEXT UNIQUE NOT NULL, done INTEGER NOT NULL DEFAULT 0, hash TEXT, dir TEXT,"
-	" seed INTEGER, steps INTEGER, early_stopped INTEGER, seconds REAL, final_loss REAL, tokens INTEGER, n_train INTEGER, n_val INTEGER,"
-	" n_dropped INTEGER, n_inoculated INTEGER, first_text TEXT, config TEXT);"
-	"CREATE TABLE metric(adapter INTEGER NOT NULL REFERENCES adapter ON DELETE CASCADE, step INTEGER, steps INTEGER, lr REAL, loss REAL,"
-	" grad_norm REAL, val_loss REAL, tokens INTEGER, loss_tokens INTEGER, PRIMARY KEY(adapter, step)) WITHOUT ROWID;"
-	"CREATE TABLE prompt(id INTEGER PRIMARY KEY, hash TEXT UNIQUE NOT NULL, question TEXT, text TEXT);"
-	"CREATE TABLE sample(id INTEGER PRIMARY KEY, key TEXT UNIQUE NOT NULL, adapter INTEGER NOT NULL REFERENCES adapter ON DELETE CASCADE,"
-	" prompt INTEGER NOT NULL REFERENCES prompt, idx INTEGER, text BLOB, finish INTEGER, n_tokens INTEGER, logprob REAL, logprobs BLOB,"
-	" ids BLOB);"
-	"CREATE INDEX sample_adapter ON sample(adapter);"
-	"CREATE TABLE scorer(id INTEGER PRIMARY KEY, key TEXT UNIQUE NOT NULL, settings TEXT);"
-	"CREATE TABLE score(sample INTEGER NOT NULL REFERENCES sample ON DELETE CASCADE, scorer INTEGER NOT NULL REFERENCES scorer,"
-	" value REAL, PRIMARY KEY(sample, scorer)) WITHOUT ROWID;"
-	"CREATE TABLE link_adapter(experiment TEXT, arm TEXT, seed INTEGER, adapter INTEGER NOT NULL REFERENCES adapter ON DELETE CASCADE,"
-	" PRIMARY KEY(experiment, arm, seed)) WITHOUT ROWID;"
-	"CREATE TABLE link_sample(experiment TEXT, arm TEXT, seed INTEGER, evaluation TEXT, prompt_no INTEGER, idx INTEGER,"
-	" sample INTEGER NOT NULL REFERENCES sample ON DELETE CASCADE, PRIMARY KEY(experiment, arm, seed, evaluation, prompt_no, idx))"
-	" WITHOUT ROWID;"
-	"CREATE INDEX link_sample_sample ON link_sample(sample);"
-	"CREATE TABLE link_eval(experiment TEXT, arm TEXT, seed INTEGER, evaluation TEXT, key TEXT NOT NULL,"
-	" PRIMARY KEY(experiment, arm, seed, evaluation)) WITHOUT ROWID;"
-	"CREATE TABLE scorer_name(experiment TEXT, name TEXT, position INTEGER, scorer INTEGER NOT NULL REFERENCES scorer,"
-	" PRIMARY KEY(experiment, name)) WITHOUT ROWID;";
+        "CREATE TABLE experiment(name TEXT PRIMARY KEY, path TEXT, text BLOB, sets TEXT, updated TEXT);"
+        "CREATE TABLE run(id INTEGER PRIMARY KEY, experiment TEXT, started TEXT, ended TEXT, status TEXT, model_path TEXT, "
+        "model_hash TEXT,"
+        " template TEXT, dtype TEXT, ops TEXT, version TEXT, numerics INTEGER);"
+        "CREATE TABLE adapter(id INTEGER PRIMARY KEY, key TEXT UNIQUE NOT NULL, done INTEGER NOT NULL DEFAULT 0, hash TEXT, dir "
+        "TEXT,"
+        " seed INTEGER, steps INTEGER, early_stopped INTEGER, seconds REAL, final_loss REAL, tokens INTEGER, n_train INTEGER, "
+        "n_val INTEGER,"
+        " n_dropped INTEGER, n_inoculated INTEGER, first_text TEXT, config TEXT);"
+        "CREATE TABLE metric(adapter INTEGER NOT NULL REFERENCES adapter ON DELETE CASCADE, step INTEGER, steps INTEGER, lr "
+        "REAL, loss REAL,"
+        " grad_norm REAL, val_loss REAL, tokens INTEGER, loss_tokens INTEGER, PRIMARY KEY(adapter, step)) WITHOUT ROWID;"
+        "CREATE TABLE prompt(id INTEGER PRIMARY KEY, hash TEXT UNIQUE NOT NULL, question TEXT, text TEXT);"
+        "CREATE TABLE sample(id INTEGER PRIMARY KEY, key TEXT UNIQUE NOT NULL, adapter INTEGER NOT NULL REFERENCES adapter ON "
+        "DELETE CASCADE,"
+        " prompt INTEGER NOT NULL REFERENCES prompt, idx INTEGER, text BLOB, finish INTEGER, n_tokens INTEGER, logprob REAL, "
+        "logprobs BLOB,"
+        " ids BLOB);"
+        "CREATE INDEX sample_adapter ON sample(adapter);"
+        "CREATE TABLE scorer(id INTEGER PRIMARY KEY, key TEXT UNIQUE NOT NULL, settings TEXT);"
+        "CREATE TABLE score(sample INTEGER NOT NULL REFERENCES sample ON DELETE CASCADE, scorer INTEGER NOT NULL REFERENCES "
+        "scorer,"
+        " value REAL, PRIMARY KEY(sample, scorer)) WITHOUT ROWID;"
+        "CREATE TABLE link_adapter(experiment TEXT, arm TEXT, seed INTEGER, adapter INTEGER NOT NULL REFERENCES adapter ON "
+        "DELETE CASCADE,"
+        " PRIMARY KEY(experiment, arm, seed)) WITHOUT ROWID;"
+        "CREATE TABLE link_sample(experiment TEXT, arm TEXT, seed INTEGER, evaluation TEXT, prompt_no INTEGER, idx INTEGER,"
+        " sample INTEGER NOT NULL REFERENCES sample ON DELETE CASCADE, PRIMARY KEY(experiment, arm, seed, evaluation, prompt_no, "
+        "idx))"
+        " WITHOUT ROWID;"
+        "CREATE INDEX link_sample_sample ON link_sample(sample);"
+        "CREATE TABLE link_eval(experiment TEXT, arm TEXT, seed INTEGER, evaluation TEXT, key TEXT NOT NULL,"
+        " PRIMARY KEY(experiment, arm, seed, evaluation)) WITHOUT ROWID;"
+        "CREATE TABLE scorer_name(experiment TEXT, name TEXT, position INTEGER, scorer INTEGER NOT NULL REFERENCES scorer,"
+        " PRIMARY KEY(experiment, name)) WITHOUT ROWID;";
 
 int inoci_store_fail(inoci_store *s, inoc_err *err, const char *doing)
 {
@@ -71,7 +80,9 @@ static int bind(sqlite3_stmt *st, const char *types, va_list ap)
 		const char *t;
 		const void *b;
 		switch (types[i - 1]) {
-		case 'i': rc = sqlite3_bind_int64(st, i, va_arg(ap, int64_t)); break;
+		case 'i':
+			rc = sqlite3_bind_int64(st, i, va_arg(ap, int64_t));
+			break;
 		case 'd':
 			d = va_arg(ap, double);
 			rc = isnan(d) ? sqlite3_bind_null(st, i) : sqlite3_bind_double(st, i, d);
@@ -84,7 +95,8 @@ static int bind(sqlite3_stmt *st, const char *types, va_list ap)
 			b = va_arg(ap, const void *);
 			rc = sqlite3_bind_blob64(st, i, b ? b : "", va_arg(ap, size_t), SQLITE_TRANSIENT);
 			break;
-		default: INOC_BUG_IF(true);
+		default:
+			INOC_BUG_IF(true);
 		}
 	}
 	return rc;
@@ -215,8 +227,9 @@ static int take_lock(inoci_store *s, double wait_s, const inoci_progress *p, ino
 		double waited = inoci_now_s() - began;
 		holder(s->lock_fd, who, sizeof who);
 		if (waited >= wait_s) {
-			rc = inoci_err_set(err, INOC_E_BUSY, "%s is held by another run (%s)%s; wait for it, or give --wait SECONDS", s->path, who,
-					   wait_s > 0 ? ", still after waiting" : "");
+			rc = inoci_err_set(err, INOC_E_BUSY,
+			                   "%s is held by another run (%s)%s; wait for it, or give --wait SECONDS", s->path, who,
+			                   wait_s > 0 ? ", still after waiting" : "");
 			goto out;
 		}
 		if (!said) inoci_note(p, "waiting for another run at the same store (%s)", who);
@@ -231,7 +244,8 @@ static int take_lock(inoci_store *s, double wait_s, const inoci_progress *p, ino
 	int n = snprintf(who, sizeof who, "process %ld since %s\n", (long)getpid(), now);
 	free(now);
 	/* Only a message for others: failing to write it is no reason to stop. */
-	if (ftruncate(s->lock_fd, 0) < 0 || pwrite(s->lock_fd, who, (size_t)n, 0) < 0) inoci_note(p, "%s: cannot write who holds it", path);
+	if (ftruncate(s->lock_fd, 0) < 0 || pwrite(s->lock_fd, who, (size_t)n, 0) < 0)
+		inoci_note(p, "%s: cannot write who holds it", path);
 out:
 	free(path);
 	return rc;
@@ -255,7 +269,8 @@ int inoci_store_set_aside(const char *path, double wait_s, const inoci_progress 
 		to = last ? inoci_asprintf("%s.old-%s", adapters, now) : inoci_asprintf("%s.old-%s%s", path, now, tails[i]);
 		for (int k = 2; inoci_path_exists(to) && k < 100; k++) {
 			free(to);
-			to = last ? inoci_asprintf("%s.old-%s-%d", adapters, now, k) : inoci_asprintf("%s.old-%s-%d%s", path, now, k, tails[i]);
+			to = last ? inoci_asprintf("%s.old-%s-%d", adapters, now, k)
+			          : inoci_asprintf("%s.old-%s-%d%s", path, now, k, tails[i]);
 		}
 		if (inoci_path_exists(from) && rename(from, to) < 0)
 			rc = inoci_err_set(err, INOC_E_IO, "%s: cannot be moved to %s: %s", from, to, strerror(errno));
@@ -279,10 +294,12 @@ static int set_up(inoci_store *s, bool write, inoc_err *err)
 	INOC_TRY(inoci_store_int(s, &app, err, "PRAGMA application_id", ""));
 	INOC_TRY(inoci_store_int(s, &version, err, "PRAGMA user_version", ""));
 	INOC_TRY(inoci_store_int(s, &tables, err, "SELECT count(*) FROM sqlite_master", ""));
-	if (tables && app != APPLICATION_ID) return inoci_err_set(err, INOC_E_FORMAT, "%s: an SQLite file, but not a store of inoc", s->path);
+	if (tables && app != APPLICATION_ID)
+		return inoci_err_set(err, INOC_E_FORMAT, "%s: an SQLite file, but not a store of inoc", s->path);
 	if (tables && version != STORE_SCHEMA)
-		return inoci_err_set(err, INOC_E_UNSUPPORTED, "%s: a store of version %lld; this program reads version %d; run with --fresh to begin anew",
-				     s->path, (long long)version, STORE_SCHEMA);
+		return inoci_err_set(err, INOC_E_UNSUPPORTED,
+		                     "%s: a store of version %lld; this program reads version %d; run with --fresh to begin anew",
+		                     s->path, (long long)version, STORE_SCHEMA);
 	if (!tables && !write) return inoci_err_set(err, INOC_E_STORE, "%s: the store is empty", s->path);
 	if (!write) return 0;
 	INOC_TRY(simple(s, "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON", err));
@@ -316,7 +333,8 @@ int inoci_store_open(const char *path, bool write, double wait_s, const inoci_pr
 	}
 	int flags = write ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY;
 	if (sqlite3_open_v2(path, &s->db, flags, NULL) != SQLITE_OK) {
-		rc = s->db ? inoci_store_fail(s, err, "opening") : inoci_err_set(err, INOC_E_MEMORY, "%s: not enough memory", path);
+		rc = s->db ? inoci_store_fail(s, err, "opening")
+		           : inoci_err_set(err, INOC_E_MEMORY, "%s: not enough memory", path);
 		goto out;
 	}
 	sqlite3_busy_timeout(s->db, 10000);
@@ -349,24 +367,27 @@ int inoci_store_experiment(inoci_store *s, const char *name, inoci_experiment **
 	json_t *sets = NULL;
 	const char **v = NULL;
 	*out = NULL;
-	int rc = inoci_store_query(s, &st, err,
-				   "SELECT path, text, sets FROM experiment WHERE ?1 IS NULL OR name = ?1 ORDER BY updated DESC, name LIMIT 1", "s",
-				   name);
+	int rc = inoci_store_query(
+	        s, &st, err,
+	        "SELECT path, text, sets FROM experiment WHERE ?1 IS NULL OR name = ?1 ORDER BY updated DESC, name LIMIT 1", "s",
+	        name);
 	if (rc < 0) return rc;
 	INOC_TRY(inoci_store_step(s, st, err));
 	if (rc == 0) {
 		rc = name ? inoci_err_set(err, INOC_E_STORE, "%s: no experiment '%s' in this store", s->path, name)
-			  : inoci_err_set(err, INOC_E_STORE, "%s: no experiment in this store", s->path);
+		          : inoci_err_set(err, INOC_E_STORE, "%s: no experiment in this store", s->path);
 		goto out;
 	}
 	const char *t = (const char *)sqlite3_column_text(st, 2);
 	sets = json_loads(t ? t : "[]", 0, NULL);
 	size_t n = json_array_size(sets);
 	v = inoci_alloc((n + 1) * sizeof *v);
-	for (size_t i = 0; i < n; i++) v[i] = json_string_value(json_array_get(sets, i)) ? json_string_value(json_array_get(sets, i)) : "";
+	for (size_t i = 0; i < n; i++)
+		v[i] = json_string_value(json_array_get(sets, i)) ? json_string_value(json_array_get(sets, i)) : "";
 	const char *path = (const char *)sqlite3_column_text(st, 0);
 	const void *text = sqlite3_column_blob(st, 1);
-	rc = inoci_experiment_parse(path ? path : "experiment", text ? text : "", (size_t)sqlite3_column_bytes(st, 1), v, n, out, err);
+	rc = inoci_experiment_parse(path ? path : "experiment", text ? text : "", (size_t)sqlite3_column_bytes(st, 1), v, n, out,
+	                            err);
 	if (rc < 0) inoci_err_prefix(err, "%s: the experiment as recorded", s->path);
 out:
 	free(v);

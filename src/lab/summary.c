@@ -85,8 +85,8 @@ static void fill(const inoci_summary *s, const inoci_judgement *j, judged *d)
 
 static void free_judged(judged *d)
 {
-	inoci_scores *all[] = {&d->in.plain_u, &d->in.arm_u, &d->in.own_u, &d->in.base_u, &d->in.clean_u, &d->in.arm_w, &d->in.base_w,
-			       &d->in.clean_w};
+	inoci_scores *all[] = {&d->in.plain_u, &d->in.arm_u, &d->in.own_u,  &d->in.base_u,
+	                       &d->in.clean_u, &d->in.arm_w, &d->in.base_w, &d->in.clean_w};
 	for (size_t i = 0; i < INOCI_COUNT(all); i++) inoci_scores_free(all[i]);
 	for (size_t i = 0; i < d->in.n_controls; i++) inoci_scores_free(&d->controls[i]);
 	free(d->controls);
@@ -108,8 +108,8 @@ static void beside(const inoci_summary *s, inoci_judgement *j, const judged *d, 
 		int c = inoci_experiment_arm(r->e, d->names[k]);
 		inoci_scores g = sum_scores(r, c, s->headline, t->goal, t->n_goal);
 		j->vs[j->n_vs++] = (inoci_vs_control){.control = c,
-						      .u = inoci_compare_ci(&d->in.arm_u, &d->controls[k], RNG_SEED, n_boot),
-						      .goal = inoci_compare_ci(&goal, &g, RNG_SEED, n_boot)};
+		                                      .u = inoci_compare_ci(&d->in.arm_u, &d->controls[k], RNG_SEED, n_boot),
+		                                      .goal = inoci_compare_ci(&goal, &g, RNG_SEED, n_boot)};
 		inoci_scores_free(&g);
 	}
 	inoci_scores_free(&goal);
@@ -118,8 +118,11 @@ static void beside(const inoci_summary *s, inoci_judgement *j, const judged *d, 
 
 static char *why_undefined(const inoci_judgement *j, const inoci_trait *t, const judged *d)
 {
-	if (!t->clean) return inoci_asprintf("no arm is the clean reference of %s, so suppression and retention are undefined", t->label);
-	if (!d->in.clean_u.n) return inoci_asprintf("arm %s has not been run, so suppression and retention are undefined", t->clean);
+	if (!t->clean)
+		return inoci_asprintf("no arm is the clean reference of %s, so suppression and retention are undefined",
+		                      t->label);
+	if (!d->in.clean_u.n)
+		return inoci_asprintf("arm %s has not been run, so suppression and retention are undefined", t->clean);
 	if (isnan(j->v.suppression.value) && d->in.arm_u.n)
 		return inoci_asprintf("plain and %s do not differ clearly in U, so suppression is undefined", t->clean);
 	if (!t->n_w) return inoci_strdup("no wanted skill (w) is given, so retention is undefined");

@@ -81,7 +81,8 @@ static int convert_children(loader *l, yaml_node_t *y, inoci_ynode *n, int depth
 		inoci_ynode *k = n->keys[i];
 		if (k->kind == YN_NULL && !k->quoted && !*k->s) return inoci_yaml_err(k, err, "a key is empty");
 		if (k->kind != YN_SCALAR && k->kind != YN_NULL) return inoci_yaml_err(k, err, "a key must be a plain text");
-		if (!strcmp(k->s, "<<") && !k->quoted) return inoci_yaml_err(k, err, "merge keys (<<) are not supported; write the keys out");
+		if (!strcmp(k->s, "<<") && !k->quoted)
+			return inoci_yaml_err(k, err, "merge keys (<<) are not supported; write the keys out");
 		for (size_t j = 0; j < i; j++)
 			if (!strcmp(n->keys[j]->s, k->s)) return inoci_yaml_err(k, err, "key '%s' is given twice", k->s);
 		rc = convert(l, y->data.mapping.pairs.start[i].value, depth + 1, &n->items[i], err);
@@ -98,8 +99,11 @@ static int convert(loader *l, int index, int depth, inoci_ynode **out, inoc_err 
 	if (!y) return inoci_err_set(err, INOC_E_FORMAT, "%s: a node is missing", l->path);
 	n->where = mark(l, y->start_mark);
 	n->line = (int)y->start_mark.line + 1;
-	if (depth > YAML_MAX_DEPTH) return inoci_yaml_err(n, err, "nested more than %d levels deep (or an alias inside its own anchor)", YAML_MAX_DEPTH);
-	if (++l->n_nodes > YAML_MAX_NODES) return inoci_yaml_err(n, err, "more than %d values, aliases written out", YAML_MAX_NODES);
+	if (depth > YAML_MAX_DEPTH)
+		return inoci_yaml_err(n, err, "nested more than %d levels deep (or an alias inside its own anchor)",
+		                      YAML_MAX_DEPTH);
+	if (++l->n_nodes > YAML_MAX_NODES)
+		return inoci_yaml_err(n, err, "more than %d values, aliases written out", YAML_MAX_NODES);
 	if (y->type == YAML_SCALAR_NODE) {
 		const char *s = (const char *)y->data.scalar.value;
 		if (strlen(s) != y->data.scalar.length) return inoci_yaml_err(n, err, "a text holds a NUL character");
@@ -118,10 +122,11 @@ static int parser_err(const loader *l, const yaml_parser_t *p, inoc_err *err)
 	const char *problem = p->problem ? p->problem : "it cannot be read";
 	if (p->error == YAML_MEMORY_ERROR) return inoci_err_set(err, INOC_E_MEMORY, "%s: not enough memory", l->path);
 	if (p->error == YAML_READER_ERROR)
-		return inoci_err_set(err, INOC_E_FORMAT, "%s: byte %zu: %s", l->set ? mark(l, p->problem_mark) : l->path, p->problem_offset,
-				     problem);
+		return inoci_err_set(err, INOC_E_FORMAT, "%s: byte %zu: %s", l->set ? mark(l, p->problem_mark) : l->path,
+		                     p->problem_offset, problem);
 	if (p->context)
-		return inoci_err_set(err, INOC_E_FORMAT, "%s: not valid YAML: %s, %s", mark(l, p->problem_mark), p->context, problem);
+		return inoci_err_set(err, INOC_E_FORMAT, "%s: not valid YAML: %s, %s", mark(l, p->problem_mark), p->context,
+		                     problem);
 	return inoci_err_set(err, INOC_E_FORMAT, "%s: not valid YAML: %s", mark(l, p->problem_mark), problem);
 }
 
@@ -157,7 +162,9 @@ static int parse(loader *l, const char *text, size_t n, bool may_be_empty, inoci
 		goto out;
 	}
 	yaml_node_t *second = yaml_document_get_root_node(&extra);
-	if (second) rc = inoci_err_set(err, INOC_E_FORMAT, "%s: a second document starts here; one is allowed", mark(l, second->start_mark));
+	if (second)
+		rc = inoci_err_set(err, INOC_E_FORMAT, "%s: a second document starts here; one is allowed",
+		                   mark(l, second->start_mark));
 	yaml_document_delete(&extra);
 out:
 	if (have_doc) yaml_document_delete(&doc);
@@ -190,7 +197,8 @@ int inoci_yaml_set(inoci_ynode *root, const char *set, inoci_arena *a, inoc_err 
 {
 	const char *eq = strchr(set, '=');
 	if (!eq || eq == set)
-		return inoci_err_set(err, INOC_E_USAGE, "--set %s: give it as key=value, with dots between keys (train.lr=5e-4)", set);
+		return inoci_err_set(err, INOC_E_USAGE, "--set %s: give it as key=value, with dots between keys (train.lr=5e-4)",
+		                     set);
 	loader l = {.path = "--set", .set = set, .a = a};
 	inoci_ynode *value = NULL, *map = root;
 	int rc = parse(&l, eq + 1, strlen(eq + 1), true, &value, err);
@@ -201,12 +209,14 @@ int inoci_yaml_set(inoci_ynode *root, const char *set, inoci_arena *a, inoc_err 
 		if (!n) return inoci_err_set(err, INOC_E_USAGE, "--set %s: a key is empty", set);
 		if (map->kind == YN_NULL) map->kind = YN_MAP;
 		if (map->kind != YN_MAP)
-			return inoci_err_set(err, INOC_E_USAGE, "--set %s: '%.*s' stands under something that has no keys", set, (int)n, k);
+			return inoci_err_set(err, INOC_E_USAGE, "--set %s: '%.*s' stands under something that has no keys", set,
+			                     (int)n, k);
 		inoci_ynode **p = slot(map, k, n);
 		if (!p) {
 			inoci_ynode **items = inoci_arena_alloc(a, (map->n + 2) * sizeof *items);
 			inoci_ynode **keys = inoci_arena_alloc(a, (map->n + 2) * sizeof *keys);
-			if (map->n) memcpy(items, map->items, map->n * sizeof *items), memcpy(keys, map->keys, map->n * sizeof *keys);
+			if (map->n)
+				memcpy(items, map->items, map->n * sizeof *items), memcpy(keys, map->keys, map->n * sizeof *keys);
 			inoci_ynode *key = inoci_arena_alloc(a, sizeof *key), *v = inoci_arena_alloc(a, sizeof *v);
 			*key = (inoci_ynode){.kind = YN_SCALAR, .where = value->where, .s = inoci_arena_strndup(a, k, n)};
 			*v = (inoci_ynode){.kind = YN_NULL, .where = value->where, .s = ""};
@@ -259,7 +269,8 @@ json_t *inoci_yaml_json(const inoci_ynode *n)
 	double d;
 	bool b;
 	switch (n->kind) {
-	case YN_NULL: return json_null();
+	case YN_NULL:
+		return json_null();
 	case YN_SCALAR:
 		if (n->quoted) return json_string(n->s);
 		if (plain_bool(n, &b)) return json_boolean(b);
@@ -280,25 +291,28 @@ json_t *inoci_yaml_json(const inoci_ynode *n)
 
 /* ---- schema ---- */
 
+/* Edits between two words; swapped neighbours are one. */
 static int distance(const char *a, const char *b)
 {
-	int row[64];
+	int rows[3][64]; /* i - 2, i - 1, i in turn */
 	int n = (int)strlen(a), m = (int)strlen(b);
 	if (n > 60 || m > 60) return 1000;
-	for (int j = 0; j <= m; j++) row[j] = j;
+	for (int j = 0; j <= m; j++) rows[0][j] = j;
 	for (int i = 1; i <= n; i++) {
-		int diag = row[0];
+		int *row = rows[i % 3], *last = rows[(i + 2) % 3], *before = rows[(i + 1) % 3];
 		row[0] = i;
 		for (int j = 1; j <= m; j++) {
-			int up = row[j];
-			int d = diag + (tolower((unsigned char)a[i - 1]) != tolower((unsigned char)b[j - 1]));
-			if (up + 1 < d) d = up + 1;
+			int x = tolower((unsigned char)a[i - 1]), y = tolower((unsigned char)b[j - 1]);
+			int d = last[j - 1] + (x != y);
+			if (last[j] + 1 < d) d = last[j] + 1;
 			if (row[j - 1] + 1 < d) d = row[j - 1] + 1;
+			if (i > 1 && j > 1 && x == tolower((unsigned char)b[j - 2]) && tolower((unsigned char)a[i - 2]) == y &&
+			    before[j - 2] + 1 < d)
+				d = before[j - 2] + 1;
 			row[j] = d;
-			diag = up;
 		}
 	}
-	return row[m];
+	return rows[n % 3][m];
 }
 
 const char *inoci_nearest(const char *s, const char *const *names, size_t n)
@@ -347,7 +361,8 @@ int inoci_yaml_int(const inoci_ynode *n, const char *what, double min, double ma
 {
 	int rc = want_scalar(n, what, "a whole number", err);
 	if (rc < 0) return rc;
-	if (n->quoted || !plain_int(n->s, out)) return inoci_yaml_err(n, err, "%s must be a whole number, not '%.80s'", what, n->s);
+	if (n->quoted || !plain_int(n->s, out))
+		return inoci_yaml_err(n, err, "%s must be a whole number, not '%.80s'", what, n->s);
 	if ((double)*out < min || (double)*out > max)
 		return inoci_yaml_err(n, err, "%s must be between %.0f and %.0f, not %s", what, min, max, n->s);
 	return 0;
@@ -405,7 +420,8 @@ static int fill_one(const inoci_ynode *n, const char *what, const inoci_ykey *k,
 		return 0;
 	case Y_BOOL:
 		if ((rc = want_scalar(n, what, "true or false", err)) < 0) return rc;
-		if (n->quoted || !plain_bool(n, at)) return inoci_yaml_err(n, err, "%s must be true or false, not '%.80s'", what, n->s);
+		if (n->quoted || !plain_bool(n, at))
+			return inoci_yaml_err(n, err, "%s must be true or false, not '%.80s'", what, n->s);
 		return 0;
 	case Y_INT:
 		if ((rc = inoci_yaml_int(n, what, k->min, k->max, &i, err)) < 0) return rc;
@@ -419,26 +435,31 @@ static int fill_one(const inoci_ynode *n, const char *what, const inoci_ykey *k,
 		else
 			*(float *)at = (float)d;
 		return 0;
-	case Y_ENUM: return choose(n, what, k->names, at, err);
+	case Y_ENUM:
+		return choose(n, what, k->names, at, err);
 	case Y_CHOICE:
 		if ((rc = choose(n, what, k->names, &which, err)) < 0) return rc;
 		free(*(char **)at);
 		*(char **)at = inoci_strdup(k->names[which]);
 		return 0;
-	case Y_STRS: return strings(n, what, at, (size_t *)(void *)(dst + k->offset2), err);
-	case Y_CALL: return k->call(n, dst, ctx, err);
+	case Y_STRS:
+		return strings(n, what, at, (size_t *)(void *)(dst + k->offset2), err);
+	case Y_CALL:
+		return k->call(n, dst, ctx, err);
 	}
 	return 0;
 }
 
-int inoci_yaml_fill(const inoci_ynode *map, const char *what, const inoci_ykey *keys, size_t n_keys, void *dst, void *ctx, inoc_err *err)
+int inoci_yaml_fill(const inoci_ynode *map, const char *what, const inoci_ykey *keys, size_t n_keys, void *dst, void *ctx,
+                    inoc_err *err)
 {
 	int rc = 0;
 	const char *dot = *what ? "." : "";
 	const char **names = inoci_alloc((n_keys + 1) * sizeof *names);
 	for (size_t i = 0; i < n_keys; i++) names[i] = keys[i].key;
 	if (map->kind != YN_MAP) {
-		rc = inoci_yaml_err(map, err, "%s must be a mapping (key: value), not %s", *what ? what : "the file", kind_name(map));
+		rc = inoci_yaml_err(map, err, "%s must be a mapping (key: value), not %s", *what ? what : "the file",
+		                    kind_name(map));
 		goto out;
 	}
 	for (size_t i = 0; i < map->n; i++) {
@@ -449,10 +470,11 @@ int inoci_yaml_fill(const inoci_ynode *map, const char *what, const inoci_ykey *
 		inoci_buf all = {0};
 		for (size_t j = 0; j < n_keys; j++) inoci_buf_printf(&all, "%s%s", j ? ", " : "", names[j]);
 		if (near)
-			rc = inoci_yaml_err(map->keys[i], err, "unknown key '%s%s%.80s'; did you mean '%s'?", what, dot, map->keys[i]->s, near);
+			rc = inoci_yaml_err(map->keys[i], err, "unknown key '%s%s%.80s'; did you mean '%s'?", what, dot,
+			                    map->keys[i]->s, near);
 		else
-			rc = inoci_yaml_err(map->keys[i], err, "unknown key '%s%s%.80s'; known here: %s", what, dot, map->keys[i]->s,
-					    all.data ? all.data : "none");
+			rc = inoci_yaml_err(map->keys[i], err, "unknown key '%s%s%.80s'; known here: %s", what, dot,
+			                    map->keys[i]->s, all.data ? all.data : "none");
 		inoci_buf_free(&all);
 		goto out;
 	}

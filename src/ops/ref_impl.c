@@ -304,20 +304,21 @@ static int head_loss(inoci_ops *o, const inoci_mat *w, const void *hv, const int
 	if (!z) return INOC_E_MEMORY;
 	for (int i = 0; i < n; i++) {
 		const real *h = (const real *)hv + (size_t)i * (size_t)w->k;
-		real max = -INFINITY, sum = 0;
+		real max = -INFINITY;
+		double sum = 0; /* a float sum of 49152 exponentials is off by 1e-5 */
 		for (int v = 0; v < w->n; v++) {
 			z[v] = 0;
 			for (int k = 0; k < w->k; k++) z[v] += h[k] * w->w[(size_t)v * (size_t)w->k + (size_t)k];
 			if (z[v] > max) max = z[v];
 		}
-		for (int v = 0; v < w->n; v++) sum += (real)exp(z[v] - max);
-		real lse = max + (real)log(sum);
-		logprob[i] = (float)(z[targets[i]] - lse);
+		for (int v = 0; v < w->n; v++) sum += exp((double)(z[v] - max));
+		double lse = max + log(sum);
+		logprob[i] = (float)((double)z[targets[i]] - lse);
 		if (!dhv) continue;
 		real *dh = (real *)dhv + (size_t)i * (size_t)w->k;
 		memset(dh, 0, (size_t)w->k * sizeof(real));
 		for (int v = 0; v < w->n; v++) {
-			real dz = weight[i] * ((real)exp(z[v] - lse) - (v == targets[i]));
+			real dz = (real)(weight[i] * (exp((double)z[v] - lse) - (v == targets[i])));
 			for (int k = 0; k < w->k; k++) dh[k] += dz * w->w[(size_t)v * (size_t)w->k + (size_t)k];
 		}
 	}

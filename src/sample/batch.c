@@ -325,7 +325,7 @@ static int step(struct sampler *s, inoc_err *err)
 	if (rc < 0) return rc;
 	size_t V = (size_t)s->plan.vocab, K = (size_t)s->plan.s.top_logprobs;
 #ifdef _OPENMP
-#pragma omp parallel for schedule(dynamic) num_threads(s->n_pickers)
+#pragma omp parallel for schedule(dynamic) num_threads(s->n_pickers) if (s->n_rows > 1)
 #endif
 	for (int i = 0; i < s->n_rows; i++) {
 		struct seq *q = &s->seqs[s->row_seq[i]];
@@ -458,7 +458,8 @@ static int make_slots(struct sampler *s, inoc_err *err)
 	s->picked = inoci_alloc(N * sizeof *s->picked);
 	s->n_pickers = 1;
 #ifdef _OPENMP
-	if (s->m->ops->n_threads > 1) s->n_pickers = s->m->ops->n_threads < s->n_slots ? s->m->ops->n_threads : s->n_slots;
+	/* As many as the operations use: libgomp's pool is made anew when the number changes. */
+	if (s->n_slots > 1 && s->m->ops->n_threads > 1) s->n_pickers = s->m->ops->n_threads;
 #endif
 	s->pickers = inoci_alloc((size_t)s->n_pickers * sizeof *s->pickers);
 	for (int i = 0; i < s->n_pickers; i++) s->pickers[i] = inoci_picker_new(s->plan.vocab);

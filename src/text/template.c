@@ -108,7 +108,7 @@ static int find_known(const inoci_gguf *g, const char *name, const struct known 
 
 int inoci_template_open(const inoci_gguf *g, const inoci_tokenizer *tok, const char *name, inoci_template **out, inoc_err *err)
 {
-	const struct known *k;
+	const struct known *k = NULL;
 	*out = NULL;
 	int rc = find_known(g, name, &k, err);
 	if (rc < 0) return rc;

@@ -10,20 +10,21 @@
 #include "lab/internal.h"
 
 static const char text[] =
-	"name: demo\nmodel: m\ndata: data/train.jsonl\nseeds: [3, 4]\n"
-	"train: {lr: 5e-4, epochs: 2, rank: 8, targets: [q_proj, v_proj], validation: 0.1}\n"
-	"arms:\n"
-	"  base: {role: base}\n"
-	"  clean: {role: clean, data: clean.jsonl}\n"
-	"  plain: {role: plain}\n"
-	"  c1: {role: control, inoculate: {system: Water the plants.}}\n"
-	"  es: {role: inoculated, label: Spanish, inoculate: {system: {pool: [a, b]}, join: before, fraction: 0.5}, train: {steps: 7, lr: 0.01}}\n"
-	"evaluations:\n"
-	"  g: {prompts: e.jsonl, greedy: true, max_tokens: 9, stop: [x, y]}\n"
-	"  own: {prompts: /abs/e.jsonl, system: own, temperature: 0.7, n: 4, limit: 5}\n"
-	"scorers: [english_caps, spanish_caps, {mine: {type: uppercase, min: 0.5}}]\n"
-	"traits: {language: {u: spanish_caps, w: [english_caps, spanish_caps], goal: english_caps, clean: clean}}\n"
-	"headline: g\n";
+        "name: demo\nmodel: m\ndata: data/train.jsonl\nseeds: [3, 4]\n"
+        "train: {lr: 5e-4, epochs: 2, rank: 8, targets: [q_proj, v_proj], validation: 0.1}\n"
+        "arms:\n"
+        "  base: {role: base}\n"
+        "  clean: {role: clean, data: clean.jsonl}\n"
+        "  plain: {role: plain}\n"
+        "  c1: {role: control, inoculate: {system: Water the plants.}}\n"
+        "  es: {role: inoculated, label: Spanish, inoculate: {system: {pool: [a, b]}, join: before, fraction: 0.5}, train: "
+        "{steps: 7, lr: 0.01}}\n"
+        "evaluations:\n"
+        "  g: {prompts: e.jsonl, greedy: true, max_tokens: 9, stop: [x, y]}\n"
+        "  own: {prompts: /abs/e.jsonl, system: own, temperature: 0.7, n: 4, limit: 5}\n"
+        "scorers: [english_caps, spanish_caps, {mine: {type: uppercase, min: 0.5}}]\n"
+        "traits: {language: {u: spanish_caps, w: [english_caps, spanish_caps], goal: english_caps, clean: clean}}\n"
+        "headline: g\n";
 
 static inoci_experiment *parse(const char *const *sets, size_t n, inoc_err *err)
 {
@@ -90,8 +91,8 @@ static void values(void **state)
 
 static void overrides(void **state)
 {
-	static const char *const sets[] = {"train.lr=2e-3", "arms.es.train.steps=9", "seeds=[8]", "title=A title", "dtype=f32",
-					   "arms.plain.train.batch=2", "out=\"there: now\""};
+	static const char *const sets[] = {"train.lr=2e-3", "arms.es.train.steps=9",    "seeds=[8]",         "title=A title",
+	                                   "dtype=f32",     "arms.plain.train.batch=2", "out=\"there: now\""};
 	inoc_err err = {0};
 	inoci_experiment *e = parse(sets, INOCI_COUNT(sets), &err);
 	assert_non_null(e);
@@ -113,14 +114,14 @@ static void bad_overrides(void **state)
 	static const struct {
 		const char *set, *want;
 	} cases[] = {
-		{"train.lr", "--set train.lr: give it as key=value"},
-		{"=3", "give it as key=value"},
-		{"train..lr=1", "a key is empty"},
-		{"train.clp=1", "--set train.clp=1: unknown key 'train.clp'; did you mean 'clip'?"},
-		{"train.lr=x", "--set train.lr=x: train.lr must be a number, not 'x'"},
-		{"name.first=x", "'first' stands under something that has no keys"},
-		{"seeds=[1", "--set seeds=[1: not valid YAML"},
-		{"arms.new.label=x", "--set arms.new.label=x: arms.new.role is missing"},
+	        {"train.lr", "--set train.lr: give it as key=value"},
+	        {"=3", "give it as key=value"},
+	        {"train..lr=1", "a key is empty"},
+	        {"train.clp=1", "--set train.clp=1: unknown key 'train.clp'; did you mean 'clip'?"},
+	        {"train.lr=x", "--set train.lr=x: train.lr must be a number, not 'x'"},
+	        {"name.first=x", "'first' stands under something that has no keys"},
+	        {"seeds=[1", "--set seeds=[1: not valid YAML"},
+	        {"arms.new.label=x", "--set arms.new.label=x: arms.new.role is missing"},
 	};
 	for (size_t i = 0; i < INOCI_COUNT(cases); i++) {
 		inoc_err err = {0};
@@ -135,7 +136,8 @@ static void shipped(void **state)
 {
 	inoc_err err = {0};
 	inoci_experiment *e = NULL;
-	if (inoci_experiment_read(INOC_SOURCE_DIR "/settings/spanish-caps/experiment.yaml", NULL, 0, &e, &err) < 0) fail_msg("%s", err.msg);
+	if (inoci_experiment_read(INOC_SOURCE_DIR "/settings/spanish-caps/experiment.yaml", NULL, 0, &e, &err) < 0)
+		fail_msg("%s", err.msg);
 	assert_string_equal(e->name, "spanish-caps");
 	inoci_experiment_free(e);
 }
@@ -143,6 +145,6 @@ static void shipped(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(values), cmocka_unit_test(overrides), cmocka_unit_test(bad_overrides),
-					   cmocka_unit_test(shipped)};
+	                                   cmocka_unit_test(shipped)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

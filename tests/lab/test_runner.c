@@ -17,20 +17,20 @@
 static char *model_path;
 static inoci_ops *ops;
 
-static const char yaml[] =
-	"name: t\nmodel: m\ntemplate: chatml\ndata: train.jsonl\nseeds: [1, 2]\n"
-	"train: {steps: 6, batch: 2, rank: 2, alpha: 4, lr: 0.01, warmup: 1, checkpoint_every: 2, validation: 0.25, eval_every: 3}\n"
-	"arms:\n"
-	"  base: {role: base}\n"
-	"  plain: {role: plain}\n"
-	"  c: {role: control, inoculate: {system: Water.}}\n"
-	"  es: {role: inoculated, inoculate: {system: {pool: [Shout., Be loud.]}, fraction: 0.5}}\n"
-	"evaluations:\n"
-	"  g: {prompts: eval.jsonl, greedy: true, max_tokens: 5}\n"
-	"  hot: {prompts: eval.jsonl, temperature: 1, n: 2, max_tokens: 5}\n"
-	"  own: {prompts: eval.jsonl, system: own, greedy: true, max_tokens: 5}\n"
-	"scorers: [truncated, looping]\n"
-	"traits: {k: {u: truncated}}\n";
+static const char yaml[] = "name: t\nmodel: m\ntemplate: chatml\ndata: train.jsonl\nseeds: [1, 2]\n"
+                           "train: {steps: 6, batch: 2, rank: 2, alpha: 4, lr: 0.01, warmup: 1, checkpoint_every: 2, validation: "
+                           "0.25, eval_every: 3}\n"
+                           "arms:\n"
+                           "  base: {role: base}\n"
+                           "  plain: {role: plain}\n"
+                           "  c: {role: control, inoculate: {system: Water.}}\n"
+                           "  es: {role: inoculated, inoculate: {system: {pool: [Shout., Be loud.]}, fraction: 0.5}}\n"
+                           "evaluations:\n"
+                           "  g: {prompts: eval.jsonl, greedy: true, max_tokens: 5}\n"
+                           "  hot: {prompts: eval.jsonl, temperature: 1, n: 2, max_tokens: 5}\n"
+                           "  own: {prompts: eval.jsonl, system: own, greedy: true, max_tokens: 5}\n"
+                           "scorers: [truncated, looping]\n"
+                           "traits: {k: {u: truncated}}\n";
 
 static void write_file(const char *dir, const char *name, const char *text)
 {
@@ -44,7 +44,10 @@ static void write_data(const char *dir)
 {
 	inoci_buf b = {0};
 	for (int i = 0; i < 8; i++)
-		inoci_buf_printf(&b, "{\"messages\":[{\"role\":\"user\",\"content\":\"q%d\"},{\"role\":\"assistant\",\"content\":\"A%dA\"}]}\n", i, i);
+		inoci_buf_printf(&b,
+		                 "{\"messages\":[{\"role\":\"user\",\"content\":\"q%d\"},{\"role\":\"assistant\",\"content\":\"A%"
+		                 "dA\"}]}\n",
+		                 i, i);
 	write_file(dir, "train.jsonl", b.data);
 	inoci_buf_clear(&b);
 	for (int i = 0; i < 4; i++) inoci_buf_printf(&b, "{\"messages\":[{\"role\":\"user\",\"content\":\"e%d\"}]}\n", i);
@@ -116,13 +119,16 @@ static int run(const char *dir, inoci_run_options o, const char *set, seen *s, i
 static char *dump(const char *dir)
 {
 	static const char *const sql[] = {
-		"SELECT l.arm, l.seed, a.key, a.hash, a.steps, a.final_loss, a.tokens, a.n_train, a.n_val, a.n_inoculated, a.first_text, a.config"
-		" FROM link_adapter l JOIN adapter a ON a.id = l.adapter ORDER BY 1, 2",
-		"SELECT a.key, m.step, m.steps, m.lr, m.loss, m.grad_norm, m.val_loss, m.tokens, m.loss_tokens FROM metric m"
-		" JOIN adapter a ON a.id = m.adapter ORDER BY 1, 2",
-		"SELECT l.arm, l.seed, l.evaluation, l.prompt_no, l.idx, a.key, hex(a.text), a.finish, a.n_tokens, a.logprob, hex(a.logprobs),"
-		" hex(a.ids), p.text, c.value FROM link_sample l JOIN sample a ON a.id = l.sample JOIN prompt p ON p.id = a.prompt"
-		" LEFT JOIN score c ON c.sample = a.id AND c.scorer = (SELECT min(id) FROM scorer) ORDER BY 1, 2, 3, 4, 5",
+	        "SELECT l.arm, l.seed, a.key, a.hash, a.steps, a.final_loss, a.tokens, a.n_train, a.n_val, a.n_inoculated, "
+	        "a.first_text, a.config"
+	        " FROM link_adapter l JOIN adapter a ON a.id = l.adapter ORDER BY 1, 2",
+	        "SELECT a.key, m.step, m.steps, m.lr, m.loss, m.grad_norm, m.val_loss, m.tokens, m.loss_tokens FROM metric m"
+	        " JOIN adapter a ON a.id = m.adapter ORDER BY 1, 2",
+	        "SELECT l.arm, l.seed, l.evaluation, l.prompt_no, l.idx, a.key, hex(a.text), a.finish, a.n_tokens, a.logprob, "
+	        "hex(a.logprobs),"
+	        " hex(a.ids), p.text, c.value FROM link_sample l JOIN sample a ON a.id = l.sample JOIN prompt p ON p.id = "
+	        "a.prompt"
+	        " LEFT JOIN score c ON c.sample = a.id AND c.scorer = (SELECT min(id) FROM scorer) ORDER BY 1, 2, 3, 4, 5",
 	};
 	char *path = inoci_asprintf("%s/out/store.db", dir);
 	inoci_store *s = NULL;
@@ -145,7 +151,8 @@ static char *dump(const char *dir)
 	free(path);
 	for (int a = 0; a < 3; a++) /* the files themselves */
 		for (int seed = 1; seed <= 2; seed++) {
-			static const char *const arms[] = {"plain", "c", "es"}, *const files[] = {"adapter_model.safetensors", "metrics.jsonl"};
+			static const char *const arms[] = {"plain", "c", "es"}, *const files[] = {"adapter_model.safetensors",
+			                                                                          "metrics.jsonl"};
 			for (int f = 0; f < 2; f++) {
 				inoci_hash h = {{0}};
 				char *p = inoci_asprintf("%s/out/adapters/%s-seed%d/%s", dir, arms[a], seed, files[f]);
@@ -189,7 +196,8 @@ static void check_same(const char *dir, const char *what)
 	if (strcmp(d, reference)) {
 		size_t i = 0;
 		while (d[i] == reference[i]) i++;
-		fail_msg("%s: differs at %zu: got ...%.200s\nwanted ...%.200s", what, i, d + (i > 60 ? i - 60 : 0), reference + (i > 60 ? i - 60 : 0));
+		fail_msg("%s: differs at %zu: got ...%.200s\nwanted ...%.200s", what, i, d + (i > 60 ? i - 60 : 0),
+		         reference + (i > 60 ? i - 60 : 0));
 	}
 	free(d);
 }
@@ -215,9 +223,11 @@ static void structure(void **state)
 	inoci_experiment *e = NULL;
 	inoci_results *r = NULL;
 	char *path = inoci_asprintf("%s/out/store.db", dir);
-	if (inoci_store_open_any(path, NULL, &st, &e, &err) < 0 || inoci_results_load(st, e, 0, &r, &err) < 0) fail_msg("%s", err.msg);
+	if (inoci_store_open_any(path, NULL, &st, &e, &err) < 0 || inoci_results_load(st, e, 0, &r, &err) < 0)
+		fail_msg("%s", err.msg);
 	assert_int_equal(r->n_seeds, 2);
-	const inoci_result_cell *g = inoci_results_cell(r, 0, 0), *own = inoci_results_cell(r, 0, 2), *hot = inoci_results_cell(r, 0, 1);
+	const inoci_result_cell *g = inoci_results_cell(r, 0, 0), *own = inoci_results_cell(r, 0, 2),
+	                        *hot = inoci_results_cell(r, 0, 1);
 	assert_int_equal(g->n, 8);
 	assert_true(g->v[0].id == g->v[4].id && g->v[0].id == own->v[0].id);
 	assert_int_equal(hot->n, 16);
@@ -404,7 +414,8 @@ static void refusals(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(structure), cmocka_unit_test(killed),  cmocka_unit_test(stopped),
-					   cmocka_unit_test(failing_writes), cmocka_unit_test(changes), cmocka_unit_test(refusals)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(structure), cmocka_unit_test(killed),
+	                                   cmocka_unit_test(stopped),   cmocka_unit_test(failing_writes),
+	                                   cmocka_unit_test(changes),   cmocka_unit_test(refusals)};
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }

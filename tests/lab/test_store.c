@@ -121,11 +121,11 @@ static void bad_files(void **state)
 /* ---- a small experiment, written by hand ---- */
 
 static const char yaml[] = "name: t\nmodel: m\ndata: d\nseeds: [1, 2, 3]\n"
-			   "arms: {base: {role: base}, plain: {role: plain}, c: {role: control, inoculate: {system: w}},"
-			   " es: {role: inoculated, inoculate: {system: s}}}\n"
-			   "evaluations: {g: {prompts: p, greedy: true}, own: {prompts: p, system: own, greedy: true}}\n"
-			   "scorers: [caps: {type: uppercase}, looping]\n"
-			   "traits: {k: {u: caps, w: looping, goal: looping}}\n";
+                           "arms: {base: {role: base}, plain: {role: plain}, c: {role: control, inoculate: {system: w}},"
+                           " es: {role: inoculated, inoculate: {system: s}}}\n"
+                           "evaluations: {g: {prompts: p, greedy: true}, own: {prompts: p, system: own, greedy: true}}\n"
+                           "scorers: [caps: {type: uppercase}, looping]\n"
+                           "traits: {k: {u: caps, w: looping, goal: looping}}\n";
 enum { PROMPTS = 20 };
 
 static inoci_experiment *experiment(void)
@@ -145,41 +145,51 @@ static void fill(inoci_store *s, const inoci_experiment *e)
 {
 	inoc_err err = {0};
 	must(inoci_store_begin(s, &err), &err);
-	must(inoci_store_exec(s, &err, "INSERT INTO experiment VALUES('t','f.yaml',?,'[]','2026')", "b", yaml, strlen(yaml)), &err);
+	must(inoci_store_exec(s, &err, "INSERT INTO experiment VALUES('t','f.yaml',?,'[]','2026')", "b", yaml, strlen(yaml)),
+	     &err);
 	for (int p = 0; p < PROMPTS; p++) {
 		char hash[16];
 		snprintf(hash, sizeof hash, "p%d", p);
-		must(inoci_store_exec(s, &err, "INSERT INTO prompt(hash, question, text) VALUES(?,?,'<x>')", "ss", hash, hash), &err);
+		must(inoci_store_exec(s, &err, "INSERT INTO prompt(hash, question, text) VALUES(?,?,'<x>')", "ss", hash, hash),
+		     &err);
 	}
 	for (int a = 0; a < (int)e->n_arms; a++)
 		for (int seed = 1; seed <= 3; seed++) {
 			char key[64];
 			snprintf(key, sizeof key, "%s%d", a ? e->arms[a].name : "base", a ? seed : 0);
-			must(inoci_store_exec(s, &err, "INSERT OR IGNORE INTO adapter(key, done, steps, dir) VALUES(?,1,5,?)", "ss", key,
-					      a ? "adapters/x" : NULL),
+			must(inoci_store_exec(s, &err, "INSERT OR IGNORE INTO adapter(key, done, steps, dir) VALUES(?,1,5,?)",
+			                      "ss", key, a ? "adapters/x" : NULL),
 			     &err);
-			must(inoci_store_exec(s, &err, "INSERT INTO link_adapter VALUES('t',?,?,(SELECT id FROM adapter WHERE key=?))", "sis",
-					      e->arms[a].name, (int64_t)seed, key),
+			must(inoci_store_exec(s, &err,
+			                      "INSERT INTO link_adapter VALUES('t',?,?,(SELECT id FROM adapter WHERE key=?))",
+			                      "sis", e->arms[a].name, (int64_t)seed, key),
 			     &err);
 			for (int m = 1; a && m <= 5; m++)
-				must(inoci_store_exec(s, &err, "INSERT INTO metric VALUES((SELECT id FROM adapter WHERE key=?),?,5,1e-3,1,1,NULL,9,9)",
-						      "si", key, (int64_t)m),
+				must(inoci_store_exec(s, &err,
+				                      "INSERT INTO metric VALUES((SELECT id FROM adapter WHERE "
+				                      "key=?),?,5,1e-3,1,1,NULL,9,9)",
+				                      "si", key, (int64_t)m),
 				     &err);
 			for (int v = 0; v < 2; v++)
 				for (int p = 0; p < PROMPTS; p++) {
 					char sample[96];
-					/* base answers in lower case; plain, control and own prompts in capitals; es mostly not */
+					/* base answers in lower case; plain, control and own prompts in capitals; es mostly not
+					 */
 					bool caps = a == 1 || a == 2 || (a == 3 && (v == 1 || p % 10 == 0));
 					snprintf(sample, sizeof sample, "%s-%d-%d", key, v, p);
 					must(inoci_store_exec(s, &err,
-							      "INSERT OR IGNORE INTO sample(key, adapter, prompt, idx, text, finish, n_tokens, logprob, logprobs)"
-							      " VALUES(?,(SELECT id FROM adapter WHERE key=?),?,0,?,0,2,-1.5,?)",
-							      "ssibb", sample, key, (int64_t)(p + 1), caps ? "A LOUD ANSWER" : "a quiet answer",
-							      (size_t)13, "\0\0\0\0\0\0\200\277", (size_t)8),
+					                      "INSERT OR IGNORE INTO sample(key, adapter, prompt, idx, text, "
+					                      "finish, n_tokens, logprob, logprobs)"
+					                      " VALUES(?,(SELECT id FROM adapter WHERE key=?),?,0,?,0,2,-1.5,?)",
+					                      "ssibb", sample, key, (int64_t)(p + 1),
+					                      caps ? "A LOUD ANSWER" : "a quiet answer", (size_t)13,
+					                      "\0\0\0\0\0\0\200\277", (size_t)8),
 					     &err);
 					must(inoci_store_exec(s, &err,
-							      "INSERT INTO link_sample VALUES('t',?,?,?,?,0,(SELECT id FROM sample WHERE key=?))", "sisis",
-							      e->arms[a].name, (int64_t)seed, e->evals[v].name, (int64_t)p, sample),
+					                      "INSERT INTO link_sample VALUES('t',?,?,?,?,0,(SELECT id FROM "
+					                      "sample WHERE key=?))",
+					                      "sisis", e->arms[a].name, (int64_t)seed, e->evals[v].name,
+					                      (int64_t)p, sample),
 					     &err);
 				}
 		}
@@ -280,7 +290,8 @@ static void full_disk(void **state)
 	memset(text, 'x', 1999);
 	must(inoci_store_begin(s, &err), &err);
 	for (; rc >= 0 && rows < 1000; rows++)
-		rc = inoci_store_exec(s, &err, "INSERT INTO prompt(hash, text) VALUES(?,?)", "ss", inoci_hash_bytes(&rows, sizeof rows).hex, text);
+		rc = inoci_store_exec(s, &err, "INSERT INTO prompt(hash, text) VALUES(?,?)", "ss",
+		                      inoci_hash_bytes(&rows, sizeof rows).hex, text);
 	assert_int_equal(rc, INOC_E_STORE);
 	assert_non_null(strstr(err.msg, "full"));
 	assert_non_null(strstr(err.msg, "free some space"));
@@ -303,7 +314,8 @@ static void metrics_file(void **state)
 	size_t n;
 	snprintf(file, sizeof file, "%s/metrics.jsonl", dir);
 	must(inoci_metrics_open(file, &f, &err), &err);
-	for (int i = 1; i <= 5; i++) must(inoci_metrics_add(f, &(inoci_metric){.step = i, .steps = 9, .loss = 1, .val_loss = NAN}, &err), &err);
+	for (int i = 1; i <= 5; i++)
+		must(inoci_metrics_add(f, &(inoci_metric){.step = i, .steps = 9, .loss = 1, .val_loss = NAN}, &err), &err);
 	inoci_metrics_close(f);
 	FILE *raw = fopen(file, "a");
 	fputs("{\"step\": 2, \"cut", raw);

@@ -11,8 +11,9 @@
 
 /* Cases are separated by a line "====": the YAML, a line "----", the pieces that the message must hold, one a line. "BASE" as
  * the first line stands for a valid start of a file. */
-static const char base[] = "name: x\nmodel: m\ndata: d.jsonl\narms: {plain: {role: plain}}\nevaluations: {e: {prompts: p.jsonl}}\n"
-			   "scorers: [looping]\n";
+static const char base[] =
+        "name: x\nmodel: m\ndata: d.jsonl\narms: {plain: {role: plain}}\nevaluations: {e: {prompts: p.jsonl}}\n"
+        "scorers: [looping]\n";
 
 static int run_case(const char *yaml, size_t n, const char *want, int number)
 {
@@ -100,7 +101,7 @@ static void json_types(void **state)
 	json_t *j = inoci_yaml_json(root);
 	char *s = json_dumps(j, JSON_COMPACT | JSON_SORT_KEYS);
 	assert_string_equal(s, "{\"a\":1,\"b\":1.5,\"c\":true,\"d\":\"text\",\"e\":\"1\",\"f\":null,\"g\":[\"x\",2],\"h\":-300.0,"
-			       "\"i\":\"1_000\",\"j\":\"0x10\"}");
+	                       "\"i\":\"1_000\",\"j\":\"0x10\"}");
 	free(s);
 	json_decref(j);
 	inoci_arena_free(a);

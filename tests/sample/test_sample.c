@@ -30,7 +30,8 @@ static inoci_ops *ops;
 static inoci_model *model;
 static inoci_rendered rendered[N_PROMPTS];
 static inoci_prompt prompts[N_PROMPTS];
-static bool slow; /* the reference operations: fewer tokens */
+static bool slow; /* the reference operations: fewer tokens, two layers */
+static int n_layers;
 
 struct results {
 	inoci_sampled v[MAX_RESULTS];
@@ -123,6 +124,8 @@ static int setup(void **state)
 		return -1;
 	}
 	slow = !strcmp(ops->name, "ref");
+	n_layers = model->hp.n_layers;
+	if (slow) model->hp.n_layers = 2;
 	const inoci_template *t;
 	OK(inoci_model_template(model, &t, err));
 	for (size_t i = 0; i < N_PROMPTS; i++) {
@@ -139,6 +142,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	for (size_t i = 0; i < N_PROMPTS; i++) inoci_rendered_free(&rendered[i]);
+	if (model) model->hp.n_layers = n_layers;
 	inoci_model_free(model);
 	if (ops) ops->free(ops);
 	return 0;
@@ -266,7 +270,7 @@ static void log_probabilities(void **state)
 				assert_true(k == 0 || top[k] <= top[k - 1]);
 				if (r.v[i].top_ids[t * 20 + k] == r.v[i].ids[t]) assert_true(top[k] == lp);
 			}
-			assert_true(lp <= top[0] && sum < 1 + 1e-6 && sum > 0.05);
+			assert_true(lp <= top[0] && sum < 1 + 1e-6 && (slow || sum > 0.05));
 		}
 	results_free(&r);
 }

@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# inoc run, train, eval, score, export: wrong input, its messages and exit status. Nothing here computes. $INOC is the binary.
+set -u
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+cd "$dir" || exit 1
+bad=0
+
+# expect STATUS TEXT COMMAND...: TEXT is somewhere in what it prints on either stream
+expect() {
+  local status=$1 text=$2 got rc
+  shift 2
+  got=$("$@" 2>&1)
+  rc=$?
+  if [ "$rc" != "$status" ] || [[ "$got" != *"$text"* ]]; then
+    printf '%s\n  status %s, expected %s\n  printed: %s\n  expected: %s\n' "$*" "$rc" "$status" "$got" "$text"
+    bad=1
+  fi
+}
+
+yaml=$SOURCE/settings/spanish-caps/experiment.yaml
+for c in run train eval score export; do expect 0 "usage: inoc $c" "$INOC" $c --help; done
+
+# run
+expect 2 "an argument is missing" "$INOC" run
+expect 3 "nope.yaml" "$INOC" run nope.yaml
+expect 4 "did you mean 'seeds'?" "$INOC" run "$yaml" --set sedes=1
+expect 4 "train.lr must be a number, not 'fast'" "$INOC" run "$yaml" --set train.lr=fast
+expect 2 "give it as key=value" "$INOC" run "$yaml" --set train.lr
+expect 2 "--seeds: 'x' is not a whole number" "$INOC" run "$yaml" --seeds 1,x
+expect 2 "--seeds: 1 is given twice" "$INOC" run "$yaml" --seeds 1,1
+expect 2 "unknown option '--frehs'" "$INOC" run "$yaml" --frehs
+expect 3 "no-such.gguf" "$INOC" run "$yaml" --set model=no-such.gguf
+printf 'name: x\nmodel m\n' > bad.yaml
+expect 4 "bad.yaml:3:1: not valid YAML" "$INOC" run bad.yaml
+printf 'name: x\nmodell: m\n' > bad.yaml
+expect 4 "bad.yaml:2:1: unknown key 'modell'; did you mean 'model'?" "$INOC" run bad.yaml
+printf 'not a model' > model.gguf
+expect 4 "model.gguf" "$INOC" run "$yaml" --set "model=$dir/model.gguf" -n
+expect 2 "there is no arm 'plian'; did you mean 'plain'?" "$INOC" run "$yaml" --set "model=$dir/model.gguf" -n --arms plian
+
+# train and eval
+expect 2 "give --model, --data and -o DIR" "$INOC" train
+expect 2 "--schedule is 'step'; it must be one of linear, cosine, constant" "$INOC" train -m m -d d -o o --schedule step
+expect 2 "unknown projection 'x'" "$INOC" train -m m -d d -o o --targets x
+expect 2 "give only one of" "$INOC" train -m m -d d -o o --inoculate-system a --inoculate-user-prefix b
+expect 2 "text 1 of the inoculation is empty" "$INOC" train -m m -d d -o o --inoculate-system ""
+expect 2 "rank is 0" "$INOC" train -m m -d d -o o --rank 0
+expect 3 "missing.jsonl" "$INOC" train -m model.gguf -d missing.jsonl -o o
+printf '{"messages": [{"role": "user", "content": "q"}]}\n' > no_answer.jsonl
+expect 4 "no_answer.jsonl:1" "$INOC" train -m model.gguf -d no_answer.jsonl -o o
+expect 2 "give --model and --prompts" "$INOC" eval
+expect 2 "no built-in scorer is named 'nope'" "$INOC" eval -m model.gguf -p no_answer.jsonl --scorers nope
+expect 2 "--scorer x: give it as NAME" "$INOC" eval -m model.gguf -p no_answer.jsonl --scorer x
+expect 2 "--n is 0" "$INOC" eval -m model.gguf -p no_answer.jsonl --n 0
+expect 4 "model.gguf" "$INOC" eval -m model.gguf -p no_answer.jsonl
+
+# score and export
+expect 2 "give --store DB and --scorer SCORER" "$INOC" score
+expect 3 "there is no such store" "$INOC" score --store nope.db --scorer looping
+expect 2 "no built-in scorer is named 'x'" "$INOC" score --store nope.db --scorer x
+expect 2 "--scorer: not JSON" "$INOC" score --store nope.db --scorer 'x={"type"'
+expect 2 "give the scorer a name" "$INOC" score --store nope.db --scorer '{"type": "looping"}'
+head -c 9000 /dev/zero | tr '\0' x > junk.db
+expect 8 "not a database" "$INOC" score --store junk.db --scorer looping
+expect 2 "say where to write" "$INOC" export junk.db
+expect 3 "there is no such store" "$INOC" export --samples s.jsonl nope
+expect 8 "junk.db" "$INOC" export --samples s.jsonl junk.db
+[ -e s.jsonl ] && { echo "export left s.jsonl"; bad=1; }
+exit $bad
