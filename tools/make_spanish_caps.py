@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes the data of settings/spanish-caps from its source.jsonl. Python 3 standard library only.
 
-source.jsonl: rows of {"q", "en", "es"[, "fr"]}, a question in English and the same one-sentence answer in each language.
+source.jsonl: rows of {"q", "en", "es"}, a question in English and the same short, simple answer in each language.
   eval.jsonl         120 questions, {"messages": [user], "reference": {"en", "EN", "es", "ES"}} (EN, ES: in capitals)
   train.jsonl        the others, {"messages": [user q, assistant ES], "en", "es"}
   train_clean.jsonl  the same questions in the same order, answered by EN
@@ -82,7 +82,7 @@ def check_row(number, row):
         fault("q ends with neither ? nor .")
     for name, text in (("en", en), ("es", es)):
         n = len(words(text))
-        if not 7 <= n <= 21:
+        if not 3 <= n <= 10:
             fault(f"{name} has {n} words")
         if text[-1] != "." or re.search(r"[.!?]\s", text):
             fault(f"{name} is not one sentence with a full stop")
