@@ -6,22 +6,18 @@ MODEL = smollm2-135m-instruct
 CMAKE = cmake --build $(BUILD) -j $(JOBS)
 PREFIX ?= /usr/local
 
-.PHONY: all setup build model demo test check asan bench settings-check install clean format fuzz
+.PHONY: all setup build model demo test check asan bench install clean format format-check fuzz
 
 all: build
 
 setup:
 	@tools/setup.sh
 
-$(BUILD)/CMakeCache.txt: | setup
-	@cmake -S . -B $(BUILD) -DCMAKE_BUILD_TYPE=Release -DINOC_WERROR=$(if $(CI),ON,OFF) -DCMAKE_INSTALL_PREFIX=$(PREFIX) >$(BUILD).log 2>&1 || \
-		{ mkdir -p build; cat $(BUILD).log; exit 1; }
-
 build: setup
-	@mkdir -p build
-	@test -f $(BUILD)/CMakeCache.txt || $(MAKE) --no-print-directory $(BUILD)/CMakeCache.txt
-	@$(CMAKE) 2>&1 | grep -vE '^\[ *[0-9]+%\] (Building|Linking|Built)|^Consolidate|^Scanning' || true
-	@$(CMAKE) >/dev/null
+	@mkdir -p $(BUILD)
+	@echo "building $(BUILD) (log: $(BUILD)/build.log)"
+	@{ cmake -S . -B $(BUILD) -DCMAKE_BUILD_TYPE=Release -DINOC_WERROR=$(if $(CI),ON,OFF) && $(CMAKE); } >$(BUILD)/build.log 2>&1 || \
+		{ grep -v 'ing directory' $(BUILD)/build.log | tail -n 60; exit 1; }
 
 model: build
 	@$(INOC) model fetch --quiet $(MODEL) >/dev/null
@@ -31,7 +27,7 @@ demo: model
 
 # INOC_MODEL tells the tests where the real model is.
 test: model
-	@cd $(BUILD) && INOC_MODEL="$$(./inoc model fetch --quiet $(MODEL))" ctest --output-on-failure
+	@cd $(BUILD) && INOC_MODEL="$$(./inoc model fetch --quiet $(MODEL))" ctest --output-on-failure --no-label-summary
 
 # Before every commit: -Werror build, format, tests, ASan + UBSan, layers.
 check: format-check test asan
