@@ -16,17 +16,17 @@ extern "C" {
 #define INOC_VERSION "0.1.0"
 
 /* name, code, exit status of the program, meaning */
-#define INOC_ERRORS(X)                                                                                                 \
-	X(USAGE, -1, 2, "wrong arguments")                                                                             \
-	X(IO, -2, 3, "a file could not be read or written")                                                            \
-	X(FORMAT, -3, 4, "input is not what its format demands")                                                       \
-	X(UNSUPPORTED, -4, 5, "a valid input that this version cannot serve")                                          \
-	X(MEMORY, -5, 6, "not enough memory")                                                                          \
-	X(LIMIT, -6, 7, "input exceeds a limit, such as the context length")                                           \
-	X(STORE, -7, 8, "the results database failed")                                                                 \
-	X(BUSY, -8, 9, "another run holds the store")                                                                  \
-	X(EXTERNAL, -9, 10, "a program or service called by inoc failed")                                              \
-	X(CHECK, -10, 1, "a check that was asked for did not pass")                                                    \
+#define INOC_ERRORS(X)                                                        \
+	X(USAGE, -1, 2, "wrong arguments")                                    \
+	X(IO, -2, 3, "a file could not be read or written")                   \
+	X(FORMAT, -3, 4, "input is not what its format demands")              \
+	X(UNSUPPORTED, -4, 5, "a valid input that this version cannot serve") \
+	X(MEMORY, -5, 6, "not enough memory")                                 \
+	X(LIMIT, -6, 7, "input exceeds a limit, such as the context length")  \
+	X(STORE, -7, 8, "the results database failed")                        \
+	X(BUSY, -8, 9, "another run holds the store")                         \
+	X(EXTERNAL, -9, 10, "a program or service called by inoc failed")     \
+	X(CHECK, -10, 1, "a check that was asked for did not pass")           \
 	X(STOPPED, -11, 130, "stopped by the user")
 
 enum {
@@ -70,12 +70,13 @@ typedef struct inoc_sampling {
 
 /* One answer to one question. system: "none", "empty", "default" or the text of a system turn. adapter and s may be NULL
  * (no adapter; temperature 1, 256 tokens, seed 0). *text is the caller's, to free(). */
-int inoc_answer(inoc_model *m, inoc_adapter *a, const char *system, const char *user, const inoc_sampling *s, char **text, inoc_err *err);
+int inoc_answer(inoc_model *m, inoc_adapter *a, const char *system, const char *user, const inoc_sampling *s, char **text,
+                inoc_err *err);
 
 /* Log-probability (nats, summed over the response's tokens and the end-of-turn token) of `response` as the answer to `user`.
  * *n_tokens (may be NULL): how many tokens that is. */
-int inoc_logprob(inoc_model *m, inoc_adapter *a, const char *system, const char *user, const char *response, double *sum, int *n_tokens,
-		 inoc_err *err);
+int inoc_logprob(inoc_model *m, inoc_adapter *a, const char *system, const char *user, const char *response, double *sum,
+                 int *n_tokens, inoc_err *err);
 
 /* ---- data and experiments ---- */
 

@@ -57,11 +57,12 @@ void inoc_adapter_free(inoc_adapter *a)
 	free(a);
 }
 
-static int render(const inoc_model *m, const char *system, const char *user, const char *response, inoci_rendered *r, inoc_err *err)
+static int render(const inoc_model *m, const char *system, const char *user, const char *response, inoci_rendered *r,
+                  inoc_err *err)
 {
 	const inoci_template *t;
 	inoci_msg msgs[] = {{.role = (char *)"user", .content = (char *)(uintptr_t)user},
-			    {.role = (char *)"assistant", .content = (char *)(uintptr_t)response}};
+	                    {.role = (char *)"assistant", .content = (char *)(uintptr_t)response}};
 	int rc = inoci_model_template(m->m, &t, err);
 	if (rc < 0) return rc;
 	return inoci_render(t, msgs, response ? 2 : 1, inoci_sys_parse(system ? system : "none"), !response, r, err);
@@ -74,7 +75,8 @@ static int keep_text(void *ctx, const inoci_sampled *s, inoc_err *err)
 	return 0;
 }
 
-int inoc_answer(inoc_model *m, inoc_adapter *a, const char *system, const char *user, const inoc_sampling *s, char **text, inoc_err *err)
+int inoc_answer(inoc_model *m, inoc_adapter *a, const char *system, const char *user, const inoc_sampling *s, char **text,
+                inoc_err *err)
 {
 	inoci_rendered r = {0};
 	inoci_sample_settings set = inoci_sample_defaults();
@@ -97,8 +99,8 @@ out:
 	return rc;
 }
 
-int inoc_logprob(inoc_model *m, inoc_adapter *a, const char *system, const char *user, const char *response, double *sum, int *n_tokens,
-		 inoc_err *err)
+int inoc_logprob(inoc_model *m, inoc_adapter *a, const char *system, const char *user, const char *response, double *sum,
+                 int *n_tokens, inoc_err *err)
 {
 	inoci_rendered r = {0};
 	inoci_batch b = {0};

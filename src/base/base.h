@@ -30,22 +30,22 @@ int inoci_err_set(inoc_err *err, int code, const char *fmt, ...) INOCI_PRINTF(3,
 int inoci_err_prefix(inoc_err *err, const char *fmt, ...) INOCI_PRINTF(2, 3);
 
 /* Needs `int rc` and a label `out:` in the calling function. */
-#define INOC_TRY(expr)                                                                                                 \
-	do {                                                                                                           \
-		if ((rc = (expr)) < 0) goto out;                                                                       \
+#define INOC_TRY(expr)                           \
+	do {                                     \
+		if ((rc = (expr)) < 0) goto out; \
 	} while (0)
 
 /* A broken invariant of ours (never bad input): prints where and aborts. */
-#define INOC_BUG_IF(cond)                                                                                              \
-	do {                                                                                                           \
-		if (__builtin_expect(!!(cond), 0)) inoci_bug(__FILE__, __LINE__, #cond);                               \
+#define INOC_BUG_IF(cond)                                                                \
+	do {                                                                             \
+		if (__builtin_expect(!!(cond), 0)) inoci_bug(__FILE__, __LINE__, #cond); \
 	} while (0)
 _Noreturn void inoci_bug(const char *file, int line, const char *what);
 
 /* ---- memory ---- */
 
 /* Small allocations: never NULL; running out of memory ends the process through one handler. */
-void *inoci_alloc(size_t bytes);                 /* zeroed */
+void *inoci_alloc(size_t bytes); /* zeroed */
 void *inoci_realloc(void *p, size_t bytes);
 char *inoci_strdup(const char *s);
 char *inoci_strndup(const char *s, size_t n);
@@ -59,7 +59,7 @@ INOCI_MUST void *inoci_big_alloc(size_t bytes, const char *what, inoc_err *err);
 typedef struct inoci_arena inoci_arena;
 inoci_arena *inoci_arena_new(void);
 void inoci_arena_free(inoci_arena *a);
-void inoci_arena_reset(inoci_arena *a); /* keeps the memory */
+void inoci_arena_reset(inoci_arena *a);                /* keeps the memory */
 void *inoci_arena_alloc(inoci_arena *a, size_t bytes); /* zeroed, 16-byte aligned */
 char *inoci_arena_strndup(inoci_arena *a, const char *s, size_t n);
 
@@ -140,7 +140,7 @@ typedef struct {
 /* A stream for (seed, purpose, i, j): different arguments give independent streams. */
 inoci_rng inoci_rng_new(uint64_t seed, const char *purpose, uint64_t i, uint64_t j);
 uint64_t inoci_rng_u64(inoci_rng *r);
-double inoci_rng_uniform(inoci_rng *r);            /* [0, 1), 53 bits */
+double inoci_rng_uniform(inoci_rng *r);             /* [0, 1), 53 bits */
 uint32_t inoci_rng_below(inoci_rng *r, uint32_t n); /* [0, n), unbiased */
 double inoci_rng_normal(inoci_rng *r);
 void inoci_rng_shuffle(inoci_rng *r, int32_t *v, size_t n); /* Fisher-Yates */
@@ -163,7 +163,7 @@ INOCI_MUST int inoci_hash_file(const char *path, inoci_hash *out, inoc_err *err)
 
 /* ---- time, progress, stopping ---- */
 
-double inoci_now_s(void); /* monotonic seconds */
+double inoci_now_s(void);   /* monotonic seconds */
 char *inoci_time_iso(void); /* UTC "2026-01-31T12:00:00Z"; free() it */
 /* Peak resident memory of this process, bytes. */
 size_t inoci_rss_peak_bytes(void);

@@ -11,9 +11,11 @@ const char *inoc_version(void)
 const char *inoc_strerror(int code)
 {
 	switch (code) {
-	case 0: return "no error";
-#define X(name, c, status, text)                                                                                               \
-	case c: return text;
+	case 0:
+		return "no error";
+#define X(name, c, status, text) \
+	case c:                  \
+		return text;
 		INOC_ERRORS(X)
 #undef X
 	}

@@ -235,7 +235,7 @@ int inoci_jsonl_read(const char *path, inoci_jsonl_fn *f, void *ctx, inoc_err *e
 	if (ok < n) {
 		for (size_t i = 0; i < ok; i++) line += data[i] == '\n';
 		rc = inoci_err_set(err, INOC_E_FORMAT, "%s:%d: not valid UTF-8 at byte %zu of the file; save it as UTF-8", path,
-				   line + 1, ok);
+		                   line + 1, ok);
 		goto out;
 	}
 	for (char *p = data, *end = data + n; p < end;) {
@@ -249,14 +249,15 @@ int inoci_jsonl_read(const char *path, inoci_jsonl_fn *f, void *ctx, inoc_err *e
 			json_error_t je;
 			json_t *o = json_loadb(p, len, JSON_REJECT_DUPLICATES, &je);
 			if (!o) {
-				rc = inoci_err_set(err, INOC_E_FORMAT, "%s:%d: not JSON: %s (column %d); each line must be one JSON object",
-						   path, line, je.text, je.column);
+				rc = inoci_err_set(err, INOC_E_FORMAT,
+				                   "%s:%d: not JSON: %s (column %d); each line must be one JSON object", path,
+				                   line, je.text, je.column);
 				goto out;
 			}
 			if (!json_is_object(o)) {
 				json_decref(o);
-				rc = inoci_err_set(err, INOC_E_FORMAT, "%s:%d: not a JSON object; each line must be one JSON object", path,
-						   line);
+				rc = inoci_err_set(err, INOC_E_FORMAT,
+				                   "%s:%d: not a JSON object; each line must be one JSON object", path, line);
 				goto out;
 			}
 			rc = f(ctx, o, line, err);

@@ -58,9 +58,10 @@ void *inoci_big_alloc(size_t bytes, const char *what, inoc_err *err)
 	void *p = NULL;
 	size_t want = (bytes + 63) / 64 * 64;
 	if (want < bytes || (fault_alloc > 0 && --fault_alloc == 0) || !(p = aligned_alloc(64, want ? want : 64))) {
-		inoci_err_set(err, INOC_E_MEMORY,
-			      "not enough memory for %s: %.1f MiB wanted, %.1f MiB available; use shorter or fewer examples at a time",
-			      what, (double)bytes / 1048576, (double)inoci_mem_available_bytes() / 1048576);
+		inoci_err_set(
+		        err, INOC_E_MEMORY,
+		        "not enough memory for %s: %.1f MiB wanted, %.1f MiB available; use shorter or fewer examples at a time",
+		        what, (double)bytes / 1048576, (double)inoci_mem_available_bytes() / 1048576);
 		return NULL;
 	}
 	memset(p, 0, want ? want : 64);

@@ -34,8 +34,8 @@ static void print_help(const cli_spec *s)
 	for (size_t i = 0; i < s->n_opts; i++) {
 		const cli_opt *o = &s->opts[i];
 		char left[64], def[64] = "";
-		snprintf(left, sizeof left, "%s%c%s--%s%s%s", o->letter ? "-" : " ", o->letter ? o->letter : ' ', o->letter ? ", " : "  ", o->name,
-			 o->meta ? " " : "", o->meta ? o->meta : "");
+		snprintf(left, sizeof left, "%s%c%s--%s%s%s", o->letter ? "-" : " ", o->letter ? o->letter : ' ',
+		         o->letter ? ", " : "  ", o->name, o->meta ? " " : "", o->meta ? o->meta : "");
 		if (o->type == CLI_INT) snprintf(def, sizeof def, " [%ld]", *(long *)o->dst);
 		if (o->type == CLI_DBL && !isnan(*(double *)o->dst)) snprintf(def, sizeof def, " [%g]", *(double *)o->dst);
 		if (o->type == CLI_STR && *(const char **)o->dst) snprintf(def, sizeof def, " [%s]", *(const char **)o->dst);
@@ -49,8 +49,12 @@ static int set_opt(const cli_opt *o, const char *name, const char *v)
 	char *end;
 	errno = 0;
 	switch (o->type) {
-	case CLI_FLAG: *(bool *)o->dst = true; return 0;
-	case CLI_STR: *(const char **)o->dst = v; return 0;
+	case CLI_FLAG:
+		*(bool *)o->dst = true;
+		return 0;
+	case CLI_STR:
+		*(const char **)o->dst = v;
+		return 0;
 	case CLI_INT: {
 		long x = strtol(v, &end, 10);
 		if (end == v || *end || errno) return cli_usage("--%s wants a whole number, not '%s'", name, v);
@@ -150,8 +154,10 @@ void cli_catch_signals(void)
 static void hms(char *s, size_t n, double t)
 {
 	long x = lround(t);
-	if (x >= 3600) snprintf(s, n, "%ld:%02ld:%02ld", x / 3600, x / 60 % 60, x % 60);
-	else snprintf(s, n, "%ld:%02ld", x / 60, x % 60);
+	if (x >= 3600)
+		snprintf(s, n, "%ld:%02ld:%02ld", x / 3600, x / 60 % 60, x % 60);
+	else
+		snprintf(s, n, "%ld:%02ld", x / 60, x % 60);
 }
 
 static void tick(void *ctx, const char *what, double done, double total, const char *unit, const char *detail)
@@ -177,12 +183,13 @@ static void tick(void *ctx, const char *what, double done, double total, const c
 		int width = 24, full = total > 0 ? (int)(width * done / total) : 0;
 		fprintf(stderr, "\r\033[K%s [", what);
 		for (int i = 0; i < width; i++) fputs(i < full ? "#" : "-", stderr);
-		fprintf(stderr, "] %.0f/%.0f %s%s%s%s%s", done, total, unit, detail && *detail ? ", " : "", detail ? detail : "", *left ? ", left " : "", left);
+		fprintf(stderr, "] %.0f/%.0f %s%s%s%s%s", done, total, unit, detail && *detail ? ", " : "", detail ? detail : "",
+		        *left ? ", left " : "", left);
 		bar_shown = true;
 		if (end) cli_progress_done();
 	} else if (!end || now - bar.start > 2) {
-		fprintf(stderr, "%s: %.0f/%.0f %s%s%s%s%s\n", what, done, total, unit, detail && *detail ? ", " : "", detail ? detail : "",
-			*left ? ", left " : "", left);
+		fprintf(stderr, "%s: %.0f/%.0f %s%s%s%s%s\n", what, done, total, unit, detail && *detail ? ", " : "",
+		        detail ? detail : "", *left ? ", left " : "", left);
 	}
 	if (end) bar.what[0] = 0;
 }
@@ -202,7 +209,8 @@ void cli_progress_done(void)
 
 const inoci_progress *cli_progress(bool quiet)
 {
-	static const inoci_progress loud = {.tick = tick, .note = note, .stop = &stop_flag}, still = {.note = note, .stop = &stop_flag};
+	static const inoci_progress loud = {.tick = tick, .note = note, .stop = &stop_flag},
+	                            still = {.note = note, .stop = &stop_flag};
 	return quiet ? &still : &loud;
 }
 
@@ -225,9 +233,12 @@ void cli_table(const char *const *cells, size_t n_rows, size_t n_cols, const boo
 		for (size_t c = 0; c < n_cols; c++) {
 			const char *s = cells[r * n_cols + c];
 			int pad = w[c] - columns(s);
-			if (right && right[c]) printf("%*s%s", pad, "", s);
-			else if (c + 1 < n_cols) printf("%s%*s", s, pad, "");
-			else printf("%s", s);
+			if (right && right[c])
+				printf("%*s%s", pad, "", s);
+			else if (c + 1 < n_cols)
+				printf("%s%*s", s, pad, "");
+			else
+				printf("%s", s);
 			if (c + 1 < n_cols) printf("  ");
 		}
 		printf("\n");

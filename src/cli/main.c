@@ -10,17 +10,17 @@ static const struct {
 	int (*f)(int, char **);
 	const char *about;
 } commands[] = {
-	{"run", cmd_run, "run an experiment: train, sample, score, compare, report"},
-	{"report", cmd_report, "write an experiment's report again, or its tables"},
-	{"export", cmd_export, "write an experiment's samples as JSON Lines"},
-	{"train", cmd_train, "fine-tune a LoRA adapter on chat data"},
-	{"sample", cmd_sample, "sample answers to prompts, file to file"},
-	{"chat", cmd_chat, "talk to a model in the terminal"},
-	{"eval", cmd_eval, "sample and score a model, with or without an adapter"},
-	{"score", cmd_score, "apply a scorer to samples that are in a store"},
-	{"inoculate", cmd_inoculate, "write chat data with an inoculation prompt put in"},
-	{"data", cmd_data, "check chat data"},
-	{"model", cmd_model, "fetch, list and describe models"},
+        {"run", cmd_run, "run an experiment: train, sample, score, compare, report"},
+        {"report", cmd_report, "write an experiment's report again, or its tables"},
+        {"export", cmd_export, "write an experiment's samples as JSON Lines"},
+        {"train", cmd_train, "fine-tune a LoRA adapter on chat data"},
+        {"sample", cmd_sample, "sample answers to prompts, file to file"},
+        {"chat", cmd_chat, "talk to a model in the terminal"},
+        {"eval", cmd_eval, "sample and score a model, with or without an adapter"},
+        {"score", cmd_score, "apply a scorer to samples that are in a store"},
+        {"inoculate", cmd_inoculate, "write chat data with an inoculation prompt put in"},
+        {"data", cmd_data, "check chat data"},
+        {"model", cmd_model, "fetch, list and describe models"},
 };
 
 static void help(FILE *f)
@@ -33,9 +33,11 @@ static void help(FILE *f)
 static int status_of(int code)
 {
 	switch (code) {
-	case 0: return 0;
-#define X(name, c, status, text)                                                                                               \
-	case c: return status;
+	case 0:
+		return 0;
+#define X(name, c, status, text) \
+	case c:                  \
+		return status;
 		INOC_ERRORS(X)
 #undef X
 	}

@@ -8,8 +8,8 @@
 static const struct {
 	const char *name, *module;
 } projs[INOCI_N_PROJ] = {
-	{"q_proj", "self_attn"}, {"k_proj", "self_attn"}, {"v_proj", "self_attn"}, {"o_proj", "self_attn"},
-	{"gate_proj", "mlp"},	 {"up_proj", "mlp"},	  {"down_proj", "mlp"},
+        {"q_proj", "self_attn"}, {"k_proj", "self_attn"}, {"v_proj", "self_attn"}, {"o_proj", "self_attn"},
+        {"gate_proj", "mlp"},    {"up_proj", "mlp"},      {"down_proj", "mlp"},
 };
 
 const char *inoci_proj_name(int proj)
@@ -21,7 +21,8 @@ const char *inoci_proj_name(int proj)
 static void proj_shape(const inoci_hparams *h, int proj, int *n, int *k, int *n0)
 {
 	int Q = h->n_heads * h->head_dim, KV = h->n_kv_heads * h->head_dim;
-	int N[] = {Q, KV, KV, h->width, h->ff, h->ff, h->width}, K[] = {h->width, h->width, h->width, Q, h->width, h->width, h->ff};
+	int N[] = {Q, KV, KV, h->width, h->ff, h->ff, h->width},
+	    K[] = {h->width, h->width, h->width, Q, h->width, h->width, h->ff};
 	int N0[] = {0, Q, Q + KV, 0, 0, h->ff, 0};
 	*n = N[proj], *k = K[proj], *n0 = N0[proj];
 }
@@ -36,7 +37,10 @@ static inoci_lora_slice *slice_of(const inoci_adapter *a, int layer, int proj)
 {
 	if (!(a->cfg.targets & (1u << proj))) return NULL;
 	inoci_lora *l = product_of(&a->layers[layer], proj);
-	int i = 0, first = proj <= INOCI_PROJ_V ? INOCI_PROJ_Q : proj == INOCI_PROJ_O ? proj : proj <= INOCI_PROJ_UP ? INOCI_PROJ_GATE : proj;
+	int i = 0, first = proj <= INOCI_PROJ_V    ? INOCI_PROJ_Q
+	                   : proj == INOCI_PROJ_O  ? proj
+	                   : proj <= INOCI_PROJ_UP ? INOCI_PROJ_GATE
+	                                           : proj;
 	for (int p = first; p < proj; p++) i += (a->cfg.targets >> p) & 1;
 	return &l->s[i];
 }
@@ -48,7 +52,8 @@ static void point(inoci_adapter *a, bool grads)
 		for (int p = 0; p < INOCI_N_PROJ; p++) {
 			inoci_lora_slice *s = slice_of(a, l, p);
 			if (!s) continue;
-			size_t na = (size_t)s->rank * (size_t)product_of(&a->layers[l], p)->k, nb = (size_t)s->rank * (size_t)s->n;
+			size_t na = (size_t)s->rank * (size_t)product_of(&a->layers[l], p)->k,
+			       nb = (size_t)s->rank * (size_t)s->n;
 			if (grads) {
 				s->da = a->grads + at;
 				s->db = a->grads + at + na;
@@ -64,7 +69,8 @@ static int new_empty(const inoci_model *m, const inoci_lora_config *c, inoci_ada
 {
 	const inoci_hparams *h = &m->hp;
 	*out = NULL;
-	if (c->rank < 1 || c->rank > 1024) return inoci_err_set(err, INOC_E_USAGE, "rank is %d; it must be between 1 and 1024", c->rank);
+	if (c->rank < 1 || c->rank > 1024)
+		return inoci_err_set(err, INOC_E_USAGE, "rank is %d; it must be between 1 and 1024", c->rank);
 	if (!(c->targets & INOCI_ALL_PROJ)) return inoci_err_set(err, INOC_E_USAGE, "no target projections");
 	if (!(c->dropout >= 0 && c->dropout < 1))
 		return inoci_err_set(err, INOC_E_USAGE, "dropout is %g; it must be in [0, 1)", (double)c->dropout);
@@ -106,7 +112,8 @@ int inoci_adapter_new(const inoci_model *m, const inoci_lora_config *c, uint64_t
 			int k = product_of(&(*out)->layers[l], p)->k;
 			inoci_rng r = inoci_rng_new(seed, "lora", (uint64_t)l, (uint64_t)p);
 			double bound = 1 / sqrt(k);
-			for (size_t i = 0; i < (size_t)s->rank * (size_t)k; i++) s->a[i] = (float)((2 * inoci_rng_uniform(&r) - 1) * bound);
+			for (size_t i = 0; i < (size_t)s->rank * (size_t)k; i++)
+				s->a[i] = (float)((2 * inoci_rng_uniform(&r) - 1) * bound);
 		}
 	rc = inoci_adapter_pack(*out, err);
 	if (rc < 0) {
@@ -166,14 +173,16 @@ inoci_hash inoci_adapter_hash(const inoci_adapter *a)
 
 static char *tensor_name(int layer, int proj, char ab)
 {
-	return inoci_asprintf("base_model.model.model.layers.%d.%s.%s.lora_%c.weight", layer, projs[proj].module, projs[proj].name, ab);
+	return inoci_asprintf("base_model.model.model.layers.%d.%s.%s.lora_%c.weight", layer, projs[proj].module,
+	                      projs[proj].name, ab);
 }
 
 int inoci_adapter_save(const inoci_adapter *a, const char *dir, const char *base_name, inoc_err *err)
 {
 	size_t n = 0, cap = (size_t)a->n_layers * INOCI_N_PROJ * 2;
 	inoci_st_tensor *t = inoci_alloc(cap * sizeof *t);
-	char *path = inoci_path_join(dir, "adapter_model.safetensors"), *cpath = inoci_path_join(dir, "adapter_config.json"), *text = NULL;
+	char *path = inoci_path_join(dir, "adapter_model.safetensors"), *cpath = inoci_path_join(dir, "adapter_config.json"),
+	     *text = NULL;
 	json_t *j = NULL, *mods = json_array();
 	int rc;
 	for (int l = 0; l < a->n_layers; l++)
@@ -181,19 +190,25 @@ int inoci_adapter_save(const inoci_adapter *a, const char *dir, const char *base
 			inoci_lora_slice *s = slice_of(a, l, p);
 			if (!s) continue;
 			int k = product_of(&a->layers[l], p)->k;
-			t[n++] = (inoci_st_tensor){.name = tensor_name(l, p, 'A'), .dtype = "F32", .n_dims = 2,
-						   .shape = {(uint64_t)s->rank, (uint64_t)k}, .data = (const uint8_t *)s->a,
-						   .bytes = (size_t)s->rank * (size_t)k * 4};
-			t[n++] = (inoci_st_tensor){.name = tensor_name(l, p, 'B'), .dtype = "F32", .n_dims = 2,
-						   .shape = {(uint64_t)s->n, (uint64_t)s->rank}, .data = (const uint8_t *)s->b,
-						   .bytes = (size_t)s->rank * (size_t)s->n * 4};
+			t[n++] = (inoci_st_tensor){.name = tensor_name(l, p, 'A'),
+			                           .dtype = "F32",
+			                           .n_dims = 2,
+			                           .shape = {(uint64_t)s->rank, (uint64_t)k},
+			                           .data = (const uint8_t *)s->a,
+			                           .bytes = (size_t)s->rank * (size_t)k * 4};
+			t[n++] = (inoci_st_tensor){.name = tensor_name(l, p, 'B'),
+			                           .dtype = "F32",
+			                           .n_dims = 2,
+			                           .shape = {(uint64_t)s->n, (uint64_t)s->rank},
+			                           .data = (const uint8_t *)s->b,
+			                           .bytes = (size_t)s->rank * (size_t)s->n * 4};
 		}
 	for (int p = 0; p < INOCI_N_PROJ; p++)
 		if (a->cfg.targets & (1u << p)) json_array_append_new(mods, json_string(projs[p].name));
-	j = json_pack("{s:s, s:s, s:s, s:i, s:f, s:f, s:b, s:O, s:s, s:b, s:b, s:n}", "peft_type", "LORA", "task_type", "CAUSAL_LM",
-		      "base_model_name_or_path", base_name, "r", a->cfg.rank, "lora_alpha", (double)a->cfg.alpha, "lora_dropout",
-		      (double)a->cfg.dropout, "use_rslora", a->cfg.rslora, "target_modules", mods, "bias", "none", "fan_in_fan_out", 0,
-		      "inference_mode", 1, "modules_to_save");
+	j = json_pack("{s:s, s:s, s:s, s:i, s:f, s:f, s:b, s:O, s:s, s:b, s:b, s:n}", "peft_type", "LORA", "task_type",
+	              "CAUSAL_LM", "base_model_name_or_path", base_name, "r", a->cfg.rank, "lora_alpha", (double)a->cfg.alpha,
+	              "lora_dropout", (double)a->cfg.dropout, "use_rslora", a->cfg.rslora, "target_modules", mods, "bias", "none",
+	              "fan_in_fan_out", 0, "inference_mode", 1, "modules_to_save");
 	INOC_BUG_IF(!j);
 	text = json_dumps(j, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
 	INOC_TRY(inoci_mkdirs(dir, err));
@@ -224,18 +239,21 @@ static int read_config(const char *path, inoci_lora_config *c, inoc_err *err)
 		rc = inoci_err_set(err, INOC_E_FORMAT, "%s:%d: not a JSON object: %s", path, je.line, je.text);
 		goto out;
 	}
-	const char *type = json_string_value(json_object_get(j, "peft_type")), *bias = json_string_value(json_object_get(j, "bias"));
+	const char *type = json_string_value(json_object_get(j, "peft_type")),
+	           *bias = json_string_value(json_object_get(j, "bias"));
 	if (!type || strcmp(type, "LORA")) {
-		rc = inoci_err_set(err, INOC_E_UNSUPPORTED, "%s: peft_type is '%s'; only LORA is supported", path, type ? type : "(absent)");
+		rc = inoci_err_set(err, INOC_E_UNSUPPORTED, "%s: peft_type is '%s'; only LORA is supported", path,
+		                   type ? type : "(absent)");
 		goto out;
 	}
-	static const char *const must_be_empty[] = {"modules_to_save", "layers_to_transform", "rank_pattern",
-						    "alpha_pattern",   "use_dora",	      "fan_in_fan_out"};
+	static const char *const must_be_empty[] = {"modules_to_save", "layers_to_transform", "rank_pattern", "alpha_pattern",
+	                                            "use_dora",        "fan_in_fan_out"};
 	for (size_t i = 0; i < INOCI_COUNT(must_be_empty); i++) {
 		json_t *v = json_object_get(j, must_be_empty[i]);
 		if (v && !json_is_null(v) && !json_is_false(v) && !(json_is_object(v) && !json_object_size(v)) &&
 		    !(json_is_array(v) && !json_array_size(v))) {
-			rc = inoci_err_set(err, INOC_E_UNSUPPORTED, "%s: %s is set, which this version does not support", path, must_be_empty[i]);
+			rc = inoci_err_set(err, INOC_E_UNSUPPORTED, "%s: %s is set, which this version does not support", path,
+			                   must_be_empty[i]);
 			goto out;
 		}
 	}
@@ -255,8 +273,10 @@ static int read_config(const char *path, inoci_lora_config *c, inoc_err *err)
 		int p = 0;
 		while (p < INOCI_N_PROJ && (!s || strcmp(s, projs[p].name))) p++;
 		if (p == INOCI_N_PROJ) {
-			rc = inoci_err_set(err, INOC_E_UNSUPPORTED, "%s: target_modules holds '%s'; known: q_proj k_proj v_proj o_proj gate_proj "
-					   "up_proj down_proj", path, s ? s : "(not a string)");
+			rc = inoci_err_set(err, INOC_E_UNSUPPORTED,
+			                   "%s: target_modules holds '%s'; known: q_proj k_proj v_proj o_proj gate_proj "
+			                   "up_proj down_proj",
+			                   path, s ? s : "(not a string)");
 			goto out;
 		}
 		c->targets |= 1u << p;
@@ -268,16 +288,20 @@ out:
 	return rc;
 }
 
-static int load_tensor(const inoci_safetensors *st, const char *path, int l, int p, char ab, int rows, int cols, float *dst, inoc_err *err)
+static int load_tensor(const inoci_safetensors *st, const char *path, int l, int p, char ab, int rows, int cols, float *dst,
+                       inoc_err *err)
 {
 	char *name = tensor_name(l, p, ab);
 	const inoci_st_tensor *t = inoci_st_get(st, name);
 	int rc;
-	if (!t) rc = inoci_err_set(err, INOC_E_FORMAT, "%s: tensor %s is missing", path, name);
+	if (!t)
+		rc = inoci_err_set(err, INOC_E_FORMAT, "%s: tensor %s is missing", path, name);
 	else if (t->n_dims != 2 || t->shape[0] != (uint64_t)rows || t->shape[1] != (uint64_t)cols)
-		rc = inoci_err_set(err, INOC_E_FORMAT, "%s: tensor %s has shape (%llu, %llu); this model and config need (%d, %d)", path, name,
-				   (unsigned long long)t->shape[0], (unsigned long long)t->shape[1], rows, cols);
-	else if ((rc = inoci_st_f32(t, dst, err)) < 0) inoci_err_prefix(err, "%s", path);
+		rc = inoci_err_set(err, INOC_E_FORMAT,
+		                   "%s: tensor %s has shape (%llu, %llu); this model and config need (%d, %d)", path, name,
+		                   (unsigned long long)t->shape[0], (unsigned long long)t->shape[1], rows, cols);
+	else if ((rc = inoci_st_f32(t, dst, err)) < 0)
+		inoci_err_prefix(err, "%s", path);
 	free(name);
 	return rc;
 }
@@ -306,8 +330,9 @@ int inoci_adapter_load(const inoci_model *m, const char *dir, inoci_adapter **ou
 			seen += 2;
 		}
 	if (seen != inoci_st_n(st)) {
-		rc = inoci_err_set(err, INOC_E_FORMAT, "%s: %zu tensors, but the config and model use %zu; is it an adapter of another model?",
-				   path, inoci_st_n(st), seen);
+		rc = inoci_err_set(err, INOC_E_FORMAT,
+		                   "%s: %zu tensors, but the config and model use %zu; is it an adapter of another model?", path,
+		                   inoci_st_n(st), seen);
 		goto out;
 	}
 	INOC_TRY(inoci_adapter_pack(a, err));

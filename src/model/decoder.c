@@ -95,9 +95,11 @@ static int embed(inoci_model *m, const inoci_batch *b, inoci_workspace *w, void 
 	}
 	for (int t = 0; t < b->T; t++) {
 		if (b->ids[t] < 0 || b->ids[t] >= m->hp.vocab)
-			return inoci_err_set(err, INOC_E_FORMAT, "token id %d at row %d is outside the vocabulary of %d", b->ids[t], t, m->hp.vocab);
+			return inoci_err_set(err, INOC_E_FORMAT, "token id %d at row %d is outside the vocabulary of %d",
+			                     b->ids[t], t, m->hp.vocab);
 		if (b->pos[t] >= m->hp.context)
-			return inoci_err_set(err, INOC_E_LIMIT, "position %d exceeds the model's context of %d tokens", b->pos[t], m->hp.context);
+			return inoci_err_set(err, INOC_E_LIMIT, "position %d exceeds the model's context of %d tokens", b->pos[t],
+			                     m->hp.context);
 		inoci_dequant(m->embd->type, m->embd->data + (size_t)b->ids[t] * row, w->embd + (size_t)t * C, C);
 	}
 	m->ops->real_from_f32(m->ops, x, w->embd, (size_t)b->T * C);
@@ -131,7 +133,7 @@ struct layer_bufs {
 };
 
 static int layer_forward(inoci_model *m, inoci_layer_lora *al, int l, const inoci_batch *b, void *x0, void *x1, void *x2,
-			 const struct layer_bufs *f, inoc_err *err)
+                         const struct layer_bufs *f, inoc_err *err)
 {
 	const inoci_hparams *h = &m->hp;
 	inoci_ops *o = m->ops;
@@ -164,13 +166,14 @@ out:
 }
 
 /* Scratch of a forward without a backward: one layer's buffers, reused. Fills f and x. */
-static int infer_scratch(inoci_model *m, inoci_workspace *w, int T, int n_rows, struct layer_bufs *f, void **x, void **hrows, inoc_err *err)
+static int infer_scratch(inoci_model *m, inoci_workspace *w, int T, int n_rows, struct layer_bufs *f, void **x, void **hrows,
+                         inoc_err *err)
 {
 	const inoci_hparams *h = &m->hp;
 	size_t t = (size_t)T, R = m->ops->real_bytes, A = m->ops->act_bytes, C = (size_t)h->width, F = (size_t)h->ff;
 	size_t Q = (size_t)(h->n_heads * h->head_dim), ld = Q + 2 * (size_t)(h->n_kv_heads * h->head_dim);
 	size_t need = pad(t * C * R) + pad(t * C * A) + pad(t * ld * A) + pad(t * Q * A) + pad(2 * t * F * A) + pad(t * F * A) +
-		      pad((size_t)n_rows * C * A);
+	              pad((size_t)n_rows * C * A);
 	int rc = room(&w->scratch, &w->scratch_bytes, need, "activations", err);
 	if (rc < 0) return rc;
 	char *at = w->scratch;
@@ -192,8 +195,7 @@ struct inoci_kv {
 
 size_t inoci_kv_bytes(const inoci_model *m, int n_rows)
 {
-	return 2 * (size_t)m->hp.n_layers *
-	       pad((size_t)n_rows * (size_t)(m->hp.n_kv_heads * m->hp.head_dim) * m->ops->act_bytes);
+	return 2 * (size_t)m->hp.n_layers * pad((size_t)n_rows * (size_t)(m->hp.n_kv_heads * m->hp.head_dim) * m->ops->act_bytes);
 }
 
 int inoci_kv_new(const inoci_model *m, int n_rows, inoci_kv **out, inoc_err *err)
@@ -216,8 +218,8 @@ void inoci_kv_free(inoci_kv *kv)
 	free(kv);
 }
 
-int inoci_model_infer(inoci_model *m, inoci_adapter *a, const inoci_batch *b, inoci_kv *kv, const int32_t *kv_rows, inoci_workspace *w,
-		      const int32_t *rows, int n_rows, float *logits, inoc_err *err)
+int inoci_model_infer(inoci_model *m, inoci_adapter *a, const inoci_batch *b, inoci_kv *kv, const int32_t *kv_rows,
+                      inoci_workspace *w, const int32_t *rows, int n_rows, float *logits, inoc_err *err)
 {
 	struct layer_bufs f;
 	void *x, *hrows;
@@ -242,8 +244,8 @@ out:
 	return rc;
 }
 
-int inoci_model_logits(inoci_model *m, inoci_adapter *a, const inoci_batch *b, inoci_workspace *w, const int32_t *rows, int n_rows,
-		       float *logits, inoc_err *err)
+int inoci_model_logits(inoci_model *m, inoci_adapter *a, const inoci_batch *b, inoci_workspace *w, const int32_t *rows,
+                       int n_rows, float *logits, inoc_err *err)
 {
 	return inoci_model_infer(m, a, b, NULL, NULL, w, rows, n_rows, logits, err);
 }
@@ -279,15 +281,16 @@ static struct saved saved_of(inoci_workspace *w, const size_t s[S_N], size_t sum
 	return v;
 }
 
-static int backward(inoci_model *m, inoci_adapter *a, const inoci_batch *b, inoci_workspace *w, const size_t sizes[S_N], size_t sum, void *dx,
-		    char *scratch, inoc_err *err)
+static int backward(inoci_model *m, inoci_adapter *a, const inoci_batch *b, inoci_workspace *w, const size_t sizes[S_N],
+                    size_t sum, void *dx, char *scratch, inoc_err *err)
 {
 	const inoci_hparams *h = &m->hp;
 	inoci_ops *o = m->ops;
 	int T = b->T, C = h->width, F = h->ff, D = h->head_dim, Q = h->n_heads * D, ld = Q + 2 * h->n_kv_heads * D, rc;
 	size_t t = (size_t)T, R = o->real_bytes, A = o->act_bytes;
 	inoci_attn at = {h->n_heads, h->n_kv_heads, D, 0};
-	void *hn = cut(&scratch, t * (size_t)C * A), *s = cut(&scratch, t * (size_t)F * A), *dh = cut(&scratch, t * (size_t)C * R);
+	void *hn = cut(&scratch, t * (size_t)C * A), *s = cut(&scratch, t * (size_t)F * A),
+	     *dh = cut(&scratch, t * (size_t)C * R);
 	void *ds = cut(&scratch, t * (size_t)F * R), *dgu = cut(&scratch, 2 * t * (size_t)F * R);
 	void *datt = cut(&scratch, t * (size_t)Q * R), *dqkv = cut(&scratch, t * (size_t)ld * R);
 	for (int l = h->n_layers - 1; l >= 0; l--) {
@@ -302,7 +305,8 @@ static int backward(inoci_model *m, inoci_adapter *a, const inoci_batch *b, inoc
 		o->rmsnorm_bwd(o, dx, dh, v.p[S_X1], NULL, L->ffn_norm, T, C, h->norm_eps);
 		INOC_TRY(o->linear_bwd(o, L->o, lora(&al->o), dx, v.p[S_ATT], (float *)v.p[S_UO], T, datt, err));
 		if (l == 0 && !lora(&al->qkv)) break; /* nothing trained lies below */
-		INOC_TRY(o->attn_bwd(o, &at, b->segs, b->n_segs, T, v.p[S_QKV], v.p[S_ATT], (float *)v.p[S_LSE], datt, dqkv, err));
+		INOC_TRY(
+		        o->attn_bwd(o, &at, b->segs, b->n_segs, T, v.p[S_QKV], v.p[S_ATT], (float *)v.p[S_LSE], datt, dqkv, err));
 		o->rope(o, dqkv, true, T, ld, h->n_heads + h->n_kv_heads, D, b->pos, m->rope_cs, -1);
 		o->rmsnorm(o, hn, v.p[S_X0], NULL, L->attn_norm, T, C, h->norm_eps);
 		INOC_TRY(o->linear_bwd(o, L->qkv, lora(&al->qkv), dqkv, hn, (float *)v.p[S_UQKV], T, l ? dh : NULL, err));
@@ -313,8 +317,8 @@ out:
 	return rc;
 }
 
-int inoci_model_loss(inoci_model *m, inoci_adapter *a, const inoci_batch *b, inoci_workspace *w, bool grad, uint64_t drop, float *logprob,
-		     inoc_err *err)
+int inoci_model_loss(inoci_model *m, inoci_adapter *a, const inoci_batch *b, inoci_workspace *w, bool grad, uint64_t drop,
+                     float *logprob, inoc_err *err)
 {
 	const inoci_hparams *h = &m->hp;
 	inoci_ops *o = m->ops;
@@ -326,7 +330,8 @@ int inoci_model_loss(inoci_model *m, inoci_adapter *a, const inoci_batch *b, ino
 		INOC_TRY(infer_scratch(m, w, b->T, n, &f, &x, &hrows, err));
 		INOC_TRY(embed(m, b, w, x, err));
 		set_dropout(a, false, 0);
-		for (int l = 0; l < h->n_layers; l++) INOC_TRY(layer_forward(m, a ? &a->layers[l] : NULL, l, b, x, x, x, &f, err));
+		for (int l = 0; l < h->n_layers; l++)
+			INOC_TRY(layer_forward(m, a ? &a->layers[l] : NULL, l, b, x, x, x, &f, err));
 		o->rmsnorm(o, hrows, x, w->rows, m->final_norm, n, h->width, h->norm_eps);
 		return o->head_loss(o, m->head, hrows, w->targets, w->weights, n, logprob, NULL, err);
 	}
@@ -334,7 +339,7 @@ int inoci_model_loss(inoci_model *m, inoci_adapter *a, const inoci_batch *b, ino
 	size_t C = (size_t)h->width, F = (size_t)h->ff, Q = (size_t)(h->n_heads * h->head_dim);
 	size_t ld = Q + 2 * (size_t)(h->n_kv_heads * h->head_dim), N = (size_t)n;
 	size_t xs = pad(t * C * R), bwd = pad(t * C * A) + pad(t * F * A) + pad(t * C * R) + pad(t * F * R) + pad(2 * t * F * R) +
-					  pad(t * Q * R) + pad(t * ld * R);
+	                                  pad(t * Q * R) + pad(t * ld * R);
 	INOC_TRY(room(&w->saved, &w->saved_bytes, sum * (size_t)h->n_layers + 2 * xs, "activations kept for the backward", err));
 	INOC_TRY(room(&w->scratch, &w->scratch_bytes, bwd + pad(N * C * A) + pad(N * C * R), "activations", err));
 	char *last = w->saved + sum * (size_t)h->n_layers, *dx = last + xs, *at = w->scratch + bwd;
@@ -346,9 +351,15 @@ int inoci_model_loss(inoci_model *m, inoci_adapter *a, const inoci_batch *b, ino
 	for (int l = 0; l < h->n_layers; l++) {
 		struct saved v = saved_of(w, sizes, sum, l);
 		char *sc = w->scratch;
-		f = (struct layer_bufs){.h = cut(&sc, t * C * A), .qkv = v.p[S_QKV], .att = v.p[S_ATT], .gu = v.p[S_GU],
-					.lse = (float *)v.p[S_LSE], .uqkv = (float *)v.p[S_UQKV], .uo = (float *)v.p[S_UO],
-					.ugu = (float *)v.p[S_UGU], .udown = (float *)v.p[S_UDOWN]};
+		f = (struct layer_bufs){.h = cut(&sc, t * C * A),
+		                        .qkv = v.p[S_QKV],
+		                        .att = v.p[S_ATT],
+		                        .gu = v.p[S_GU],
+		                        .lse = (float *)v.p[S_LSE],
+		                        .uqkv = (float *)v.p[S_UQKV],
+		                        .uo = (float *)v.p[S_UO],
+		                        .ugu = (float *)v.p[S_UGU],
+		                        .udown = (float *)v.p[S_UDOWN]};
 		f.s = cut(&sc, t * F * A);
 		void *x2 = l + 1 < h->n_layers ? saved_of(w, sizes, sum, l + 1).p[S_X0] : last;
 		INOC_TRY(layer_forward(m, &a->layers[l], l, b, v.p[S_X0], v.p[S_X1], x2, &f, err));

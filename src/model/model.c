@@ -13,7 +13,8 @@ static int u32_at(const inoci_gguf *g, const char *arch, const char *key, int lo
 	int rc = inoci_gguf_u32(g, k, &v, err);
 	if (rc < 0) return rc;
 	if (v < (uint32_t)lo || v > (uint32_t)hi)
-		return inoci_err_set(err, INOC_E_FORMAT, "%s: %s is %u; it must be between %d and %d", inoci_gguf_path(g), k, v, lo, hi);
+		return inoci_err_set(err, INOC_E_FORMAT, "%s: %s is %u; it must be between %d and %d", inoci_gguf_path(g), k, v,
+		                     lo, hi);
 	*out = (int)v;
 	return 0;
 }
@@ -28,8 +29,8 @@ int inoci_hparams_read(const inoci_gguf *g, inoci_hparams *h, inoc_err *err)
 	snprintf(h->arch, sizeof h->arch, "%.*s", (int)n, s);
 	if (strcmp(h->arch, "llama"))
 		return inoci_err_set(err, INOC_E_UNSUPPORTED,
-				     "%s: architecture '%s' is not supported; known: llama (Llama, SmolLM, SmolLM2)", inoci_gguf_path(g),
-				     h->arch);
+		                     "%s: architecture '%s' is not supported; known: llama (Llama, SmolLM, SmolLM2)",
+		                     inoci_gguf_path(g), h->arch);
 	INOC_TRY(u32_at(g, h->arch, "block_count", 1, 1024, &h->n_layers, err));
 	INOC_TRY(u32_at(g, h->arch, "embedding_length", 1, 1 << 16, &h->width, err));
 	INOC_TRY(u32_at(g, h->arch, "feed_forward_length", 1, 1 << 20, &h->ff, err));
@@ -50,24 +51,26 @@ int inoci_hparams_read(const inoci_gguf *g, inoci_hparams *h, inoc_err *err)
 	const inoci_tensor *e = inoci_gguf_tensor(g, "token_embd.weight");
 	if (!e) return inoci_err_set(err, INOC_E_FORMAT, "%s: tensor token_embd.weight is missing", inoci_gguf_path(g));
 	if (e->ne[0] != (uint64_t)h->width || e->ne[1] < 1 || e->ne[1] > 1 << 22 || e->n_dims != 2)
-		return inoci_err_set(err, INOC_E_FORMAT, "%s: token_embd.weight has shape %llu x %llu; its rows must have %d values",
-				     inoci_gguf_path(g), (unsigned long long)e->ne[0], (unsigned long long)e->ne[1], h->width);
+		return inoci_err_set(err, INOC_E_FORMAT,
+		                     "%s: token_embd.weight has shape %llu x %llu; its rows must have %d values",
+		                     inoci_gguf_path(g), (unsigned long long)e->ne[0], (unsigned long long)e->ne[1], h->width);
 	h->vocab = (int)e->ne[1];
 	h->tied = !inoci_gguf_tensor(g, "output.weight");
 	if (h->n_heads % h->n_kv_heads || h->head_dim % 2 || rot != h->head_dim || !(h->norm_eps > 0) || !(h->rope_base > 1) ||
 	    h->width % h->n_heads || h->head_dim % 16 || h->head_dim > 256)
-		return inoci_err_set(err, INOC_E_UNSUPPORTED,
-				     "%s: %d heads over %d key/value heads of %d (rotated: %d), width %d: not a shape this version computes",
-				     inoci_gguf_path(g), h->n_heads, h->n_kv_heads, h->head_dim, rot, h->width);
+		return inoci_err_set(
+		        err, INOC_E_UNSUPPORTED,
+		        "%s: %d heads over %d key/value heads of %d (rotated: %d), width %d: not a shape this version computes",
+		        inoci_gguf_path(g), h->n_heads, h->n_kv_heads, h->head_dim, rot, h->width);
 	if (inoci_gguf_has(g, "llama.rope.scaling.type")) {
 		INOC_TRY(inoci_gguf_str(g, "llama.rope.scaling.type", &s, &n, err));
 		if (n != 4 || memcmp(s, "none", 4))
-			return inoci_err_set(err, INOC_E_UNSUPPORTED, "%s: RoPE scaling '%.*s' is not supported", inoci_gguf_path(g),
-					     (int)n, s);
+			return inoci_err_set(err, INOC_E_UNSUPPORTED, "%s: RoPE scaling '%.*s' is not supported",
+			                     inoci_gguf_path(g), (int)n, s);
 	}
 	if (inoci_gguf_tensor(g, "rope_freqs.weight"))
-		return inoci_err_set(err, INOC_E_UNSUPPORTED, "%s: per-frequency RoPE scaling (rope_freqs.weight) is not supported",
-				     inoci_gguf_path(g));
+		return inoci_err_set(err, INOC_E_UNSUPPORTED,
+		                     "%s: per-frequency RoPE scaling (rope_freqs.weight) is not supported", inoci_gguf_path(g));
 	rc = 0;
 out:
 	return rc;
@@ -90,13 +93,14 @@ inoci_memory inoci_model_memory(const inoci_hparams *h, inoci_dtype dtype)
 	double w = (h->n_layers * layer_params(h) + (double)h->vocab * h->width) * act;
 	double per_layer = 8.0 * h->width + act * (q + 2 * kv + q + 2.0 * h->ff) + 4.0 * h->n_heads;
 	double scratch = 4.0 * (3.0 * h->width + 3.0 * h->ff + 2 * q + 2 * kv) + act * (h->width + h->ff);
-	double knsum = (h->width + q) * 2 + (h->width + kv) * 2 + 3.0 * (h->width + h->ff); /* inputs + outputs of the projections */
+	double knsum =
+	        (h->width + q) * 2 + (h->width + kv) * 2 + 3.0 * (h->width + h->ff); /* inputs + outputs of the projections */
 	return (inoci_memory){
-		.weights_infer = w,
-		.weights_train = 2 * w,
-		.train_per_token = h->n_layers * per_layer + scratch,
-		.kv_per_token = h->n_layers * 2 * kv * act,
-		.adapter_per_rank = h->n_layers * knsum * 4 * 6, /* masters, gradients, two moments, working copies */
+	        .weights_infer = w,
+	        .weights_train = 2 * w,
+	        .train_per_token = h->n_layers * per_layer + scratch,
+	        .kv_per_token = h->n_layers * 2 * kv * act,
+	        .adapter_per_rank = h->n_layers * knsum * 4 * 6, /* masters, gradients, two moments, working copies */
 	};
 }
 
@@ -106,12 +110,14 @@ static int decode(const inoci_gguf *g, const char *name, int rows, int cols, flo
 	const inoci_tensor *t = inoci_gguf_tensor(g, name);
 	if (!t) return inoci_err_set(err, INOC_E_FORMAT, "%s: tensor %s is missing", inoci_gguf_path(g), name);
 	if (t->ne[0] != (uint64_t)cols || t->ne[1] != (uint64_t)rows || t->ne[2] != 1 || t->ne[3] != 1)
-		return inoci_err_set(err, INOC_E_FORMAT, "%s: tensor %s has shape %llu x %llu; expected %d x %d", inoci_gguf_path(g), name,
-				     (unsigned long long)t->ne[0], (unsigned long long)t->ne[1], cols, rows);
+		return inoci_err_set(err, INOC_E_FORMAT, "%s: tensor %s has shape %llu x %llu; expected %d x %d",
+		                     inoci_gguf_path(g), name, (unsigned long long)t->ne[0], (unsigned long long)t->ne[1], cols,
+		                     rows);
 	if (!inoci_qtype_name(t->type))
 		return inoci_err_set(err, INOC_E_UNSUPPORTED,
-				     "%s: tensor %s has type %d, which this version does not decode; known: F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q5_0 Q5_1",
-				     inoci_gguf_path(g), name, t->type);
+		                     "%s: tensor %s has type %d, which this version does not decode; known: F32 F16 BF16 Q8_0 "
+		                     "Q4_0 Q4_1 Q5_0 Q5_1",
+		                     inoci_gguf_path(g), name, t->type);
 	inoci_dequant(t->type, t->data, dst, (size_t)rows * (size_t)cols);
 	return 0;
 }
@@ -124,7 +130,8 @@ static void unpermute(float *w, float *tmp, int heads, int D, int cols)
 	for (int h = 0; h < heads; h++)
 		for (int j = 0; j < D / 2; j++)
 			for (int p = 0; p < 2; p++)
-				memcpy(w + (size_t)(h * D + p * D / 2 + j) * c, tmp + (size_t)(h * D + 2 * j + p) * c, c * sizeof *w);
+				memcpy(w + (size_t)(h * D + p * D / 2 + j) * c, tmp + (size_t)(h * D + 2 * j + p) * c,
+				       c * sizeof *w);
 }
 
 static int open_layer(inoci_model *m, int l, float *buf, float *tmp, inoc_err *err)
@@ -158,8 +165,8 @@ out:
 	return rc;
 }
 
-int inoci_model_open(const char *path, inoci_ops *ops, bool train, const char *template_name, const inoci_progress *p, inoci_model **out,
-		     inoc_err *err)
+int inoci_model_open(const char *path, inoci_ops *ops, bool train, const char *template_name, const inoci_progress *p,
+                     inoci_model **out, inoc_err *err)
 {
 	inoci_model *m = inoci_alloc(sizeof *m);
 	float *buf = NULL, *tmp = NULL;
@@ -173,7 +180,8 @@ int inoci_model_open(const char *path, inoci_ops *ops, bool train, const char *t
 	INOC_TRY(inoci_hash_file(path, &m->hash, err));
 	INOC_TRY(inoci_tok_open(m->gguf, &m->tok, err));
 	if (inoci_tok_vocab_size(m->tok) > m->hp.vocab) {
-		rc = inoci_err_set(err, INOC_E_FORMAT, "%s: %d tokens but %d embedding rows", path, inoci_tok_vocab_size(m->tok), m->hp.vocab);
+		rc = inoci_err_set(err, INOC_E_FORMAT, "%s: %d tokens but %d embedding rows", path, inoci_tok_vocab_size(m->tok),
+		                   m->hp.vocab);
 		goto out;
 	}
 	/* a model without a known template still serves what needs none */
@@ -189,15 +197,17 @@ int inoci_model_open(const char *path, inoci_ops *ops, bool train, const char *t
 	inoci_memory mem = inoci_model_memory(h, ops->dtype);
 	double need = train ? mem.weights_train : mem.weights_infer, have = (double)inoci_mem_available_bytes();
 	if (need > have) {
-		rc = inoci_err_set(err, INOC_E_MEMORY, "%s: its weights need %.0f MiB in memory, %.0f MiB are available; use a smaller model", path,
-				   need / 1048576, have / 1048576);
+		rc = inoci_err_set(err, INOC_E_MEMORY,
+		                   "%s: its weights need %.0f MiB in memory, %.0f MiB are available; use a smaller model", path,
+		                   need / 1048576, have / 1048576);
 		goto out;
 	}
 	size_t Q = (size_t)(h->n_heads * h->head_dim), KV = (size_t)(h->n_kv_heads * h->head_dim), C = (size_t)h->width;
 	size_t most = C * 2 * (size_t)h->ff;
 	if (C * (Q + 2 * KV) > most) most = C * (Q + 2 * KV);
 	if (C * (size_t)h->vocab > most) most = C * (size_t)h->vocab;
-	if (!(buf = inoci_big_alloc(most * 4, "decoding weights", err)) || !(tmp = inoci_big_alloc(Q * C * 4, "decoding weights", err))) {
+	if (!(buf = inoci_big_alloc(most * 4, "decoding weights", err)) ||
+	    !(tmp = inoci_big_alloc(Q * C * 4, "decoding weights", err))) {
 		rc = INOC_E_MEMORY;
 		goto out;
 	}

@@ -26,7 +26,7 @@ typedef struct {
 	inoci_tokenizer *tok;
 	inoci_template *tmpl; /* NULL when the file's template is unknown; see tmpl_err */
 	inoc_err tmpl_err;
-	inoci_ops *ops;        /* borrowed */
+	inoci_ops *ops; /* borrowed */
 	inoci_layer *layers;
 	inoci_mat *head;
 	float *final_norm;
@@ -39,7 +39,7 @@ typedef struct {
 
 /* Opens, checks and packs. `train`: also packs for the backward. template_name: NULL or a forced template. */
 INOCI_MUST int inoci_model_open(const char *path, inoci_ops *ops, bool train, const char *template_name, const inoci_progress *p,
-				inoci_model **out, inoc_err *err);
+                                inoci_model **out, inoc_err *err);
 void inoci_model_free(inoci_model *m);
 /* The template, or the error that says why there is none. */
 INOCI_MUST int inoci_model_template(const inoci_model *m, const inoci_template **out, inoc_err *err);
@@ -51,7 +51,7 @@ const char *inoci_proj_name(int proj); /* "q_proj", ... */
 typedef struct {
 	int rank;
 	float alpha;
-	bool rslora;      /* scale alpha / sqrt(rank) instead of alpha / rank (arXiv 2312.03732) */
+	bool rslora; /* scale alpha / sqrt(rank) instead of alpha / rank (arXiv 2312.03732) */
 	float dropout;
 	unsigned targets; /* bit INOCI_PROJ_x */
 } inoci_lora_config;
@@ -69,7 +69,8 @@ typedef struct {
 	inoci_ops *ops;
 } inoci_adapter;
 /* A: uniform in +-1/sqrt(K) (PEFT's kaiming_uniform with a = sqrt 5), from (seed); B: 0. */
-INOCI_MUST int inoci_adapter_new(const inoci_model *m, const inoci_lora_config *c, uint64_t seed, inoci_adapter **out, inoc_err *err);
+INOCI_MUST int inoci_adapter_new(const inoci_model *m, const inoci_lora_config *c, uint64_t seed, inoci_adapter **out,
+                                 inoc_err *err);
 void inoci_adapter_free(inoci_adapter *a);
 INOCI_MUST int inoci_adapter_grads(inoci_adapter *a, inoc_err *err); /* makes room for gradients */
 /* Call after params changed. */
@@ -83,9 +84,9 @@ inoci_hash inoci_adapter_hash(const inoci_adapter *a);
 
 typedef struct {
 	int T;
-	int32_t *ids, *pos;    /* (T) */
-	int32_t *target;       /* (T): the id that follows and is predicted with loss, or -1 */
-	float *weight;         /* (T): of that target in the loss; used where target >= 0 */
+	int32_t *ids, *pos; /* (T) */
+	int32_t *target;    /* (T): the id that follows and is predicted with loss, or -1 */
+	float *weight;      /* (T): of that target in the loss; used where target >= 0 */
 	inoci_seg *segs;
 	int n_segs;
 	int32_t *key_rows; /* owned storage of the segments' key rows */
@@ -109,10 +110,10 @@ void inoci_workspace_free(inoci_workspace *w);
  * With grad: adds the gradient of -sum weight * logprob to the adapter's grads (drop: key of the dropout masks; the
  * adapter's dropout is applied only then). */
 INOCI_MUST int inoci_model_loss(inoci_model *m, inoci_adapter *a, const inoci_batch *b, inoci_workspace *w, bool grad,
-				uint64_t drop, float *logprob, inoc_err *err);
+                                uint64_t drop, float *logprob, inoc_err *err);
 /* f32 logits (n_rows, V) of the batch's rows `rows`, teacher-forced, no KV store. */
 INOCI_MUST int inoci_model_logits(inoci_model *m, inoci_adapter *a, const inoci_batch *b, inoci_workspace *w, const int32_t *rows,
-				  int n_rows, float *logits, inoc_err *err);
+                                  int n_rows, float *logits, inoc_err *err);
 
 /* Keys and values of up to n_rows tokens, for all layers. Who owns which row is the caller's business. */
 typedef struct inoci_kv inoci_kv;
@@ -122,7 +123,7 @@ size_t inoci_kv_bytes(const inoci_model *m, int n_rows);
 /* Runs the batch's tokens, whose keys and values go to store rows kv_rows (T); the segments' key_rows are store rows and
  * include the new tokens' own. logits (n_rows, V) f32 of batch rows `rows`. adapter may be NULL. */
 INOCI_MUST int inoci_model_infer(inoci_model *m, inoci_adapter *a, const inoci_batch *b, inoci_kv *kv, const int32_t *kv_rows,
-				 inoci_workspace *w, const int32_t *rows, int n_rows, float *logits, inoc_err *err);
+                                 inoci_workspace *w, const int32_t *rows, int n_rows, float *logits, inoc_err *err);
 
 /* Bytes needed: weights, per-token activations for training, and so on (for `model info` and for refusing a run). */
 typedef struct {

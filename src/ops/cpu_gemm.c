@@ -79,7 +79,8 @@ void inoci_gemm_free(inoci_gemm *g)
 
 static int fail(inoc_err *err, const char *what, dnnl_status_t s)
 {
-	return inoci_err_set(err, s == dnnl_out_of_memory ? INOC_E_MEMORY : INOC_E_UNSUPPORTED, "oneDNN could not %s (status %d)", what, (int)s);
+	return inoci_err_set(err, s == dnnl_out_of_memory ? INOC_E_MEMORY : INOC_E_UNSUPPORTED, "oneDNN could not %s (status %d)",
+	                     what, (int)s);
 }
 
 /* Primitive descriptor for exact m; wd NULL: any weights layout. */
@@ -150,7 +151,8 @@ int inoci_gemm_pack(inoci_gemm *g, const float *w, int n, int k, bool transposed
 		goto out;
 	}
 	dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, src}, {DNNL_ARG_TO, p->mem}};
-	if ((st = dnnl_primitive_execute(r, g->stream, 2, args)) || (st = dnnl_stream_wait(g->stream))) rc = fail(err, "pack weights", st);
+	if ((st = dnnl_primitive_execute(r, g->stream, 2, args)) || (st = dnnl_stream_wait(g->stream)))
+		rc = fail(err, "pack weights", st);
 out:
 	if (src) dnnl_memory_destroy(src);
 	if (pd) dnnl_primitive_desc_destroy(pd);
@@ -215,8 +217,10 @@ int inoci_gemm_run(inoci_gemm *g, const inoci_packed *w, const void *x, int m, f
 		dnnl_memory_set_data_handle(p->src, (char *)(uintptr_t)x + (size_t)i * (size_t)s->k * esize);
 		dnnl_memory_set_data_handle(p->dst, y + (size_t)i * (size_t)s->n);
 		dnnl_memory_set_data_handle(p->scratch, g->scratch);
-		dnnl_exec_arg_t args[] = {
-			{DNNL_ARG_SRC, p->src}, {DNNL_ARG_WEIGHTS, w->mem}, {DNNL_ARG_DST, p->dst}, {DNNL_ARG_SCRATCHPAD, p->scratch}};
+		dnnl_exec_arg_t args[] = {{DNNL_ARG_SRC, p->src},
+		                          {DNNL_ARG_WEIGHTS, w->mem},
+		                          {DNNL_ARG_DST, p->dst},
+		                          {DNNL_ARG_SCRATCHPAD, p->scratch}};
 		dnnl_status_t st = dnnl_primitive_execute(p->prim, g->stream, 4, args);
 		if (st || (st = dnnl_stream_wait(g->stream))) return fail(err, "run a matrix product", st);
 	}

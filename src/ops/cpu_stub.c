@@ -9,7 +9,8 @@ inoci_dtype inoci_ops_cpu_best(void)
 int inoci_ops_cpu(inoci_dtype dtype, int threads, inoci_ops **out, inoc_err *err)
 {
 	(void)threads;
-	if (dtype == INOCI_DTYPE_BF16) return inoci_err_set(err, INOC_E_UNSUPPORTED, "this build has no bf16 operations; use --dtype f32");
+	if (dtype == INOCI_DTYPE_BF16)
+		return inoci_err_set(err, INOC_E_UNSUPPORTED, "this build has no bf16 operations; use --dtype f32");
 	return inoci_ops_ref(dtype, out, err);
 }
 

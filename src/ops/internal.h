@@ -33,7 +33,8 @@ typedef struct {
 	/* y (m, n) += u (m, r) q (r, n) */
 	void (*update)(float *y, int ldy, const float *u, int ldu, const float *q, int ldq, int m, int r, int n);
 	/* g (r, n) += scale * u (m, r)^T x (m, n) */
-	void (*outer)(float *g, int ldg, const float *u, int ldu, const void *x, bool bf, int ldx, float scale, int m, int r, int n);
+	void (*outer)(float *g, int ldg, const float *u, int ldu, const void *x, bool bf, int ldx, float scale, int m, int r,
+	              int n);
 	void (*to_bf16)(uint16_t *dst, const float *src, size_t n);
 	void (*add)(float *dst, const float *src, size_t n);
 	void (*rmsnorm)(void *y, bool bf, const float *x, const float *w, int C, float eps);
@@ -42,15 +43,15 @@ typedef struct {
 	void (*swiglu)(void *s, const void *gu, bool bf, int F);
 	void (*swiglu_bwd)(float *dgu, const float *ds, const void *gu, bool bf, int F);
 	/* One query row, the heads of one key/value head. q, out: first head of the group; k, v: that head's column of row 0. */
-	void (*attn)(const void *q, const void *k, const void *v, bool bf, int ldkv, const int32_t *rows, int from, int to, int heads,
-		     int D, float scale, void *out, float *lse, float *scores);
-	void (*attn_bwd)(const void *q, const void *k, const void *v, bool bf, int ld, const int32_t *rows, int from, int to, int heads,
-			 int D, float scale, const void *out, const float *lse, const float *dout, float *dq, float *dk, float *dv,
-			 float *scores);
+	void (*attn)(const void *q, const void *k, const void *v, bool bf, int ldkv, const int32_t *rows, int from, int to,
+	             int heads, int D, float scale, void *out, float *lse, float *scores);
+	void (*attn_bwd)(const void *q, const void *k, const void *v, bool bf, int ld, const int32_t *rows, int from, int to,
+	                 int heads, int D, float scale, const void *out, const float *lse, const float *dout, float *dq,
+	                 float *dk, float *dv, float *scores);
 	/* log-sum-exp of z (n); with dz: dz = weight * (softmax - onehot(target)). */
 	float (*softmax)(const float *z, int n, int target, float weight, void *dz, bool bf);
-	void (*adamw)(float *p, const float *g, float *m, float *v, size_t n, float g_scale, float decay, float step_size, float c2,
-		      float beta1, float beta2, float eps);
+	void (*adamw)(float *p, const float *g, float *m, float *v, size_t n, float g_scale, float decay, float step_size,
+	              float c2, float beta1, float beta2, float eps);
 	const char *isa;
 } inoci_simd;
 const inoci_simd *inoci_simd_base(void);

@@ -45,10 +45,10 @@ typedef struct {
 /* A run of consecutive tokens of one sequence. Its queries see the keys key_rows[0 .. position] (all of its ancestors'
  * tokens and its own up to itself): rows of the key/value store by absolute position. */
 typedef struct {
-	int start, len; /* rows in the batch */
-	int pos0;       /* absolute position of the first token */
+	int start, len;          /* rows in the batch */
+	int pos0;                /* absolute position of the first token */
 	const int32_t *key_rows; /* (pos0 + len) */
-	int tree; /* segments whose key rows overlap have the same number, and stand together */
+	int tree;                /* segments whose key rows overlap have the same number, and stand together */
 } inoci_seg;
 
 typedef struct {
@@ -65,7 +65,8 @@ struct inoci_ops {
 	void (*free)(inoci_ops *o);
 
 	/* w (N, K) f32. `backward`: also what dx = dy W needs. `bias` (N) or NULL is copied. */
-	int (*mat_new)(inoci_ops *o, const float *w, const float *bias, int n, int k, bool backward, inoci_mat **out, inoc_err *err);
+	int (*mat_new)(inoci_ops *o, const float *w, const float *bias, int n, int k, bool backward, inoci_mat **out,
+	               inoc_err *err);
 	void (*mat_free)(inoci_mat *m);
 	/* Makes the adapter's working copies from its masters; call after every change of them. */
 	int (*lora_pack)(inoci_ops *o, inoci_lora *l, inoc_err *err);
@@ -79,31 +80,32 @@ struct inoci_ops {
 	/* y (T, C) act = x[rows[t]] / rms * w; rows NULL: t itself. x real. */
 	void (*rmsnorm)(inoci_ops *o, void *y, const void *x, const int32_t *rows, const float *w, int T, int C, float eps);
 	/* dx[rows[t]] += gradient, dy (T, C) real. rows must not repeat. */
-	void (*rmsnorm_bwd)(inoci_ops *o, void *dx, const void *dy, const void *x, const int32_t *rows, const float *w, int T, int C,
-			    float eps);
+	void (*rmsnorm_bwd)(inoci_ops *o, void *dx, const void *dy, const void *x, const int32_t *rows, const float *w, int T,
+	                    int C, float eps);
 
 	/* y = x W^T + bias + LoRA. x (T, K) act. y: act (T, N), or with `residual` real (T, N) that is added to.
 	 * u: f32 (T, sum of ranks) kept for the backward; NULL: not kept. */
-	int (*linear)(inoci_ops *o, const inoci_mat *w, const inoci_lora *l, const void *x, int T, void *y, bool residual, float *u,
-		      inoc_err *err);
-	/* dx (T, K) real = dy W + LoRA's part (dx NULL: not wanted); da, db accumulate. dy (T, N) real. x, u as in the forward. */
-	int (*linear_bwd)(inoci_ops *o, const inoci_mat *w, const inoci_lora *l, const void *dy, const void *x, const float *u, int T,
-			  void *dx, inoc_err *err);
+	int (*linear)(inoci_ops *o, const inoci_mat *w, const inoci_lora *l, const void *x, int T, void *y, bool residual,
+	              float *u, inoc_err *err);
+	/* dx (T, K) real = dy W + LoRA's part (dx NULL: not wanted); da, db accumulate. dy (T, N) real. x, u as in the forward.
+	 */
+	int (*linear_bwd)(inoci_ops *o, const inoci_mat *w, const inoci_lora *l, const void *dy, const void *x, const float *u,
+	                  int T, void *dx, inoc_err *err);
 
 	/* Rotates n_heads heads of D in place, half-split, rows of ld values; cs (positions, D) holds cos then sin.
 	 * sign -1 is the transpose (the backward). real: the array is real, else act. */
 	void (*rope)(inoci_ops *o, void *x, bool real, int T, int ld, int n_heads, int D, const int32_t *pos, const float *cs,
-		     int sign);
+	             int sign);
 
 	/* out (T, H*D) act; q (T rows of ldq), k and v (store rows of ldkv) act; lse (T, H) f32 or NULL. */
 	void (*attn)(inoci_ops *o, const inoci_attn *a, const inoci_seg *segs, int n_segs, const void *q, int ldq, const void *k,
-		     const void *v, int ldkv, void *out, float *lse);
+	             const void *v, int ldkv, void *out, float *lse);
 	/* dqkv (T, (H + 2 G) * D) real is overwritten; store rows are batch rows here. dout (T, H*D) real. */
-	int (*attn_bwd)(inoci_ops *o, const inoci_attn *a, const inoci_seg *segs, int n_segs, int T, const void *qkv, const void *out,
-			const float *lse, const void *dout, void *dqkv, inoc_err *err);
+	int (*attn_bwd)(inoci_ops *o, const inoci_attn *a, const inoci_seg *segs, int n_segs, int T, const void *qkv,
+	                const void *out, const float *lse, const void *dout, void *dqkv, inoc_err *err);
 	/* Copies columns [col, col + n) of act rows (ld src_ld) to rows dst_rows of a store (ld dst_ld). */
-	void (*store_rows)(inoci_ops *o, void *dst, int dst_ld, const int32_t *dst_rows, const void *src, int src_ld, int col, int n,
-			   int T);
+	void (*store_rows)(inoci_ops *o, void *dst, int dst_ld, const int32_t *dst_rows, const void *src, int src_ld, int col,
+	                   int n, int T);
 
 	/* s (T, F) act = silu(g) * u, gu (T, 2F) act: gate then up. */
 	void (*swiglu)(inoci_ops *o, void *s, const void *gu, int T, int F);
@@ -113,14 +115,14 @@ struct inoci_ops {
 	/* Head and cross-entropy, never T x V at once. h (n, C) act, targets (n). logprob (n) f32 of the targets. dh (n, C) real
 	 * or NULL: gradient of -sum weight[i] * logprob[i]. */
 	int (*head_loss)(inoci_ops *o, const inoci_mat *w, const void *h, const int32_t *targets, const float *weight, int n,
-			 float *logprob, void *dh, inoc_err *err);
+	                 float *logprob, void *dh, inoc_err *err);
 	/* logits (n, V) f32 */
 	int (*head_logits)(inoci_ops *o, const inoci_mat *w, const void *h, int n, float *logits, inoc_err *err);
 
 	/* Decoupled weight decay (Loshchilov & Hutter 2019), torch.optim.AdamW's order of operations; step counts from 1. The
 	 * gradient is multiplied by g_scale first. */
 	void (*adamw)(inoci_ops *o, float *p, const float *g, float *m, float *v, size_t n, float g_scale, float lr, float beta1,
-		      float beta2, float eps, float weight_decay, int step);
+	              float beta2, float eps, float weight_decay, int step);
 };
 
 /* The oracle. dtype F32 or F64. */

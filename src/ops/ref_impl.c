@@ -82,8 +82,8 @@ static void rmsnorm(inoci_ops *o, void *yv, const void *xv, const int32_t *rows,
 	}
 }
 
-static void rmsnorm_bwd(inoci_ops *o, void *dxv, const void *dyv, const void *xv, const int32_t *rows, const float *w, int T, int C,
-			float eps)
+static void rmsnorm_bwd(inoci_ops *o, void *dxv, const void *dyv, const void *xv, const int32_t *rows, const float *w, int T,
+                        int C, float eps)
 {
 	(void)o;
 	for (int t = 0; t < T; t++) {
@@ -97,7 +97,7 @@ static void rmsnorm_bwd(inoci_ops *o, void *dxv, const void *dyv, const void *xv
 }
 
 static int linear(inoci_ops *o, const inoci_mat *w, const inoci_lora *l, const void *xv, int T, void *yv, bool residual, float *u,
-		  inoc_err *err)
+                  inoc_err *err)
 {
 	(void)o, (void)err;
 	int ranks = lora_rank_sum(l);
@@ -126,8 +126,8 @@ static int linear(inoci_ops *o, const inoci_mat *w, const inoci_lora *l, const v
 	return 0;
 }
 
-static int linear_bwd(inoci_ops *o, const inoci_mat *w, const inoci_lora *l, const void *dyv, const void *xv, const float *u, int T,
-		      void *dxv, inoc_err *err)
+static int linear_bwd(inoci_ops *o, const inoci_mat *w, const inoci_lora *l, const void *dyv, const void *xv, const float *u,
+                      int T, void *dxv, inoc_err *err)
 {
 	(void)o, (void)err, (void)u; /* u is recomputed in real precision: it was kept in f32 */
 	for (int t = 0; t < T && dxv; t++) {
@@ -158,7 +158,7 @@ static int linear_bwd(inoci_ops *o, const inoci_mat *w, const inoci_lora *l, con
 					da[k] += du * x[k] * d;
 					if (dxv)
 						((real *)dxv)[(size_t)t * (size_t)w->k + (size_t)k] +=
-							du * d * s->a[(size_t)r * (size_t)w->k + (size_t)k];
+						        du * d * s->a[(size_t)r * (size_t)w->k + (size_t)k];
 				}
 			}
 			for (int n = 0; s->db && n < s->n; n++) s->db[(size_t)n * (size_t)s->rank + (size_t)r] += (float)db[n];
@@ -170,7 +170,8 @@ static int linear_bwd(inoci_ops *o, const inoci_mat *w, const inoci_lora *l, con
 	return 0;
 }
 
-static void rope(inoci_ops *o, void *xv, bool is_real, int T, int ld, int n_heads, int D, const int32_t *pos, const float *cs, int sign)
+static void rope(inoci_ops *o, void *xv, bool is_real, int T, int ld, int n_heads, int D, const int32_t *pos, const float *cs,
+                 int sign)
 {
 	(void)o, (void)is_real;
 	for (int t = 0; t < T; t++)
@@ -191,7 +192,7 @@ static int first_key(const inoci_attn *a, int p)
 }
 
 static void attn(inoci_ops *o, const inoci_attn *a, const inoci_seg *segs, int n_segs, const void *qv, int ldq, const void *kv,
-		 const void *vv, int ldkv, void *outv, float *lse)
+                 const void *vv, int ldkv, void *outv, float *lse)
 {
 	(void)o;
 	int H = a->n_heads, D = a->head_dim, group = H / a->n_kv_heads;
@@ -201,11 +202,12 @@ static void attn(inoci_ops *o, const inoci_attn *a, const inoci_seg *segs, int n
 			for (int h = 0; h < H; h++) {
 				int t = segs[g].start + i, p = segs[g].pos0 + i, from = first_key(a, p);
 				const real *q = (const real *)qv + (size_t)t * (size_t)ldq + (size_t)(h * D);
-				real *out = (real *)outv + (size_t)t * (size_t)(H * D) + (size_t)(h * D), max = -INFINITY, sum = 0;
+				real *out = (real *)outv + (size_t)t * (size_t)(H * D) + (size_t)(h * D), max = -INFINITY,
+				     sum = 0;
 				real *s = inoci_alloc((size_t)(p + 1) * sizeof(real));
 				for (int j = from; j <= p; j++) {
-					const real *k =
-						(const real *)kv + (size_t)segs[g].key_rows[j] * (size_t)ldkv + (size_t)(h / group * D);
+					const real *k = (const real *)kv + (size_t)segs[g].key_rows[j] * (size_t)ldkv +
+					                (size_t)(h / group * D);
 					for (int d = 0; d < D; d++) s[j] += q[d] * k[d];
 					s[j] *= scale;
 					if (s[j] > max) max = s[j];
@@ -213,8 +215,8 @@ static void attn(inoci_ops *o, const inoci_attn *a, const inoci_seg *segs, int n
 				for (int j = from; j <= p; j++) sum += s[j] = (real)exp(s[j] - max);
 				for (int d = 0; d < D; d++) out[d] = 0;
 				for (int j = from; j <= p; j++) {
-					const real *v =
-						(const real *)vv + (size_t)segs[g].key_rows[j] * (size_t)ldkv + (size_t)(h / group * D);
+					const real *v = (const real *)vv + (size_t)segs[g].key_rows[j] * (size_t)ldkv +
+					                (size_t)(h / group * D);
 					for (int d = 0; d < D; d++) out[d] += s[j] / sum * v[d];
 				}
 				if (lse) lse[(size_t)t * (size_t)H + (size_t)h] = (float)(max + log(sum));
@@ -222,8 +224,8 @@ static void attn(inoci_ops *o, const inoci_attn *a, const inoci_seg *segs, int n
 			}
 }
 
-static int attn_bwd(inoci_ops *o, const inoci_attn *a, const inoci_seg *segs, int n_segs, int T, const void *qkvv, const void *outv,
-		    const float *lse, const void *doutv, void *dqkvv, inoc_err *err)
+static int attn_bwd(inoci_ops *o, const inoci_attn *a, const inoci_seg *segs, int n_segs, int T, const void *qkvv,
+                    const void *outv, const float *lse, const void *doutv, void *dqkvv, inoc_err *err)
 {
 	(void)o, (void)err, (void)lse; /* recomputed in real precision */
 	int H = a->n_heads, G = a->n_kv_heads, D = a->head_dim, group = H / G, ld = (H + 2 * G) * D;
@@ -265,12 +267,13 @@ static int attn_bwd(inoci_ops *o, const inoci_attn *a, const inoci_seg *segs, in
 	return 0;
 }
 
-static void store_rows(inoci_ops *o, void *dst, int dst_ld, const int32_t *dst_rows, const void *src, int src_ld, int col, int n, int T)
+static void store_rows(inoci_ops *o, void *dst, int dst_ld, const int32_t *dst_rows, const void *src, int src_ld, int col, int n,
+                       int T)
 {
 	(void)o;
 	for (int t = 0; t < T; t++)
-		memcpy((real *)dst + (size_t)dst_rows[t] * (size_t)dst_ld, (const real *)src + (size_t)t * (size_t)src_ld + (size_t)col,
-		       (size_t)n * sizeof(real));
+		memcpy((real *)dst + (size_t)dst_rows[t] * (size_t)dst_ld,
+		       (const real *)src + (size_t)t * (size_t)src_ld + (size_t)col, (size_t)n * sizeof(real));
 }
 
 static void swiglu(inoci_ops *o, void *sv, const void *guv, int T, int F)
@@ -278,7 +281,8 @@ static void swiglu(inoci_ops *o, void *sv, const void *guv, int T, int F)
 	(void)o;
 	for (int t = 0; t < T; t++) {
 		const real *g = (const real *)guv + (size_t)t * 2 * (size_t)F, *u = g + F;
-		for (int i = 0; i < F; i++) ((real *)sv)[(size_t)t * (size_t)F + (size_t)i] = g[i] / (1 + (real)exp(-g[i])) * u[i];
+		for (int i = 0; i < F; i++)
+			((real *)sv)[(size_t)t * (size_t)F + (size_t)i] = g[i] / (1 + (real)exp(-g[i])) * u[i];
 	}
 }
 
@@ -286,7 +290,8 @@ static void swiglu_bwd(inoci_ops *o, void *dguv, const void *dsv, const void *gu
 {
 	(void)o;
 	for (int t = 0; t < T; t++) {
-		const real *g = (const real *)guv + (size_t)t * 2 * (size_t)F, *u = g + F, *ds = (const real *)dsv + (size_t)t * (size_t)F;
+		const real *g = (const real *)guv + (size_t)t * 2 * (size_t)F, *u = g + F,
+		           *ds = (const real *)dsv + (size_t)t * (size_t)F;
 		real *dg = (real *)dguv + (size_t)t * 2 * (size_t)F, *du = dg + F;
 		for (int i = 0; i < F; i++) {
 			real sig = 1 / (1 + (real)exp(-g[i]));
@@ -296,8 +301,8 @@ static void swiglu_bwd(inoci_ops *o, void *dguv, const void *dsv, const void *gu
 	}
 }
 
-static int head_loss(inoci_ops *o, const inoci_mat *w, const void *hv, const int32_t *targets, const float *weight, int n, float *logprob,
-		     void *dhv, inoc_err *err)
+static int head_loss(inoci_ops *o, const inoci_mat *w, const void *hv, const int32_t *targets, const float *weight, int n,
+                     float *logprob, void *dhv, inoc_err *err)
 {
 	(void)o;
 	real *z = inoci_big_alloc((size_t)w->n * sizeof(real), "logits", err);
@@ -333,14 +338,15 @@ static int head_logits(inoci_ops *o, const inoci_mat *w, const void *hv, int n, 
 		for (int v = 0; v < w->n; v++) {
 			real s = 0;
 			for (int k = 0; k < w->k; k++)
-				s += ((const real *)hv)[(size_t)i * (size_t)w->k + (size_t)k] * w->w[(size_t)v * (size_t)w->k + (size_t)k];
+				s += ((const real *)hv)[(size_t)i * (size_t)w->k + (size_t)k] *
+				     w->w[(size_t)v * (size_t)w->k + (size_t)k];
 			logits[(size_t)i * (size_t)w->n + (size_t)v] = (float)s;
 		}
 	return 0;
 }
 
-static void adamw(inoci_ops *o, float *p, const float *g, float *m, float *v, size_t n, float g_scale, float lr, float beta1, float beta2,
-		  float eps, float weight_decay, int step)
+static void adamw(inoci_ops *o, float *p, const float *g, float *m, float *v, size_t n, float g_scale, float lr, float beta1,
+                  float beta2, float eps, float weight_decay, int step)
 {
 	(void)o;
 	double c1 = 1 - pow(beta1, step), c2 = sqrt(1 - pow(beta2, step));
@@ -356,30 +362,30 @@ static void adamw(inoci_ops *o, float *p, const float *g, float *m, float *v, si
 void REF_TABLE(inoci_ops *o)
 {
 	*o = (inoci_ops){
-		.name = "ref",
-		.dtype = sizeof(real) == 8 ? INOCI_DTYPE_F64 : INOCI_DTYPE_F32,
-		.real_bytes = sizeof(real),
-		.act_bytes = sizeof(real),
-		.n_threads = 1,
-		.free = free_ops,
-		.mat_new = mat_new,
-		.mat_free = mat_free,
-		.lora_pack = lora_pack,
-		.lora_unpack = lora_unpack,
-		.real_from_f32 = real_from_f32,
-		.f32_from_real = f32_from_real,
-		.rmsnorm = rmsnorm,
-		.rmsnorm_bwd = rmsnorm_bwd,
-		.linear = linear,
-		.linear_bwd = linear_bwd,
-		.rope = rope,
-		.attn = attn,
-		.attn_bwd = attn_bwd,
-		.store_rows = store_rows,
-		.swiglu = swiglu,
-		.swiglu_bwd = swiglu_bwd,
-		.head_loss = head_loss,
-		.head_logits = head_logits,
-		.adamw = adamw,
+	        .name = "ref",
+	        .dtype = sizeof(real) == 8 ? INOCI_DTYPE_F64 : INOCI_DTYPE_F32,
+	        .real_bytes = sizeof(real),
+	        .act_bytes = sizeof(real),
+	        .n_threads = 1,
+	        .free = free_ops,
+	        .mat_new = mat_new,
+	        .mat_free = mat_free,
+	        .lora_pack = lora_pack,
+	        .lora_unpack = lora_unpack,
+	        .real_from_f32 = real_from_f32,
+	        .f32_from_real = f32_from_real,
+	        .rmsnorm = rmsnorm,
+	        .rmsnorm_bwd = rmsnorm_bwd,
+	        .linear = linear,
+	        .linear_bwd = linear_bwd,
+	        .rope = rope,
+	        .attn = attn,
+	        .attn_bwd = attn_bwd,
+	        .store_rows = store_rows,
+	        .swiglu = swiglu,
+	        .swiglu_bwd = swiglu_bwd,
+	        .head_loss = head_loss,
+	        .head_logits = head_logits,
+	        .adamw = adamw,
 	};
 }

@@ -57,8 +57,10 @@ INLINE vf load_act(const void *p, bool bf, size_t i)
 
 INLINE void store_act(void *p, bool bf, size_t i, vf v)
 {
-	if (bf) store_bf((uint16_t *)p + i, v);
-	else store((float *)p + i, v);
+	if (bf)
+		store_bf((uint16_t *)p + i, v);
+	else
+		store((float *)p + i, v);
 }
 
 INLINE float get(const void *p, bool bf, size_t i)
@@ -68,8 +70,10 @@ INLINE float get(const void *p, bool bf, size_t i)
 
 INLINE void put(void *p, bool bf, size_t i, float v)
 {
-	if (bf) ((uint16_t *)p)[i] = inoci_f32_to_bf16(v);
-	else ((float *)p)[i] = v;
+	if (bf)
+		((uint16_t *)p)[i] = inoci_f32_to_bf16(v);
+	else
+		((float *)p)[i] = v;
 }
 
 INLINE const void *at(const void *p, bool bf, size_t i)
@@ -79,7 +83,8 @@ INLINE const void *at(const void *p, bool bf, size_t i)
 
 INLINE float hsum(vf v)
 {
-	vf8 a = __builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7) + __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15);
+	vf8 a = __builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7) +
+	        __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15);
 	vf4 b = __builtin_shufflevector(a, a, 0, 1, 2, 3) + __builtin_shufflevector(a, a, 4, 5, 6, 7);
 	return (b[0] + b[2]) + (b[1] + b[3]);
 }
@@ -146,16 +151,20 @@ INLINE void dot_bf(float *u, int ldu, const void *x, bool bf, int ldx, const flo
 	for (int c = 0; c < n; c += L) {
 		int w = n - c < L ? n - c : L, i = 0;
 		for (; i + DOT_ROWS <= m; i += DOT_ROWS)
-			dot_block(u + (size_t)i * (size_t)ldu + c, ldu, at(x, bf, (size_t)i * (size_t)ldx), bf, ldx, p + c, np, DOT_ROWS, k, w);
+			dot_block(u + (size_t)i * (size_t)ldu + c, ldu, at(x, bf, (size_t)i * (size_t)ldx), bf, ldx, p + c, np,
+			          DOT_ROWS, k, w);
 		for (; i < m; i++)
-			dot_block(u + (size_t)i * (size_t)ldu + c, ldu, at(x, bf, (size_t)i * (size_t)ldx), bf, ldx, p + c, np, 1, k, w);
+			dot_block(u + (size_t)i * (size_t)ldu + c, ldu, at(x, bf, (size_t)i * (size_t)ldx), bf, ldx, p + c, np, 1,
+			          k, w);
 	}
 }
 
 static void dot(float *u, int ldu, const void *x, bool bf, int ldx, const float *p, int m, int k, int n)
 {
-	if (bf) dot_bf(u, ldu, x, true, ldx, p, m, k, n);
-	else dot_bf(u, ldu, x, false, ldx, p, m, k, n);
+	if (bf)
+		dot_bf(u, ldu, x, true, ldx, p, m, k, n);
+	else
+		dot_bf(u, ldu, x, false, ldx, p, m, k, n);
 }
 
 /* `rows` rows at a time share the loads of q. */
@@ -181,13 +190,15 @@ INLINE void update_block(float *y, int ldy, const float *u, int ldu, const float
 	for (; c + L <= n; c += L)
 		for (int i = 0; i < rows; i++) {
 			vf a = load(y + (size_t)i * (size_t)ldy + c);
-			for (int j = 0; j < r; j++) a += load(q + (size_t)j * (size_t)ldq + c) * u[(size_t)i * (size_t)ldu + (size_t)j];
+			for (int j = 0; j < r; j++)
+				a += load(q + (size_t)j * (size_t)ldq + c) * u[(size_t)i * (size_t)ldu + (size_t)j];
 			store(y + (size_t)i * (size_t)ldy + c, a);
 		}
 	for (; c < n; c++)
 		for (int i = 0; i < rows; i++)
 			for (int j = 0; j < r; j++)
-				y[(size_t)i * (size_t)ldy + (size_t)c] += u[(size_t)i * (size_t)ldu + (size_t)j] * q[(size_t)j * (size_t)ldq + (size_t)c];
+				y[(size_t)i * (size_t)ldy + (size_t)c] +=
+				        u[(size_t)i * (size_t)ldu + (size_t)j] * q[(size_t)j * (size_t)ldq + (size_t)c];
 }
 
 static void update(float *y, int ldy, const float *u, int ldu, const float *q, int ldq, int m, int r, int n)
@@ -199,7 +210,8 @@ static void update(float *y, int ldy, const float *u, int ldu, const float *q, i
 }
 
 #define OUTER_R 16
-INLINE void outer_block(float *g, int ldg, const float *u, int ldu, const void *x, bool bf, int ldx, float scale, int m, int rows, int n)
+INLINE void outer_block(float *g, int ldg, const float *u, int ldu, const void *x, bool bf, int ldx, float scale, int m, int rows,
+                        int n)
 {
 	for (int c = 0; c < n; c += L) {
 		vf acc[OUTER_R];
@@ -208,7 +220,8 @@ INLINE void outer_block(float *g, int ldg, const float *u, int ldu, const void *
 		for (int i = 0; i < m; i++) {
 			vf v = {0};
 			size_t o = (size_t)i * (size_t)ldx + (size_t)c;
-			if (w == L) v = load_act(x, bf, o);
+			if (w == L)
+				v = load_act(x, bf, o);
 			else
 				for (int e = 0; e < w; e++) v[e] = get(x, bf, o + (size_t)e);
 			for (int j = 0; j < rows; j++) acc[j] += v * u[(size_t)i * (size_t)ldu + (size_t)j];
@@ -218,7 +231,8 @@ INLINE void outer_block(float *g, int ldg, const float *u, int ldu, const void *
 	}
 }
 
-INLINE void outer_bf(float *g, int ldg, const float *u, int ldu, const void *x, bool bf, int ldx, float scale, int m, int r, int n)
+INLINE void outer_bf(float *g, int ldg, const float *u, int ldu, const void *x, bool bf, int ldx, float scale, int m, int r,
+                     int n)
 {
 	int j = 0;
 	for (; j + OUTER_R <= r; j += OUTER_R)
@@ -228,8 +242,10 @@ INLINE void outer_bf(float *g, int ldg, const float *u, int ldu, const void *x, 
 
 static void outer(float *g, int ldg, const float *u, int ldu, const void *x, bool bf, int ldx, float scale, int m, int r, int n)
 {
-	if (bf) outer_bf(g, ldg, u, ldu, x, true, ldx, scale, m, r, n);
-	else outer_bf(g, ldg, u, ldu, x, false, ldx, scale, m, r, n);
+	if (bf)
+		outer_bf(g, ldg, u, ldu, x, true, ldx, scale, m, r, n);
+	else
+		outer_bf(g, ldg, u, ldu, x, false, ldx, scale, m, r, n);
 }
 
 static void to_bf16(uint16_t *dst, const float *src, size_t n)
@@ -286,7 +302,8 @@ static void rope(void *x, bool bf, int n_heads, int D, const float *cs, int sign
 		int i = 0;
 		for (; i + L <= half; i += L) {
 			size_t lo = o + (size_t)i, hi = lo + (size_t)half;
-			vf a = load_act(x, bf, lo), b = load_act(x, bf, hi), c = load(cs + i), s = load(cs + half + i) * (float)sign;
+			vf a = load_act(x, bf, lo), b = load_act(x, bf, hi), c = load(cs + i),
+			   s = load(cs + half + i) * (float)sign;
 			store_act(x, bf, lo, a * c - b * s);
 			store_act(x, bf, hi, b * c + a * s);
 		}
@@ -316,7 +333,8 @@ static void swiglu_bwd(float *dgu, const float *ds, const void *gu, bool bf, int
 {
 	int i = 0;
 	for (; i + L <= F; i += L) {
-		vf g = load_act(gu, bf, (size_t)i), u = load_act(gu, bf, (size_t)(F + i)), d = load(ds + i), sig = 1.0f / (vexp(-g) + 1.0f);
+		vf g = load_act(gu, bf, (size_t)i), u = load_act(gu, bf, (size_t)(F + i)), d = load(ds + i),
+		   sig = 1.0f / (vexp(-g) + 1.0f);
 		store(dgu + F + i, d * g * sig);
 		store(dgu + i, d * u * sig * (g * (1.0f - sig) + 1.0f));
 	}
@@ -357,8 +375,8 @@ INLINE float soften(float *s, int n)
 }
 
 #define MAX_D 256
-INLINE void attn_bf(const void *q, const void *k, const void *v, bool bf, int ldkv, const int32_t *rows, int from, int to, int heads, int D,
-		    float scale, void *out, float *lse, float *s)
+INLINE void attn_bf(const void *q, const void *k, const void *v, bool bf, int ldkv, const int32_t *rows, int from, int to,
+                    int heads, int D, float scale, void *out, float *lse, float *s)
 {
 	int n = to - from;
 	for (int h = 0; h < heads; h++) {
@@ -378,16 +396,20 @@ INLINE void attn_bf(const void *q, const void *k, const void *v, bool bf, int ld
 	}
 }
 
-static void attn(const void *q, const void *k, const void *v, bool bf, int ldkv, const int32_t *rows, int from, int to, int heads, int D,
-		 float scale, void *out, float *lse, float *s)
+static void attn(const void *q, const void *k, const void *v, bool bf, int ldkv, const int32_t *rows, int from, int to, int heads,
+                 int D, float scale, void *out, float *lse, float *s)
 {
-	if (D == 64 && bf) attn_bf(q, k, v, true, ldkv, rows, from, to, heads, 64, scale, out, lse, s);
-	else if (D == 64) attn_bf(q, k, v, false, ldkv, rows, from, to, heads, 64, scale, out, lse, s);
-	else attn_bf(q, k, v, bf, ldkv, rows, from, to, heads, D, scale, out, lse, s);
+	if (D == 64 && bf)
+		attn_bf(q, k, v, true, ldkv, rows, from, to, heads, 64, scale, out, lse, s);
+	else if (D == 64)
+		attn_bf(q, k, v, false, ldkv, rows, from, to, heads, 64, scale, out, lse, s);
+	else
+		attn_bf(q, k, v, bf, ldkv, rows, from, to, heads, D, scale, out, lse, s);
 }
 
-INLINE void attn_bwd_bf(const void *q, const void *k, const void *v, bool bf, int ld, const int32_t *rows, int from, int to, int heads,
-			int D, float scale, const void *out, const float *lse, const float *dout, float *dq, float *dk, float *dv, float *s)
+INLINE void attn_bwd_bf(const void *q, const void *k, const void *v, bool bf, int ld, const int32_t *rows, int from, int to,
+                        int heads, int D, float scale, const void *out, const float *lse, const float *dout, float *dq, float *dk,
+                        float *dv, float *s)
 {
 	int n = to - from;
 	for (int h = 0; h < heads; h++) {
@@ -417,12 +439,16 @@ INLINE void attn_bwd_bf(const void *q, const void *k, const void *v, bool bf, in
 	}
 }
 
-static void attn_bwd(const void *q, const void *k, const void *v, bool bf, int ld, const int32_t *rows, int from, int to, int heads, int D,
-		     float scale, const void *out, const float *lse, const float *dout, float *dq, float *dk, float *dv, float *s)
+static void attn_bwd(const void *q, const void *k, const void *v, bool bf, int ld, const int32_t *rows, int from, int to,
+                     int heads, int D, float scale, const void *out, const float *lse, const float *dout, float *dq, float *dk,
+                     float *dv, float *s)
 {
-	if (D == 64 && bf) attn_bwd_bf(q, k, v, true, ld, rows, from, to, heads, 64, scale, out, lse, dout, dq, dk, dv, s);
-	else if (D == 64) attn_bwd_bf(q, k, v, false, ld, rows, from, to, heads, 64, scale, out, lse, dout, dq, dk, dv, s);
-	else attn_bwd_bf(q, k, v, bf, ld, rows, from, to, heads, D, scale, out, lse, dout, dq, dk, dv, s);
+	if (D == 64 && bf)
+		attn_bwd_bf(q, k, v, true, ld, rows, from, to, heads, 64, scale, out, lse, dout, dq, dk, dv, s);
+	else if (D == 64)
+		attn_bwd_bf(q, k, v, false, ld, rows, from, to, heads, 64, scale, out, lse, dout, dq, dk, dv, s);
+	else
+		attn_bwd_bf(q, k, v, bf, ld, rows, from, to, heads, D, scale, out, lse, dout, dq, dk, dv, s);
 }
 
 static float softmax(const float *z, int n, int target, float weight, void *dz, bool bf)
@@ -445,8 +471,8 @@ static float softmax(const float *z, int n, int target, float weight, void *dz, 
 	return lse;
 }
 
-static void adamw(float *p, const float *g, float *m, float *v, size_t n, float g_scale, float decay, float step_size, float c2, float beta1,
-		  float beta2, float eps)
+static void adamw(float *p, const float *g, float *m, float *v, size_t n, float g_scale, float decay, float step_size, float c2,
+                  float beta1, float beta2, float eps)
 {
 	for (size_t i = 0; i < n; i++) {
 		float gi = g[i] * g_scale;
@@ -459,21 +485,21 @@ static void adamw(float *p, const float *g, float *m, float *v, size_t n, float 
 const inoci_simd *SIMD_TABLE(void)
 {
 	static const inoci_simd t = {
-		.dot = dot,
-		.update = update,
-		.outer = outer,
-		.to_bf16 = to_bf16,
-		.add = add,
-		.rmsnorm = rmsnorm,
-		.rmsnorm_bwd = rmsnorm_bwd,
-		.rope = rope,
-		.swiglu = swiglu,
-		.swiglu_bwd = swiglu_bwd,
-		.attn = attn,
-		.attn_bwd = attn_bwd,
-		.softmax = softmax,
-		.adamw = adamw,
-		.isa = SIMD_ISA,
+	        .dot = dot,
+	        .update = update,
+	        .outer = outer,
+	        .to_bf16 = to_bf16,
+	        .add = add,
+	        .rmsnorm = rmsnorm,
+	        .rmsnorm_bwd = rmsnorm_bwd,
+	        .rope = rope,
+	        .swiglu = swiglu,
+	        .swiglu_bwd = swiglu_bwd,
+	        .attn = attn,
+	        .attn_bwd = attn_bwd,
+	        .softmax = softmax,
+	        .adamw = adamw,
+	        .isa = SIMD_ISA,
 	};
 	return &t;
 }

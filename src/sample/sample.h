@@ -10,20 +10,20 @@
 #include "model/model.h"
 
 typedef struct {
-	double temperature; /* 0: greedy */
-	int top_k;          /* 0: off */
-	double top_p;       /* 1: off */
-	double min_p;       /* 0: off */
+	double temperature;        /* 0: greedy */
+	int top_k;                 /* 0: off */
+	double top_p;              /* 1: off */
+	double min_p;              /* 0: off */
 	double repetition_penalty; /* 1: off (Keskar et al. 2019: over prompt and response tokens) */
 	int max_tokens;
 	uint64_t seed;
-	int n;              /* samples per prompt */
+	int n;                   /* samples per prompt */
 	const char *const *stop; /* stop strings; the text ends before one */
 	size_t n_stop;
-	const char *allowed;     /* NULL, or the only characters (UTF-8) a response may hold; the end token stays allowed */
-	int top_logprobs;        /* also give the k most probable tokens at each step; 0: none, 20 at most */
-	int max_batch;           /* sequences at once; 0: chosen from memory. Does not change results. */
-	int max_kv_rows;         /* tokens of the KV store; 0: chosen from memory. Does not change results. */
+	const char *allowed; /* NULL, or the only characters (UTF-8) a response may hold; the end token stays allowed */
+	int top_logprobs;    /* also give the k most probable tokens at each step; 0: none, 20 at most */
+	int max_batch;       /* sequences at once; 0: chosen from memory. Does not change results. */
+	int max_kv_rows;     /* tokens of the KV store; 0: chosen from memory. Does not change results. */
 } inoci_sample_settings;
 inoci_sample_settings inoci_sample_defaults(void);
 INOCI_MUST int inoci_sample_settings_check(const inoci_sample_settings *s, inoc_err *err);
@@ -36,9 +36,10 @@ typedef struct {
 	int index;     /* 0 .. n-1 */
 	char *text;    /* without the end token and the stop string */
 	size_t text_n;
-	int32_t *ids; /* all sampled tokens, the end token included */
+	int32_t *ids;   /* all sampled tokens, the end token included */
 	float *logprob; /* (n_ids): under the model's own distribution, before temperature and filters */
-	int32_t *top_ids; float *top_logprob; /* (n_ids, top_logprobs) or NULL */
+	int32_t *top_ids;
+	float *top_logprob; /* (n_ids, top_logprobs) or NULL */
 	int n_ids;
 	inoci_end end;
 } inoci_sampled;
@@ -47,7 +48,7 @@ void inoci_sampled_free(inoci_sampled *s); /* frees what it holds, not s */
 typedef struct {
 	const int32_t *ids; /* rendered prompt, ending with the opening of the assistant's turn */
 	int n;
-	uint64_t key; /* of its random numbers; such as inoci_prompt_key's */
+	uint64_t key;    /* of its random numbers; such as inoci_prompt_key's */
 	int first_index; /* sample indices start here: a resumed run asks for the missing ones */
 	int count;       /* samples of this prompt; 0: the settings' n */
 } inoci_prompt;
@@ -67,7 +68,7 @@ typedef int inoci_token_fn(void *ctx, size_t prompt, int index, const char *byte
  * vocabulary (USAGE), a prompt that leaves no room for a response (LIMIT, names its index), memory for not even one sequence
  * (MEMORY), progress->stop (STOPPED; what had ended was delivered). */
 INOCI_MUST int inoci_sample(inoci_model *m, inoci_adapter *a, const inoci_prompt *prompts, size_t n_prompts,
-			    const inoci_sample_settings *s, inoci_sampled_fn *f, inoci_token_fn *stream, void *ctx,
-			    const inoci_progress *progress, inoc_err *err);
+                            const inoci_sample_settings *s, inoci_sampled_fn *f, inoci_token_fn *stream, void *ctx,
+                            const inoci_progress *progress, inoc_err *err);
 
 #endif

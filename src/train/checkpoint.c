@@ -9,8 +9,8 @@
 
 static const char magic[8] = "INOCCKP1";
 
-int inoci_checkpoint_save(const char *path, const inoci_train_state *st, const inoci_adapter *a, const float *mv, const float *best,
-			  inoc_err *err)
+int inoci_checkpoint_save(const char *path, const inoci_train_state *st, const inoci_adapter *a, const float *mv,
+                          const float *best, inoc_err *err)
 {
 	size_t n = a->n_params * sizeof(float);
 	uint64_t bytes = sizeof *st + n * (best ? 4 : 3);
@@ -36,24 +36,26 @@ out:
 	return rc;
 }
 
-int inoci_checkpoint_load(const char *path, const inoci_hash *key, inoci_train_state *st, inoci_adapter *a, float *mv, float *best,
-			  inoc_err *err)
+int inoci_checkpoint_load(const char *path, const inoci_hash *key, inoci_train_state *st, inoci_adapter *a, float *mv,
+                          float *best, inoc_err *err)
 {
 	inoci_map m;
 	uint64_t bytes;
 	size_t n = a->n_params * sizeof(float), head = sizeof magic + sizeof bytes, want = sizeof *st + n * (best ? 4 : 3);
 	int rc = inoci_map_open(path, &m, err);
 	if (rc < 0) return rc;
-	if (m.n < head || memcmp(m.data, magic, sizeof magic) || (memcpy(&bytes, m.data + sizeof magic, sizeof bytes), bytes != want) ||
-	    m.n != head + want + 64) {
+	if (m.n < head || memcmp(m.data, magic, sizeof magic) ||
+	    (memcpy(&bytes, m.data + sizeof magic, sizeof bytes), bytes != want) || m.n != head + want + 64) {
 		rc = inoci_err_set(err, INOC_E_FORMAT, "%s: not a checkpoint of this run; move it away to start anew", path);
 	} else {
 		const uint8_t *p = m.data + head;
 		inoci_hash sum = inoci_hash_bytes(p, want);
 		memcpy(st, p, sizeof *st);
-		if (memcmp(sum.hex, p + want, 64)) rc = inoci_err_set(err, INOC_E_FORMAT, "%s: damaged (its checksum does not hold); delete it", path);
+		if (memcmp(sum.hex, p + want, 64))
+			rc = inoci_err_set(err, INOC_E_FORMAT, "%s: damaged (its checksum does not hold); delete it", path);
 		else if (memcmp(st->key, key->hex, 64))
-			rc = inoci_err_set(err, INOC_E_FORMAT, "%s: a checkpoint of another run (other data, settings or model); move it away", path);
+			rc = inoci_err_set(err, INOC_E_FORMAT,
+			                   "%s: a checkpoint of another run (other data, settings or model); move it away", path);
 		else {
 			memcpy(a->params, p + sizeof *st, n);
 			memcpy(mv, p + sizeof *st + n, 2 * n);

@@ -41,25 +41,26 @@ void inoci_examples_seal(inoci_examples *e)
 inoci_train_config inoci_train_defaults(void)
 {
 	return (inoci_train_config){
-		.lora = {.rank = 16, .alpha = 32, .targets = INOCI_ALL_PROJ},
-		.seed = 1,
-		.batch = 8,
-		.micro_tokens = 1024,
-		.epochs = 1,
-		.lr = 1e-3,
-		.schedule = INOCI_LR_LINEAR,
-		.warmup = 5,
-		.beta1 = 0.9,
-		.beta2 = 0.999,
-		.eps = 1e-8,
-		.weight_decay = 0.01,
-		.clip = 1,
+	        .lora = {.rank = 16, .alpha = 32, .targets = INOCI_ALL_PROJ},
+	        .seed = 1,
+	        .batch = 8,
+	        .micro_tokens = 1024,
+	        .epochs = 1,
+	        .lr = 1e-3,
+	        .schedule = INOCI_LR_LINEAR,
+	        .warmup = 5,
+	        .beta1 = 0.9,
+	        .beta2 = 0.999,
+	        .eps = 1e-8,
+	        .weight_decay = 0.01,
+	        .clip = 1,
 	};
 }
 
-#define BETWEEN(v, lo, hi, name)                                                                                               \
-	if (!((v) >= (lo) && (v) <= (hi)))                                                                                     \
-		return inoci_err_set(err, INOC_E_USAGE, "%s is %g; it must be between %g and %g", name, (double)(v), (double)(lo), (double)(hi))
+#define BETWEEN(v, lo, hi, name)                                                                                           \
+	if (!((v) >= (lo) && (v) <= (hi)))                                                                                 \
+	return inoci_err_set(err, INOC_E_USAGE, "%s is %g; it must be between %g and %g", name, (double)(v), (double)(lo), \
+	                     (double)(hi))
 
 int inoci_train_config_check(const inoci_train_config *c, inoc_err *err)
 {
@@ -86,10 +87,11 @@ int inoci_train_config_check(const inoci_train_config *c, inoc_err *err)
 
 inoci_hash inoci_train_config_hash(const inoci_train_config *c)
 {
-	char *s = inoci_asprintf("r%d a%.9g rs%d do%.9g t%u s%llu b%d e%.17g n%d lr%.17g k%d w%d b1%.17g b2%.17g eps%.17g wd%.17g c%.17g ev%d p%d",
-				 c->lora.rank, (double)c->lora.alpha, c->lora.rslora, (double)c->lora.dropout, c->lora.targets,
-				 (unsigned long long)c->seed, c->batch, c->steps ? 0 : c->epochs, c->steps, c->lr, (int)c->schedule, c->warmup, c->beta1,
-				 c->beta2, c->eps, c->weight_decay, c->clip, c->patience ? c->eval_every : 0, c->patience);
+	char *s = inoci_asprintf(
+	        "r%d a%.9g rs%d do%.9g t%u s%llu b%d e%.17g n%d lr%.17g k%d w%d b1%.17g b2%.17g eps%.17g wd%.17g c%.17g ev%d p%d",
+	        c->lora.rank, (double)c->lora.alpha, c->lora.rslora, (double)c->lora.dropout, c->lora.targets,
+	        (unsigned long long)c->seed, c->batch, c->steps ? 0 : c->epochs, c->steps, c->lr, (int)c->schedule, c->warmup,
+	        c->beta1, c->beta2, c->eps, c->weight_decay, c->clip, c->patience ? c->eval_every : 0, c->patience);
 	inoci_hash h = inoci_hash_bytes(s, strlen(s));
 	free(s);
 	return h;

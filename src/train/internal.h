@@ -14,8 +14,8 @@ typedef struct {
 
 /* best: the best parameters so far, kept with early stopping; else NULL. mv: AdamW's two moments, one behind the other. */
 INOCI_MUST int inoci_checkpoint_save(const char *path, const inoci_train_state *st, const inoci_adapter *a, const float *mv,
-				     const float *best, inoc_err *err);
+                                     const float *best, inoc_err *err);
 INOCI_MUST int inoci_checkpoint_load(const char *path, const inoci_hash *key, inoci_train_state *st, inoci_adapter *a, float *mv,
-				     float *best, inoc_err *err);
+                                     float *best, inoc_err *err);
 
 #endif

@@ -51,7 +51,7 @@ static int run_batch(loop *t, bool grad, uint64_t drop, double *sum, inoc_err *e
 
 /* Mean loss per loss token over the examples `which` (n of them), cut into micro-batches; with grad into the gradients. */
 static int pass(loop *t, const inoci_examples *e, const int32_t *which, size_t n, bool grad, int step, double *loss, long *tokens,
-		long *loss_tokens, inoc_err *err)
+                long *loss_tokens, inoc_err *err)
 {
 	double sum = 0;
 	long targets = 0, all = 0;
@@ -97,17 +97,19 @@ static int step_once(loop *t, inoci_metric *met, inoc_err *err)
 	for (size_t i = 0; i < a->n_params; i++) ss += (double)a->grads[i] * a->grads[i];
 	met->grad_norm = sqrt(ss);
 	if (!isfinite(met->loss) || !isfinite(ss)) {
-		rc = inoci_err_set(err, INOC_E_LIMIT, "the loss became %g at step %d (gradient norm %g): lower the learning rate (now %g)", met->loss, step,
-				   met->grad_norm, c->lr);
+		rc = inoci_err_set(err, INOC_E_LIMIT,
+		                   "the loss became %g at step %d (gradient norm %g): lower the learning rate (now %g)",
+		                   met->loss, step, met->grad_norm, c->lr);
 		goto out;
 	}
-	double scale = c->clip > 0 && met->grad_norm > c->clip ? c->clip / (met->grad_norm + 1e-6) : 1; /* torch's clip_grad_norm_ */
+	double scale =
+	        c->clip > 0 && met->grad_norm > c->clip ? c->clip / (met->grad_norm + 1e-6) : 1; /* torch's clip_grad_norm_ */
 	met->step = step;
 	met->steps = t->steps;
 	met->lr = inoci_train_lr(c, step, t->steps);
 	met->val_loss = NAN;
-	a->ops->adamw(a->ops, a->params, a->grads, t->mv, t->mv + a->n_params, a->n_params, (float)scale, (float)met->lr, (float)c->beta1,
-		      (float)c->beta2, (float)c->eps, (float)c->weight_decay, step);
+	a->ops->adamw(a->ops, a->params, a->grads, t->mv, t->mv + a->n_params, a->n_params, (float)scale, (float)met->lr,
+	              (float)c->beta1, (float)c->beta2, (float)c->eps, (float)c->weight_decay, step);
 	INOC_TRY(inoci_adapter_pack(a, err));
 	t->st.step = step;
 	t->st.last_loss = met->loss;
@@ -127,7 +129,8 @@ static int validate(loop *t, inoci_metric *met, inoc_err *err)
 		t->st.best_val = met->val_loss;
 		t->st.bad = 0;
 		memcpy(t->best, t->a->params, t->a->n_params * sizeof(float));
-	} else if (++t->st.bad >= t->c->patience) t->st.stopped = 1;
+	} else if (++t->st.bad >= t->c->patience)
+		t->st.stopped = 1;
 	return 0;
 }
 
@@ -154,25 +157,31 @@ static int check_inputs(const loop *t, inoc_err *err)
 	for (size_t s = 0; s < 2; s++)
 		for (size_t i = 0; sets[s] && i < sets[s]->n; i++)
 			if (sets[s]->v[i].n > t->m->hp.context)
-				return inoci_err_set(err, INOC_E_LIMIT, "%s example %zu has %d tokens; the model's context is %d: shorten or drop it",
-						     s ? "validation" : "training", i + 1, sets[s]->v[i].n, t->m->hp.context);
+				return inoci_err_set(
+				        err, INOC_E_LIMIT,
+				        "%s example %zu has %d tokens; the model's context is %d: shorten or drop it",
+				        s ? "validation" : "training", i + 1, sets[s]->v[i].n, t->m->hp.context);
 	if (t->c->patience && (!t->val || !t->val->n || !t->c->eval_every))
-		return inoci_err_set(err, INOC_E_USAGE, "early stopping (patience %d) needs validation data and eval_every", t->c->patience);
+		return inoci_err_set(err, INOC_E_USAGE, "early stopping (patience %d) needs validation data and eval_every",
+		                     t->c->patience);
 	int most = t->train->max_len > t->c->micro_tokens ? t->train->max_len : t->c->micro_tokens;
 	inoci_memory mem = inoci_model_memory(&t->m->hp, t->m->ops->dtype);
 	double need = mem.train_per_token * most, have = (double)inoci_mem_available_bytes();
 	if (need > have)
 		return inoci_err_set(err, INOC_E_MEMORY,
-				     "training needs about %.0f MiB for %d tokens at once, %.0f MiB are available: lower micro_tokens (now %d) or shorten "
-				     "the longest example (%d tokens)", need / 1048576, most, have / 1048576, t->c->micro_tokens, t->train->max_len);
+		                     "training needs about %.0f MiB for %d tokens at once, %.0f MiB are available: lower "
+		                     "micro_tokens (now %d) or shorten "
+		                     "the longest example (%d tokens)",
+		                     need / 1048576, most, have / 1048576, t->c->micro_tokens, t->train->max_len);
 	return 0;
 }
 
-int inoci_train_from(inoci_model *m, inoci_adapter *a, const inoci_examples *train, const inoci_examples *val, const inoci_train_config *c,
-		     const inoci_train_hooks *h, inoci_train_result *res, inoc_err *err)
+int inoci_train_from(inoci_model *m, inoci_adapter *a, const inoci_examples *train, const inoci_examples *val,
+                     const inoci_train_config *c, const inoci_train_hooks *h, inoci_train_result *res, inoc_err *err)
 {
 	static const inoci_train_hooks none = {0};
-	loop t = {.m = m, .a = a, .train = train, .val = val && val->n ? val : NULL, .c = c, .h = h ? h : &none, .order_epoch = -1};
+	loop t = {
+	        .m = m, .a = a, .train = train, .val = val && val->n ? val : NULL, .c = c, .h = h ? h : &none, .order_epoch = -1};
 	const char *ckp = t.h->checkpoint;
 	const inoci_progress *p = t.h->progress;
 	double start = inoci_now_s(), before = 0;
@@ -218,7 +227,8 @@ int inoci_train_from(inoci_model *m, inoci_adapter *a, const inoci_examples *tra
 			INOC_TRY(inoci_checkpoint_save(ckp, &t.st, a, t.mv, t.best, err));
 		if (stop) {
 			rc = inoci_err_set(err, INOC_E_STOPPED, "stopped at step %d of %d%s", t.st.step, t.steps,
-					   ckp ? "; run the same command again to go on from here" : "; without --checkpoint nothing of it was kept");
+			                   ckp ? "; run the same command again to go on from here"
+			                       : "; without --checkpoint nothing of it was kept");
 			goto out;
 		}
 	}
@@ -226,8 +236,11 @@ int inoci_train_from(inoci_model *m, inoci_adapter *a, const inoci_examples *tra
 		memcpy(a->params, t.best, a->n_params * sizeof(float));
 		INOC_TRY(inoci_adapter_pack(a, err));
 	}
-	*res = (inoci_train_result){.steps_done = t.st.step, .early_stopped = t.st.stopped != 0, .final_loss = t.st.last_loss,
-				    .seconds = before + inoci_now_s() - start, .tokens = (long)t.st.tokens};
+	*res = (inoci_train_result){.steps_done = t.st.step,
+	                            .early_stopped = t.st.stopped != 0,
+	                            .final_loss = t.st.last_loss,
+	                            .seconds = before + inoci_now_s() - start,
+	                            .tokens = (long)t.st.tokens};
 	rc = 0;
 out:
 	inoci_workspace_free(t.w);
@@ -240,13 +253,15 @@ out:
 }
 
 int inoci_train(inoci_model *m, const inoci_examples *train, const inoci_examples *val, const inoci_train_config *c,
-		const inoci_train_hooks *h, inoci_adapter **out, inoci_train_result *res, inoc_err *err)
+                const inoci_train_hooks *h, inoci_adapter **out, inoci_train_result *res, inoc_err *err)
 {
 	inoci_adapter *a = NULL;
 	*out = NULL;
 	int rc = inoci_adapter_new(m, &c->lora, c->seed, &a, err);
 	if (rc >= 0) rc = inoci_train_from(m, a, train, val, c, h, res, err);
-	if (rc >= 0) *out = a;
-	else inoci_adapter_free(a);
+	if (rc >= 0)
+		*out = a;
+	else
+		inoci_adapter_free(a);
 	return rc;
 }

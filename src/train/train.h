@@ -32,17 +32,17 @@ typedef enum { INOCI_LR_LINEAR, INOCI_LR_COSINE, INOCI_LR_CONSTANT } inoci_lr_ki
 typedef struct {
 	inoci_lora_config lora;
 	uint64_t seed;
-	int batch;              /* examples per optimizer step */
-	int micro_tokens;       /* at most this many tokens computed at once; does not change results beyond rounding */
-	double epochs;          /* used when steps == 0 */
-	int steps;              /* optimizer steps; 0: from epochs */
+	int batch;        /* examples per optimizer step */
+	int micro_tokens; /* at most this many tokens computed at once; does not change results beyond rounding */
+	double epochs;    /* used when steps == 0 */
+	int steps;        /* optimizer steps; 0: from epochs */
 	double lr;
 	inoci_lr_kind schedule; /* after warm-up, to 0 at the last step */
-	int warmup;             /* steps; step i of them runs at lr * i / warmup, from 1 (transformers' get_*_schedule: (i-1)/warmup) */
+	int warmup; /* steps; step i of them runs at lr * i / warmup, from 1 (transformers' get_*_schedule: (i-1)/warmup) */
 	double beta1, beta2, eps, weight_decay, clip; /* clip 0: none */
-	int checkpoint_every;   /* steps; 0: never */
-	int eval_every;         /* steps between validation losses; 0: at the end only */
-	int patience;           /* early stop: validations without improvement; 0: off */
+	int checkpoint_every;                         /* steps; 0: never */
+	int eval_every;                               /* steps between validation losses; 0: at the end only */
+	int patience;                                 /* early stop: validations without improvement; 0: off */
 } inoci_train_config;
 inoci_train_config inoci_train_defaults(void);
 INOCI_MUST int inoci_train_config_check(const inoci_train_config *c, inoc_err *err);
@@ -59,8 +59,8 @@ typedef struct {
 typedef int inoci_metric_fn(void *ctx, const inoci_metric *m, inoc_err *err);
 
 typedef struct {
-	const char *checkpoint;    /* file; resumed from when it is there and fits; NULL: none */
-	inoci_metric_fn *on_step;  /* metrics in order of step; after a resume they go on behind the checkpoint's step */
+	const char *checkpoint;   /* file; resumed from when it is there and fits; NULL: none */
+	inoci_metric_fn *on_step; /* metrics in order of step; after a resume they go on behind the checkpoint's step */
 	int (*on_resume)(void *ctx, int step, inoc_err *err); /* told the step resumed from (0: fresh): drop later rows */
 	void *ctx;
 	const inoci_progress *progress;
@@ -77,9 +77,9 @@ typedef struct {
 /* Trains a new adapter. INOC_E_STOPPED after writing a checkpoint when stopped. val may be NULL. The order of records is
  * drawn anew each epoch from (seed, epoch). */
 INOCI_MUST int inoci_train(inoci_model *m, const inoci_examples *train, const inoci_examples *val, const inoci_train_config *c,
-			   const inoci_train_hooks *h, inoci_adapter **out, inoci_train_result *res, inoc_err *err);
+                           const inoci_train_hooks *h, inoci_adapter **out, inoci_train_result *res, inoc_err *err);
 /* The same from an adapter that is given (parity tests): trained in place. */
 INOCI_MUST int inoci_train_from(inoci_model *m, inoci_adapter *a, const inoci_examples *train, const inoci_examples *val,
-				const inoci_train_config *c, const inoci_train_hooks *h, inoci_train_result *res, inoc_err *err);
+                                const inoci_train_config *c, const inoci_train_hooks *h, inoci_train_result *res, inoc_err *err);
 
 #endif

@@ -18,7 +18,8 @@ static int setup(void **state)
 	path = tiny_model("grad");
 	inoci_rng r = inoci_rng_new(9, "ids", 0, 0);
 	for (int s = 0; s < 3; s++)
-		for (int i = 0; i < len[s]; i++) ids[s][i] = (int32_t)inoci_rng_below(&r, 270), loss[s][i] = i > 3 && inoci_rng_below(&r, 3) > 0;
+		for (int i = 0; i < len[s]; i++)
+			ids[s][i] = (int32_t)inoci_rng_below(&r, 270), loss[s][i] = i > 3 && inoci_rng_below(&r, 3) > 0;
 	return 0;
 }
 
@@ -42,8 +43,9 @@ static rig open_rig(bool fast, inoci_dtype d, unsigned targets, float dropout)
 	rig r;
 	inoc_err err;
 	inoci_lora_config c = {.rank = 3, .alpha = 5, .targets = targets, .dropout = dropout};
-	if ((fast ? inoci_ops_cpu(d, 0, &r.o, &err) : inoci_ops_ref(d, &r.o, &err)) < 0 || inoci_model_open(path, r.o, true, NULL, NULL, &r.m, &err) < 0 ||
-	    inoci_adapter_new(r.m, &c, 3, &r.a, &err) < 0 || inoci_adapter_grads(r.a, &err) < 0)
+	if ((fast ? inoci_ops_cpu(d, 0, &r.o, &err) : inoci_ops_ref(d, &r.o, &err)) < 0 ||
+	    inoci_model_open(path, r.o, true, NULL, NULL, &r.m, &err) < 0 || inoci_adapter_new(r.m, &c, 3, &r.a, &err) < 0 ||
+	    inoci_adapter_grads(r.a, &err) < 0)
 		fail_msg("%s", err.msg);
 	inoci_rng g = inoci_rng_new(4, "b", 0, 0);
 	for (size_t i = 0; i < r.a->n_params; i++) r.a->params[i] += 0.05f * (float)inoci_rng_normal(&g);
@@ -97,8 +99,10 @@ static void check_finite_differences(unsigned targets, float dropout)
 		}
 		r.a->params[i] = keep;
 		/* Richardson: the error is of fourth order; log-probabilities come back as f32, hence the tolerance */
-		double d1 = (f[0] - f[1]) / ((double)up - down), d2 = (f[2] - f[3]) / ((double)at[2] - at[3]), got = (4 * d1 - d2) / 3;
-		if (fabs(got - want) > 3e-4 + 2e-3 * fabs(want)) fail_msg("parameter %zu: gradient %.8g, finite differences %.8g", i, want, got);
+		double d1 = (f[0] - f[1]) / ((double)up - down), d2 = (f[2] - f[3]) / ((double)at[2] - at[3]),
+		       got = (4 * d1 - d2) / 3;
+		if (fabs(got - want) > 3e-4 + 2e-3 * fabs(want))
+			fail_msg("parameter %zu: gradient %.8g, finite differences %.8g", i, want, got);
 	}
 	close_rig(&r);
 }
@@ -115,7 +119,8 @@ static void compare_grads(const char *what, const float *a, const float *b, size
 {
 	double d = 0, s = 0;
 	for (size_t i = 0; i < n; i++) d += ((double)a[i] - b[i]) * ((double)a[i] - b[i]), s += (double)b[i] * b[i];
-	if (!(sqrt(d) <= tol * sqrt(s)) || s == 0) fail_msg("%s: gradients differ by %.3g of their norm %.3g (tolerance %g)", what, sqrt(d / s), sqrt(s), tol);
+	if (!(sqrt(d) <= tol * sqrt(s)) || s == 0)
+		fail_msg("%s: gradients differ by %.3g of their norm %.3g (tolerance %g)", what, sqrt(d / s), sqrt(s), tol);
 }
 
 static void test_fast_against_oracle(void **state)
@@ -184,7 +189,8 @@ static void test_shared_root(void **state)
 		inoci_batch_add(&forest, a[1] + ROOT, l[1] + ROOT, 20 - ROOT, 0.1f);
 		int32_t keys[3][20];
 		for (int i = 0; i < 20; i++) keys[0][i] = i, keys[1][i] = i, keys[2][i] = i < ROOT ? i : 20 + i - ROOT;
-		inoci_seg segs[] = {{0, ROOT, 0, keys[0], 0}, {ROOT, 20 - ROOT, ROOT, keys[1], 0}, {20, 20 - ROOT, ROOT, keys[2], 0}};
+		inoci_seg segs[] = {
+		        {0, ROOT, 0, keys[0], 0}, {ROOT, 20 - ROOT, ROOT, keys[1], 0}, {20, 20 - ROOT, ROOT, keys[2], 0}};
 		forest.segs = inoci_realloc(forest.segs, sizeof segs);
 		forest.cap_segs = forest.n_segs = 3;
 		memcpy(forest.segs, segs, sizeof segs);
@@ -228,7 +234,9 @@ static void test_kv_store(void **state)
 				for (int i = 0; i < m; i++) b.pos[i] = at + i, kv_rows[i] = keys[at + i];
 				b.segs[0].pos0 = at;
 				b.segs[0].key_rows = keys;
-				assert_int_equal(inoci_model_infer(r.m, r.a, &b, kv, kv_rows, r.w, rows, m, got + (size_t)(at * V), &err), 0);
+				assert_int_equal(
+				        inoci_model_infer(r.m, r.a, &b, kv, kv_rows, r.w, rows, m, got + (size_t)(at * V), &err),
+				        0);
 			}
 			assert_memory_equal(got, want, (size_t)(n * V) * 4);
 			inoci_kv_free(kv);
@@ -285,8 +293,12 @@ static void test_adapter_file(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_finite_differences), cmocka_unit_test(test_fast_against_oracle), cmocka_unit_test(test_packing),
-		cmocka_unit_test(test_shared_root),	   cmocka_unit_test(test_kv_store),	       cmocka_unit_test(test_adapter_file),
+	        cmocka_unit_test(test_finite_differences),
+	        cmocka_unit_test(test_fast_against_oracle),
+	        cmocka_unit_test(test_packing),
+	        cmocka_unit_test(test_shared_root),
+	        cmocka_unit_test(test_kv_store),
+	        cmocka_unit_test(test_adapter_file),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -11,8 +11,9 @@
 #include "model/model.h"
 
 enum { TINY_LAYERS = 3, TINY_C = 32, TINY_H = 2, TINY_G = 1, TINY_D = 16, TINY_F = 48, TINY_CTX = 256 };
-#define TINY_CHATML                                                                                                            \
-	"{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}{% if " \
+#define TINY_CHATML                                                                                                              \
+	"{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% " \
+	"endfor %}{% if "                                                                                                        \
 	"add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 
 static inline void tiny_u32(inoci_buf *b, const char *key, uint32_t v, uint64_t *n)
@@ -80,14 +81,14 @@ static inline char *tiny_model(const char *name)
 			const char *name;
 			int rows, cols;
 		} t[] = {{"attn_norm", 1, TINY_C},
-			 {"ffn_norm", 1, TINY_C},
-			 {"attn_q", TINY_H * TINY_D, TINY_C},
-			 {"attn_k", TINY_G * TINY_D, TINY_C},
-			 {"attn_v", TINY_G * TINY_D, TINY_C},
-			 {"attn_output", TINY_C, TINY_H * TINY_D},
-			 {"ffn_gate", TINY_F, TINY_C},
-			 {"ffn_up", TINY_F, TINY_C},
-			 {"ffn_down", TINY_C, TINY_F}};
+		         {"ffn_norm", 1, TINY_C},
+		         {"attn_q", TINY_H * TINY_D, TINY_C},
+		         {"attn_k", TINY_G * TINY_D, TINY_C},
+		         {"attn_v", TINY_G * TINY_D, TINY_C},
+		         {"attn_output", TINY_C, TINY_H * TINY_D},
+		         {"ffn_gate", TINY_F, TINY_C},
+		         {"ffn_up", TINY_F, TINY_C},
+		         {"ffn_down", TINY_C, TINY_F}};
 		for (size_t i = 0; i < INOCI_COUNT(t); i++) {
 			char nm[64];
 			snprintf(nm, sizeof nm, "blk.%d.%s.weight", l, t[i].name);

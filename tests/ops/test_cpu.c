@@ -28,7 +28,8 @@ static void *act(inoci_ops *o, float *v, size_t n)
 			uint16_t b = inoci_f32_to_bf16(v[i]);
 			v[i] = inoci_bf16_to_f32(b);
 			memcpy(p + 2 * i, &b, 2);
-		} else memcpy(p + 4 * i, &v[i], 4);
+		} else
+			memcpy(p + 4 * i, &v[i], 4);
 	return p;
 }
 
@@ -39,7 +40,8 @@ static float act_at(inoci_ops *o, const void *p, size_t i)
 
 static void close_to(const char *what, double got, double want, double tol)
 {
-	if (!(fabs(got - want) <= tol * (1 + fabs(want)))) fail_msg("%s: got %.9g, the oracle says %.9g (tolerance %g)", what, got, want, tol);
+	if (!(fabs(got - want) <= tol * (1 + fabs(want))))
+		fail_msg("%s: got %.9g, the oracle says %.9g (tolerance %g)", what, got, want, tol);
 }
 
 static inoci_ops *open_ops(inoci_dtype d)
@@ -63,7 +65,8 @@ static void make_lora(inoci_lora *l, int k, const int *n0, const int *n, const i
 	*l = (inoci_lora){.n_slices = slices, .k = k, .dropout = dropout};
 	for (int i = 0; i < slices; i++) {
 		size_t na = (size_t)rank[i] * (size_t)k, nb = (size_t)rank[i] * (size_t)n[i];
-		l->s[i] = (inoci_lora_slice){.n0 = n0[i], .n = n[i], .rank = rank[i], .scale = 1.5f, .drop_key = 77 + (uint64_t)i};
+		l->s[i] =
+		        (inoci_lora_slice){.n0 = n0[i], .n = n[i], .rank = rank[i], .scale = 1.5f, .drop_key = 77 + (uint64_t)i};
 		l->s[i].a = normals(na, 0.1f);
 		l->s[i].b = normals(nb, 0.1f);
 		l->s[i].da = inoci_alloc(na * 4);
@@ -83,7 +86,8 @@ static void linear_case(inoci_dtype d, int T, int N, int K, int slices, int rank
 	double tol = d == INOCI_DTYPE_BF16 ? 2e-2 : 2e-5;
 	int n0[3], n[3], ranks[3] = {rank, rank, rank};
 	for (int i = 0; i < slices; i++) n0[i] = N / slices * i, n[i] = N / slices;
-	float *w = normals((size_t)N * (size_t)K, 0.05f), *xf = normals((size_t)T * (size_t)K, 1), *dy = normals((size_t)T * (size_t)N, 1);
+	float *w = normals((size_t)N * (size_t)K, 0.05f), *xf = normals((size_t)T * (size_t)K, 1),
+	      *dy = normals((size_t)T * (size_t)N, 1);
 	inoci_lora l;
 	make_lora(&l, K, n0, n, ranks, slices, dropout);
 	void *x = act(o, xf, (size_t)T * (size_t)K);
@@ -157,7 +161,9 @@ static void test_rows(void **state)
 			assert_int_equal(o->head_logits(o, m, x, 1, one, &err), 0);
 			for (int M = 2; M <= 300; M += big ? 37 : 1) {
 				assert_int_equal(o->head_logits(o, m, x, M, many, &err), 0);
-				if (memcmp(one, many, (size_t)N * 4)) fail_msg("%s N %d K %d: row 0 differs between M = 1 and M = %d", inoci_dtype_name(d), N, K, M);
+				if (memcmp(one, many, (size_t)N * 4))
+					fail_msg("%s N %d K %d: row 0 differs between M = 1 and M = %d", inoci_dtype_name(d), N,
+					         K, M);
 			}
 			o->mat_free(m);
 			free(w), free(xf), free(x), free(one), free(many);
@@ -186,13 +192,17 @@ static void test_attention(void **state)
 			fill_keys(keys[1], 20, 0), fill_keys(keys[1] + 20, 17, 20); /* children of the root 0..19 */
 			fill_keys(keys[2], 20, 0), fill_keys(keys[2] + 20, 13, 37);
 			fill_keys(keys[3], 20, 50);
-			inoci_seg segs[] = {{0, 20, 0, keys[0], 0}, {20, 17, 20, keys[1], 0}, {37, 13, 20, keys[2], 0}, {50, 20, 0, keys[3], 1}};
+			inoci_seg segs[] = {{0, 20, 0, keys[0], 0},
+			                    {20, 17, 20, keys[1], 0},
+			                    {37, 13, 20, keys[2], 0},
+			                    {50, 20, 0, keys[3], 1}};
 			size_t n = (size_t)T * (size_t)ld, no = (size_t)T * 6 * 64;
 			float *qf = normals(n, 0.7f), *dout = normals(no, 1);
 			void *q = act(o, qf, n);
 			size_t e = o->act_bytes;
 			char *out = inoci_alloc(no * 4);
-			float *outr = inoci_alloc(no * 4), *lse = inoci_alloc((size_t)T * 6 * 4), *lser = inoci_alloc((size_t)T * 6 * 4);
+			float *outr = inoci_alloc(no * 4), *lse = inoci_alloc((size_t)T * 6 * 4),
+			      *lser = inoci_alloc((size_t)T * 6 * 4);
 			float *dq = inoci_alloc(n * 4), *dqr = inoci_alloc(n * 4);
 			inoc_err err;
 			o->attn(o, &a, segs, 4, q, ld, (char *)q + 384 * e, (char *)q + 512 * e, ld, out, lse);
@@ -218,7 +228,8 @@ static void test_rowwise(void **state)
 		inoc_err err;
 		double tol = b ? 1e-2 : 2e-6;
 		enum { T = 7, C = 70, F = 37 };
-		float *x = normals(T * C, 1), *w = normals(C, 1), *dy = normals(T * C, 1), *dx = normals(T * C, 1), *dxr = inoci_alloc(T * C * 4);
+		float *x = normals(T * C, 1), *w = normals(C, 1), *dy = normals(T * C, 1), *dx = normals(T * C, 1),
+		      *dxr = inoci_alloc(T * C * 4);
 		float *yr = inoci_alloc(T * C * 4);
 		void *y = inoci_alloc(T * C * 4);
 		int32_t rows[] = {6, 0, 3};
@@ -229,7 +240,8 @@ static void test_rowwise(void **state)
 		o->rmsnorm_bwd(o, dx, dy, x, rows, w, 3, C, 1e-5f);
 		r->rmsnorm_bwd(r, dxr, dy, x, rows, w, 3, C, 1e-5f);
 		for (int i = 0; i < T * C; i++) close_to("rmsnorm's gradient", dx[i], dxr[i], 1e-5);
-		float *gf = normals(T * 2 * F, 3), *ds = normals(T * F, 1), *sr = inoci_alloc(T * F * 4), *dg = inoci_alloc(T * 2 * F * 4);
+		float *gf = normals(T * 2 * F, 3), *ds = normals(T * F, 1), *sr = inoci_alloc(T * F * 4),
+		      *dg = inoci_alloc(T * 2 * F * 4);
 		float *dgr = inoci_alloc(T * 2 * F * 4);
 		void *g = act(o, gf, T * 2 * F), *s = inoci_alloc(T * F * 4);
 		o->swiglu(o, s, g, T, F);
@@ -258,7 +270,8 @@ static void test_rowwise(void **state)
 		assert_int_equal(r->head_loss(r, mr, hf, tgt, weight, N, lpr, dhr, &err), 0);
 		for (int i = 0; i < N; i++) close_to("log-probability", lp[i], lpr[i], 1e-4);
 		for (int i = 0; i < N * C; i++) close_to("head's gradient", dh[i], dhr[i], b ? 1e-2 : 1e-5);
-		float *p1 = normals(999, 1), *p2 = inoci_alloc(999 * 4), *gr = normals(999, 1), *m1 = inoci_alloc(999 * 4), *v1 = inoci_alloc(999 * 4);
+		float *p1 = normals(999, 1), *p2 = inoci_alloc(999 * 4), *gr = normals(999, 1), *m1 = inoci_alloc(999 * 4),
+		      *v1 = inoci_alloc(999 * 4);
 		float *m2 = inoci_alloc(999 * 4), *v2 = inoci_alloc(999 * 4);
 		memcpy(p2, p1, 999 * 4);
 		for (int step = 1; step < 4; step++) {
@@ -267,8 +280,10 @@ static void test_rowwise(void **state)
 		}
 		for (int i = 0; i < 999; i++) close_to("AdamW", p1[i], p2[i], 1e-6);
 		o->mat_free(mo), r->mat_free(mr);
-		free(x), free(w), free(dy), free(dx), free(dxr), free(y), free(yr), free(gf), free(ds), free(sr), free(dg), free(dgr), free(g), free(s);
-		free(cs), free(qf), free(q), free(hw), free(hf), free(dh), free(dhr), free(h), free(p1), free(p2), free(gr), free(m1), free(v1);
+		free(x), free(w), free(dy), free(dx), free(dxr), free(y), free(yr), free(gf), free(ds), free(sr), free(dg),
+		        free(dgr), free(g), free(s);
+		free(cs), free(qf), free(q), free(hw), free(hf), free(dh), free(dhr), free(h), free(p1), free(p2), free(gr),
+		        free(m1), free(v1);
 		free(m2), free(v2);
 		o->free(o), r->free(r);
 	}
@@ -277,7 +292,7 @@ static void test_rowwise(void **state)
 int main(void)
 {
 	rng = inoci_rng_new(1, "test", 0, 0);
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_linear), cmocka_unit_test(test_rowwise), cmocka_unit_test(test_attention),
-					   cmocka_unit_test(test_rows)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_linear), cmocka_unit_test(test_rowwise),
+	                                   cmocka_unit_test(test_attention), cmocka_unit_test(test_rows)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

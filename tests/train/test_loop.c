@@ -36,7 +36,8 @@ static int setup(void **state)
 {
 	inoc_err err;
 	path = tiny_model("loop");
-	if (inoci_ops_cpu(inoci_ops_cpu_best(), 0, &ops, &err) < 0 || inoci_model_open(path, ops, true, NULL, NULL, &model, &err) < 0)
+	if (inoci_ops_cpu(inoci_ops_cpu_best(), 0, &ops, &err) < 0 ||
+	    inoci_model_open(path, ops, true, NULL, NULL, &model, &err) < 0)
 		fail_msg("%s", err.msg);
 	fill(&train, 21, 1);
 	fill(&val, 6, 2);
@@ -107,11 +108,13 @@ static int on_step(void *ctx, const inoci_metric *m, inoc_err *err)
 	return 0;
 }
 
-static int run(const inoci_train_config *c, const inoci_examples *v, watch *w, bool ckp, inoci_hash *hash, inoci_train_result *res, inoc_err *err)
+static int run(const inoci_train_config *c, const inoci_examples *v, watch *w, bool ckp, inoci_hash *hash,
+               inoci_train_result *res, inoc_err *err)
 {
 	inoci_adapter *a;
 	w->progress.stop = &w->stop;
-	inoci_train_hooks h = {.checkpoint = ckp ? CKP : NULL, .on_step = on_step, .on_resume = on_resume, .ctx = w, .progress = &w->progress};
+	inoci_train_hooks h = {
+	        .checkpoint = ckp ? CKP : NULL, .on_step = on_step, .on_resume = on_resume, .ctx = w, .progress = &w->progress};
 	int rc = inoci_train(model, &train, v, c, &h, &a, res, err);
 	if (rc >= 0 && hash) *hash = inoci_adapter_hash(a);
 	if (rc >= 0) inoci_adapter_free(a);
@@ -148,7 +151,8 @@ static void test_same_seed_same_bytes(void **state)
 	/* it learns what can be learnt */
 	c.epochs = 12;
 	assert_int_equal(run(&c, NULL, &w, false, &b, &r, &err), 0);
-	if (!(r.final_loss < 0.75 * w.first.loss)) fail_msg("loss %.4f after 12 epochs, %.4f at first", r.final_loss, w.first.loss);
+	if (!(r.final_loss < 0.75 * w.first.loss))
+		fail_msg("loss %.4f after 12 epochs, %.4f at first", r.final_loss, w.first.loss);
 }
 
 /* killed at every step in turn, resumed: the bytes and the metric rows of a run left alone */
@@ -235,7 +239,8 @@ static void test_micro_batches(void **state)
 		loss[i] = w.last.loss;
 	}
 	for (int i = 1; i < 3; i++)
-		if (fabs(loss[i] - loss[0]) > 2e-3 * loss[0]) fail_msg("micro_tokens %d: loss %.8g, one by one %.8g", micro[i], loss[i], loss[0]);
+		if (fabs(loss[i] - loss[0]) > 2e-3 * loss[0])
+			fail_msg("micro_tokens %d: loss %.8g, one by one %.8g", micro[i], loss[i], loss[0]);
 }
 
 static void test_early_stop(void **state)
@@ -263,9 +268,9 @@ static void test_schedule(void **state)
 		int step, steps, warmup;
 		double want; /* transformers 4's get_*_schedule with lr 1 */
 	} t[] = {{INOCI_LR_LINEAR, 1, 10, 0, 1.0},   {INOCI_LR_LINEAR, 10, 10, 0, 0.1}, {INOCI_LR_LINEAR, 1, 20, 5, 0},
-		 {INOCI_LR_LINEAR, 3, 20, 5, 0.4},   {INOCI_LR_LINEAR, 6, 20, 5, 1.0},	{INOCI_LR_LINEAR, 20, 20, 5, 1.0 / 15},
-		 {INOCI_LR_COSINE, 11, 20, 0, 0.5},  {INOCI_LR_COSINE, 1, 20, 0, 1.0},	{INOCI_LR_CONSTANT, 19, 20, 5, 1.0},
-		 {INOCI_LR_CONSTANT, 2, 20, 5, 0.2}, {INOCI_LR_LINEAR, 2, 2, 5, 0.2}};
+	         {INOCI_LR_LINEAR, 3, 20, 5, 0.4},   {INOCI_LR_LINEAR, 6, 20, 5, 1.0},  {INOCI_LR_LINEAR, 20, 20, 5, 1.0 / 15},
+	         {INOCI_LR_COSINE, 11, 20, 0, 0.5},  {INOCI_LR_COSINE, 1, 20, 0, 1.0},  {INOCI_LR_CONSTANT, 19, 20, 5, 1.0},
+	         {INOCI_LR_CONSTANT, 2, 20, 5, 0.2}, {INOCI_LR_LINEAR, 2, 2, 5, 0.2}};
 	c.lr = 1;
 	for (size_t i = 0; i < INOCI_COUNT(t); i++) {
 		c.schedule = t[i].k;
@@ -299,7 +304,8 @@ static void test_bad_input(void **state)
 	c.clip = 0;
 	c.epochs = 60;
 	int rc = inoci_train(model, &train, NULL, &c, NULL, &a, &r, &err); /* blows up, or not: never silently */
-	if (rc == INOC_E_LIMIT) assert_non_null(strstr(err.msg, "lower the learning rate"));
+	if (rc == INOC_E_LIMIT)
+		assert_non_null(strstr(err.msg, "lower the learning rate"));
 	else {
 		assert_int_equal(rc, 0);
 		assert_true(isfinite(r.final_loss));
@@ -351,15 +357,22 @@ int main(int argc, char **argv)
 		if (atoi(getenv("LOOP_DROPOUT"))) c.lora.dropout = 0.1f;
 		c.checkpoint_every = 3;
 		c.eval_every = 2;
-		if (inoci_ops_cpu(inoci_ops_cpu_best(), 0, &ops, &err) < 0 || inoci_model_open(argv[1], ops, true, NULL, NULL, &model, &err) < 0) return 1;
+		if (inoci_ops_cpu(inoci_ops_cpu_best(), 0, &ops, &err) < 0 ||
+		    inoci_model_open(argv[1], ops, true, NULL, NULL, &model, &err) < 0)
+			return 1;
 		fill(&train, 21, 1);
 		fill(&val, 6, 2);
 		return run(&c, &val, &w, true, NULL, &r, &err) < 0;
 	}
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_same_seed_same_bytes), cmocka_unit_test(test_kill_and_resume), cmocka_unit_test(test_stop),
-		cmocka_unit_test(test_micro_batches),	     cmocka_unit_test(test_early_stop),	     cmocka_unit_test(test_schedule),
-		cmocka_unit_test(test_bad_input),	     cmocka_unit_test(test_full_disk),
+	        cmocka_unit_test(test_same_seed_same_bytes),
+	        cmocka_unit_test(test_kill_and_resume),
+	        cmocka_unit_test(test_stop),
+	        cmocka_unit_test(test_micro_batches),
+	        cmocka_unit_test(test_early_stop),
+	        cmocka_unit_test(test_schedule),
+	        cmocka_unit_test(test_bad_input),
+	        cmocka_unit_test(test_full_disk),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }
