@@ -1,5 +1,5 @@
 # bench/gemm.c: what oneDNN itself reaches at the model's shapes, the roof of the benchmarks.
 if(INOC_CPU)
   add_executable(bench_gemm EXCLUDE_FROM_ALL bench/gemm.c)
-  target_link_libraries(bench_gemm PRIVATE DNNL::dnnl OpenMP::OpenMP_C m)
+  target_link_libraries(bench_gemm PRIVATE dnnl OpenMP::OpenMP_C m)
 endif()
