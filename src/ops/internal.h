@@ -69,4 +69,56 @@ void inoci_packed_free(inoci_packed *p);
 INOCI_MUST int inoci_gemm_run(inoci_gemm *g, const inoci_packed *p, const void *x, int m, float *y, inoc_err *err);
 bool inoci_gemm_has_bf16(void);
 
+/* ---- products on CPUs with AVX-512 BF16, where oneDNN has nothing faster (cpu_bf16.c; a stub elsewhere) ---- */
+
+enum { INOCI_PANEL = 48 };
+typedef struct {
+	int n, k, count; /* outputs, inputs, panels */
+	uint16_t *data;
+} inoci_panels;
+INOCI_MUST int inoci_panels_new(int n, int k, inoci_panels **out, inoc_err *err);
+void inoci_panels_free(inoci_panels *w);
+/* Outputs n0 .. n0 + n - 1 from src (n, k) f32 of leading dimension ld, or (k, n) when transposed. */
+void inoci_panels_fill(inoci_panels *w, const float *src, int n0, int n, int ld, bool transposed);
+
+/* A low-rank part u (m, ranks) q: q holds, for each panel of outputs, the ranks [from, to) that reach it, by its columns. */
+typedef struct {
+	int ranks, *from, *to;
+	size_t *at; /* where a panel begins in q */
+	float *q;
+} inoci_side;
+typedef enum { INOCI_OUT_F32, INOCI_OUT_BF16, INOCI_OUT_ADD } inoci_out_kind; /* ADD: y f32 is added to */
+/* y (m, n) = scale * x (m, k) W^T + u q + bias */
+typedef struct {
+	const inoci_panels *w;
+	const uint16_t *x;
+	int ldx;
+	float scale;
+	const inoci_side *side; /* or NULL */
+	const float *u, *bias;  /* bias (n) or NULL */
+	void *y;
+	int ldy;
+	inoci_out_kind out;
+} inoci_product;
+/* Rows [row0, row1) of one panel of y; single-threaded. */
+void inoci_bf16_block(const inoci_product *p, int panel, int row0, int row1);
+bool inoci_bf16_native(void);
+
+/* ---- the fast operations' own state ---- */
+
+enum { INOCI_BUF_OUT, INOCI_BUF_OPERAND, INOCI_BUF_INNER, INOCI_BUF_DROPPED, INOCI_N_BUFS };
+typedef struct {
+	inoci_ops o; /* first: an inoci_ops * is an inoci_cpu * */
+	const inoci_simd *k;
+	inoci_gemm *gemm;
+	bool bf;     /* act is bf16 */
+	bool native; /* products by inoci_bf16_block instead of oneDNN */
+	struct {
+		void *p;
+		size_t bytes;
+	} buf[INOCI_N_BUFS]; /* scratch, grown */
+} inoci_cpu;
+void *inoci_cpu_scratch(inoci_cpu *c, int which, size_t bytes, inoc_err *err);
+void inoci_cpu_linear_table(inoci_ops *o); /* the operations of cpu_linear.c */
+
 #endif

@@ -94,6 +94,10 @@ static void linear_case(inoci_dtype d, int T, int N, int K, int slices, int rank
 	if (d == INOCI_DTYPE_BF16) { /* the oracle sees the same rounded operands */
 		free(act(o, w, (size_t)N * (size_t)K));
 		free(act(o, dy, (size_t)T * (size_t)N));
+		for (int i = 0; i < slices; i++) {
+			free(act(o, l.s[i].a, (size_t)rank * (size_t)K));
+			free(act(o, l.s[i].b, (size_t)rank * (size_t)n[i]));
+		}
 	}
 	inoci_mat *mo, *mr;
 	inoc_err err;

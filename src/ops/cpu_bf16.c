@@ -1,0 +1,181 @@
+/* The product y (m, n) = scale * x (m, k) W^T + bias + u (m, r) q on CPUs with AVX-512 BF16: x and W in bf16, sums in f32.
+ *
+ * W is packed once in panels of 48 columns, a panel being [k / 2][columns][2], so that one vdpbf16ps multiplies a pair of x by 16
+ * columns; 8 rows by 48 columns of sums stay in registers. A panel stays in L2 while all rows go by.
+ *
+ * Invariant: a sum runs over k in order, then over r, in one register (long sums pause in memory, which rounds nothing): it
+ * depends on nothing but its row and column. oneDNN's products at few rows reach 0.55 to 0.75 of what this reaches.
+ */
+#include <immintrin.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ops/internal.h"
+#include "tensor/tensor.h"
+
+enum { VL = 16, NV = INOCI_PANEL / VL, MR = 8 };
+#define K_BLOCK 2048 /* of sums that may pause: a panel's piece and 64 rows' pieces of x fit L2 */
+#define INLINE static inline __attribute__((always_inline))
+
+static int panel_width(const inoci_panels *w, int panel)
+{
+	int left = w->n - panel * INOCI_PANEL;
+	return left >= INOCI_PANEL ? INOCI_PANEL : (left + VL - 1) / VL * VL;
+}
+
+int inoci_panels_new(int n, int k, inoci_panels **out, inoc_err *err)
+{
+	inoci_panels *w = inoci_alloc(sizeof *w);
+	*w = (inoci_panels){.n = n, .k = k, .count = (n + INOCI_PANEL - 1) / INOCI_PANEL};
+	size_t columns = (size_t)(n + VL - 1) / VL * VL, pairs = (size_t)(k + 1) / 2;
+	w->data = inoci_big_alloc(columns * pairs * 4, "packed weights", err);
+	*out = w->data ? w : NULL;
+	if (w->data) return 0;
+	free(w);
+	return INOC_E_MEMORY;
+}
+
+void inoci_panels_free(inoci_panels *w)
+{
+	if (!w) return;
+	free(w->data);
+	free(w);
+}
+
+static const uint16_t *panel_at(const inoci_panels *w, int panel)
+{
+	return w->data + (size_t)panel * INOCI_PANEL * (size_t)((w->k + 1) / 2) * 2;
+}
+
+void inoci_panels_fill(inoci_panels *w, const float *src, int n0, int n, int ld, bool transposed)
+{
+	for (int j = n0; j < n0 + n; j++) {
+		int panel = j / INOCI_PANEL, width = panel_width(w, panel);
+		uint16_t *to = (uint16_t *)(uintptr_t)panel_at(w, panel) + (size_t)(j % INOCI_PANEL) * 2;
+		size_t row = (size_t)(j - n0);
+		for (int k = 0; k < w->k; k++)
+			to[(size_t)(k / 2) * (size_t)width * 2 + k % 2] =
+			        inoci_f32_to_bf16(transposed ? src[(size_t)k * (size_t)ld + row] : src[row * (size_t)ld + (size_t)k]);
+	}
+}
+
+/* One tile: `rows` rows by nv * 16 columns, over k [k0, k1). */
+INLINE void tile(const int rows, const int nv, const inoci_product *p, const uint16_t *w, int panel, int row, int k0, int k1)
+{
+	const uint16_t *x = p->x + (size_t)row * (size_t)p->ldx;
+	const size_t ldx = (size_t)p->ldx, ldy = (size_t)p->ldy;
+	float *yf = (float *)p->y + (size_t)row * ldy + (size_t)panel * INOCI_PANEL;
+	__m512 acc[MR][NV];
+#pragma GCC unroll 8
+	for (int i = 0; i < rows; i++)
+#pragma GCC unroll 4
+		for (int e = 0; e < nv; e++) acc[i][e] = k0 ? _mm512_loadu_ps(yf + (size_t)i * ldy + e * VL) : _mm512_setzero_ps();
+	w += (size_t)(k0 / 2) * (size_t)nv * VL * 2;
+	for (int k = k0; k + 1 < k1; k += 2, w += nv * VL * 2) {
+		__m512bh b[NV];
+#pragma GCC unroll 4
+		for (int e = 0; e < nv; e++) b[e] = (__m512bh)_mm512_load_si512(w + e * VL * 2);
+#pragma GCC unroll 8
+		for (int i = 0; i < rows; i++) {
+			int32_t pair;
+			memcpy(&pair, x + (size_t)i * ldx + k, 4);
+			__m512bh a = (__m512bh)_mm512_set1_epi32(pair);
+#pragma GCC unroll 4
+			for (int e = 0; e < nv; e++) acc[i][e] = _mm512_dpbf16_ps(acc[i][e], a, b[e]);
+		}
+	}
+	if (k1 % 2)
+#pragma GCC unroll 8
+		for (int i = 0; i < rows; i++)
+#pragma GCC unroll 4
+			for (int e = 0; e < nv; e++)
+				acc[i][e] = _mm512_dpbf16_ps(acc[i][e], (__m512bh)_mm512_set1_epi32(x[(size_t)i * ldx + (size_t)k1 - 1]),
+				                             (__m512bh)_mm512_load_si512(w + e * VL * 2));
+	if (k1 < p->w->k) {
+#pragma GCC unroll 8
+		for (int i = 0; i < rows; i++)
+#pragma GCC unroll 4
+			for (int e = 0; e < nv; e++) _mm512_storeu_ps(yf + (size_t)i * ldy + e * VL, acc[i][e]);
+		return;
+	}
+	if (p->scale != 1)
+#pragma GCC unroll 8
+		for (int i = 0; i < rows; i++)
+#pragma GCC unroll 4
+			for (int e = 0; e < nv; e++) acc[i][e] = _mm512_mul_ps(acc[i][e], _mm512_set1_ps(p->scale));
+	if (p->side) {
+		const inoci_side *s = p->side;
+		const float *q = s->q + s->at[panel], *u = p->u + (size_t)row * (size_t)s->ranks + s->from[panel];
+		for (int r = s->from[panel]; r < s->to[panel]; r++, q += nv * VL, u++) {
+			__m512 b[NV];
+#pragma GCC unroll 4
+			for (int e = 0; e < nv; e++) b[e] = _mm512_load_ps(q + e * VL);
+#pragma GCC unroll 8
+			for (int i = 0; i < rows; i++)
+#pragma GCC unroll 4
+				for (int e = 0; e < nv; e++)
+					acc[i][e] = _mm512_fmadd_ps(_mm512_set1_ps(u[(size_t)i * (size_t)s->ranks]), b[e], acc[i][e]);
+		}
+	}
+#pragma GCC unroll 4
+	for (int e = 0; e < nv; e++) {
+		int col = panel * INOCI_PANEL + e * VL, left = p->w->n - col;
+		__mmask16 m = left >= VL ? 0xffff : left > 0 ? (__mmask16)((1u << left) - 1) : 0;
+		__m512 bias = p->bias ? _mm512_maskz_loadu_ps(m, p->bias + col) : _mm512_setzero_ps();
+#pragma GCC unroll 8
+		for (int i = 0; i < rows; i++) {
+			__m512 v = p->bias ? _mm512_add_ps(acc[i][e], bias) : acc[i][e];
+			size_t at = (size_t)(row + i) * ldy + (size_t)col;
+			if (p->out == INOCI_OUT_BF16)
+				_mm256_mask_storeu_epi16((uint16_t *)p->y + at, m, (__m256i)_mm512_cvtneps_pbh(v));
+			else {
+				float *y = (float *)p->y + at;
+				if (p->out == INOCI_OUT_ADD) v = _mm512_add_ps(_mm512_maskz_loadu_ps(m, y), v);
+				_mm512_mask_storeu_ps(y, m, v);
+			}
+		}
+	}
+}
+
+#define TILES(nv)                                                                                                                \
+	static void tiles_##nv(int rows, const inoci_product *p, const uint16_t *w, int panel, int row, int k0, int k1)          \
+	{                                                                                                                        \
+		switch (rows) {                                                                                                  \
+		case 1: tile(1, nv, p, w, panel, row, k0, k1); break;                                                            \
+		case 2: tile(2, nv, p, w, panel, row, k0, k1); break;                                                            \
+		case 3: tile(3, nv, p, w, panel, row, k0, k1); break;                                                            \
+		case 4: tile(4, nv, p, w, panel, row, k0, k1); break;                                                            \
+		case 5: tile(5, nv, p, w, panel, row, k0, k1); break;                                                            \
+		case 6: tile(6, nv, p, w, panel, row, k0, k1); break;                                                            \
+		case 7: tile(7, nv, p, w, panel, row, k0, k1); break;                                                            \
+		default: tile(MR, nv, p, w, panel, row, k0, k1);                                                                 \
+		}                                                                                                                \
+	}
+TILES(1)
+TILES(2)
+TILES(3)
+
+void inoci_bf16_block(const inoci_product *p, int panel, int row0, int row1)
+{
+	const uint16_t *w = panel_at(p->w, panel);
+	int nv = panel_width(p->w, panel) / VL, K = p->w->k;
+	/* only f32 sums of whole panels may pause in y */
+	int step = p->out == INOCI_OUT_F32 && p->w->n % VL == 0 && K > K_BLOCK ? K_BLOCK : K;
+	for (int k0 = 0; k0 < K; k0 += step) {
+		int k1 = K - k0 < step ? K : k0 + step;
+		for (int row = row0; row < row1; row += MR) {
+			int rows = row1 - row < MR ? row1 - row : MR;
+			if (nv == 3)
+				tiles_3(rows, p, w, panel, row, k0, k1);
+			else if (nv == 2)
+				tiles_2(rows, p, w, panel, row, k0, k1);
+			else
+				tiles_1(rows, p, w, panel, row, k0, k1);
+		}
+	}
+}
+
+bool inoci_bf16_native(void)
+{
+	return __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw");
+}

@@ -1,0 +1,467 @@
+/* The fast products: frozen matrices with their adapters, and the head. One of two ways, fixed when the operations are made:
+ * our own bf16 products (cpu_bf16.c), with the adapter in the same pass, or oneDNN's, with the adapter's f32 kernels around.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include <omp.h>
+
+#include "ops/internal.h"
+#include "tensor/tensor.h"
+
+struct inoci_mat {
+	int n, k;
+	float *bias;
+	inoci_packed *fwd, *bwd;              /* oneDNN's */
+	inoci_panels *fwd_panels, *bwd_panels; /* ours */
+};
+
+/* Working copies of one product's adapters, stacked over its slices. */
+typedef struct {
+	int ranks; /* sum */
+	float *mem;
+	/* with oneDNN, f32 */
+	float *p;                     /* (K, ranks padded): A transposed */
+	float *a;                     /* (ranks, K): A */
+	float *bt[INOCI_LORA_SLICES]; /* (rank, n): scale * B transposed */
+	float *b[INOCI_LORA_SLICES];  /* (n, rank padded): scale * B */
+	/* ours */
+	inoci_panels *a_panels;                     /* (ranks, K): A */
+	inoci_panels *bt_panels[INOCI_LORA_SLICES]; /* (rank, n): B transposed */
+	inoci_side fwd, bwd;                        /* u (scale * B transposed); du A */
+} packed_lora;
+
+static int up16(int n)
+{
+	return (n + 15) / 16 * 16;
+}
+
+static void mat_free(inoci_mat *m)
+{
+	if (!m) return;
+	inoci_packed_free(m->fwd);
+	inoci_packed_free(m->bwd);
+	inoci_panels_free(m->fwd_panels);
+	inoci_panels_free(m->bwd_panels);
+	free(m->bias);
+	free(m);
+}
+
+static int mat_new(inoci_ops *o, const float *w, const float *bias, int n, int k, bool backward, inoci_mat **out, inoc_err *err)
+{
+	inoci_cpu *c = (inoci_cpu *)o;
+	inoci_mat *m = inoci_alloc(sizeof *m);
+	int rc;
+	m->n = n;
+	m->k = k;
+	if (bias) {
+		m->bias = inoci_alloc((size_t)n * 4);
+		memcpy(m->bias, bias, (size_t)n * 4);
+	}
+	if (c->native) {
+		INOC_TRY(inoci_panels_new(n, k, &m->fwd_panels, err));
+		if (backward) INOC_TRY(inoci_panels_new(k, n, &m->bwd_panels, err));
+		const int P = INOCI_PANEL;
+#pragma omp parallel for schedule(dynamic)
+		for (int i = 0; i < m->fwd_panels->count; i++)
+			inoci_panels_fill(m->fwd_panels, w + (size_t)i * P * (size_t)k, i * P, n - i * P < P ? n - i * P : P, k, false);
+#pragma omp parallel for schedule(dynamic)
+		for (int i = 0; i < (backward ? m->bwd_panels->count : 0); i++)
+			inoci_panels_fill(m->bwd_panels, w + i * P, i * P, k - i * P < P ? k - i * P : P, k, true);
+	} else {
+		INOC_TRY(inoci_gemm_pack(c->gemm, w, n, k, false, &m->fwd, err));
+		if (backward) INOC_TRY(inoci_gemm_pack(c->gemm, w, n, k, true, &m->bwd, err));
+	}
+	*out = m;
+	return 0;
+out:
+	mat_free(m);
+	return rc;
+}
+
+/* ---- adapters' working copies ---- */
+
+static void lora_unpack(inoci_lora *l)
+{
+	packed_lora *p = l->packed;
+	if (!p) return;
+	inoci_panels_free(p->a_panels);
+	for (int i = 0; i < INOCI_LORA_SLICES; i++) inoci_panels_free(p->bt_panels[i]);
+	inoci_side *sides[] = {&p->fwd, &p->bwd};
+	for (size_t i = 0; i < INOCI_COUNT(sides); i++) free(sides[i]->from), free(sides[i]->to), free(sides[i]->at);
+	free(p->mem);
+	free(p);
+	l->packed = NULL;
+}
+
+/* Lays out a side of n outputs: which ranks reach a panel follows from the slices' columns (all: every rank reaches every one).
+ * Returns the floats of its q. */
+static size_t side_plan(inoci_side *s, const inoci_lora *l, int n, bool all)
+{
+	int panels = (n + INOCI_PANEL - 1) / INOCI_PANEL;
+	size_t at = 0;
+	s->ranks = lora_rank_sum(l);
+	s->from = inoci_alloc((size_t)panels * sizeof *s->from);
+	s->to = inoci_alloc((size_t)panels * sizeof *s->to);
+	s->at = inoci_alloc((size_t)panels * sizeof *s->at);
+	for (int i = 0; i < panels; i++) {
+		int c0 = i * INOCI_PANEL, c1 = n - c0 < INOCI_PANEL ? n : c0 + INOCI_PANEL, from = all ? 0 : s->ranks, to = all ? s->ranks : 0;
+		for (int j = 0, r = 0; !all && j < l->n_slices; r += l->s[j++].rank)
+			if (l->s[j].n0 < c1 && l->s[j].n0 + l->s[j].n > c0) {
+				from = r < from ? r : from;
+				to = r + l->s[j].rank;
+			}
+		s->from[i] = to > from ? from : 0;
+		s->to[i] = to > from ? to : 0;
+		s->at[i] = at;
+		at += (size_t)(s->to[i] - s->from[i]) * (size_t)up16(c1 - c0);
+	}
+	return at;
+}
+
+/* Rank r's row of values for columns [n0, n0 + n): v[j * stride] * scale. */
+static void side_fill(inoci_side *s, int n_total, int r, int n0, int n, const float *v, size_t stride, float scale)
+{
+	for (int j = 0; j < n; j++) {
+		int col = n0 + j, panel = col / INOCI_PANEL, left = n_total - panel * INOCI_PANEL;
+		int width = left >= INOCI_PANEL ? INOCI_PANEL : up16(left);
+		s->q[s->at[panel] + (size_t)(r - s->from[panel]) * (size_t)width + (size_t)(col % INOCI_PANEL)] =
+		        v[(size_t)j * stride] * scale;
+	}
+}
+
+static int outputs(const inoci_lora *l)
+{
+	int n = 0;
+	for (int i = 0; i < l->n_slices; i++) n = l->s[i].n0 + l->s[i].n > n ? l->s[i].n0 + l->s[i].n : n;
+	return n;
+}
+
+static int lora_plan(inoci_cpu *c, inoci_lora *l, inoc_err *err)
+{
+	packed_lora *p = l->packed = inoci_alloc(sizeof *p);
+	int rp, rc;
+	size_t n = 0, fwd = 0;
+	p->ranks = lora_rank_sum(l);
+	rp = up16(p->ranks);
+	if (c->native) {
+		INOC_TRY(inoci_panels_new(p->ranks, l->k, &p->a_panels, err));
+		for (int i = 0; i < l->n_slices; i++) INOC_TRY(inoci_panels_new(l->s[i].rank, l->s[i].n, &p->bt_panels[i], err));
+		fwd = side_plan(&p->fwd, l, outputs(l), false);
+		n = fwd + side_plan(&p->bwd, l, l->k, true);
+	} else {
+		n = (size_t)l->k * (size_t)(rp + p->ranks);
+		for (int i = 0; i < l->n_slices; i++) n += (size_t)l->s[i].n * (size_t)(l->s[i].rank + up16(l->s[i].rank));
+	}
+	if (!(p->mem = inoci_big_alloc(n * 4, "the adapter's working copy", err))) {
+		rc = INOC_E_MEMORY;
+		goto out;
+	}
+	float *at = p->mem;
+	if (c->native) {
+		p->fwd.q = at;
+		p->bwd.q = at + fwd;
+		return 0;
+	}
+	p->p = at, at += (size_t)l->k * (size_t)rp;
+	p->a = at, at += (size_t)l->k * (size_t)p->ranks;
+	for (int i = 0; i < l->n_slices; i++) {
+		p->bt[i] = at, at += (size_t)l->s[i].n * (size_t)l->s[i].rank;
+		p->b[i] = at, at += (size_t)l->s[i].n * (size_t)up16(l->s[i].rank);
+	}
+	return 0;
+out:
+	lora_unpack(l);
+	return rc;
+}
+
+static void pack_slice(packed_lora *p, const inoci_lora *l, const inoci_lora_slice *s, int i, int r0)
+{
+	int bp = up16(s->rank), rp = up16(p->ranks);
+	memcpy(p->a + (size_t)r0 * (size_t)l->k, s->a, (size_t)s->rank * (size_t)l->k * 4);
+	for (int r = 0; r < s->rank; r++) {
+		for (int k = 0; k < l->k; k++)
+			p->p[(size_t)k * (size_t)rp + (size_t)(r0 + r)] = s->a[(size_t)r * (size_t)l->k + (size_t)k];
+		for (int n = 0; n < s->n; n++) {
+			float v = s->scale * s->b[(size_t)n * (size_t)s->rank + (size_t)r];
+			p->bt[i][(size_t)r * (size_t)s->n + (size_t)n] = v;
+			p->b[i][(size_t)n * (size_t)bp + (size_t)r] = v;
+		}
+	}
+}
+
+static int lora_pack(inoci_ops *o, inoci_lora *l, inoc_err *err)
+{
+	inoci_cpu *c = (inoci_cpu *)o;
+	int rc, N = outputs(l);
+	if (!l->packed && (rc = lora_plan(c, l, err)) < 0) return rc;
+	packed_lora *p = l->packed;
+	for (int i = 0, r0 = 0; i < l->n_slices; r0 += l->s[i++].rank) {
+		const inoci_lora_slice *s = &l->s[i];
+		if (!c->native) {
+			pack_slice(p, l, s, i, r0);
+			continue;
+		}
+		inoci_panels_fill(p->a_panels, s->a, r0, s->rank, l->k, false);
+		inoci_panels_fill(p->bt_panels[i], s->b, 0, s->rank, s->rank, true);
+		for (int r = 0; r < s->rank; r++) {
+			side_fill(&p->fwd, N, r0 + r, s->n0, s->n, s->b + r, (size_t)s->rank, s->scale);
+			side_fill(&p->bwd, l->k, r0 + r, 0, l->k, s->a + (size_t)r * (size_t)l->k, 1, 1);
+		}
+	}
+	return 0;
+}
+
+/* x with dropout applied, f32 (T, K), for slice s. */
+static float *dropped(inoci_cpu *c, const inoci_lora *l, const inoci_lora_slice *s, const void *x, int T, inoc_err *err)
+{
+	float *d = inoci_cpu_scratch(c, INOCI_BUF_DROPPED, (size_t)T * (size_t)l->k * 4, err);
+	if (!d) return NULL;
+#pragma omp parallel for schedule(static)
+	for (int t = 0; t < T; t++)
+		for (int k = 0; k < l->k; k++) {
+			size_t i = (size_t)t * (size_t)l->k + (size_t)k;
+			float v = c->bf ? inoci_bf16_to_f32(((const uint16_t *)x)[i]) : ((const float *)x)[i];
+			d[i] = v * lora_drop(s->drop_key, l->k, t, k, l->dropout);
+		}
+	return d;
+}
+
+/* u (T, ranks) = dropout(x) A^T, one slice at a time: their masks differ. Plain loops. */
+static int inner_dropped(inoci_cpu *c, const inoci_lora *l, const void *x, int T, float *u, inoc_err *err)
+{
+	int ranks = lora_rank_sum(l);
+	for (int i = 0, r0 = 0; i < l->n_slices; r0 += l->s[i++].rank) {
+		const inoci_lora_slice *s = &l->s[i];
+		const float *d = dropped(c, l, s, x, T, err);
+		if (!d) return INOC_E_MEMORY;
+#pragma omp parallel for schedule(static)
+		for (int t = 0; t < T; t++)
+			for (int r = 0; r < s->rank; r++) {
+				float v = 0;
+				for (int k = 0; k < l->k; k++)
+					v += d[(size_t)t * (size_t)l->k + (size_t)k] * s->a[(size_t)r * (size_t)l->k + (size_t)k];
+				u[(size_t)t * (size_t)ranks + (size_t)(r0 + r)] = v;
+			}
+	}
+	return 0;
+}
+
+#define ROWS 32 /* rows of a thread's piece */
+
+/* ---- products ---- */
+
+/* Called by all threads of a region, with a barrier at its end. Rows are cut too, so that every thread has several blocks: a
+ * slow one is then waited for less. */
+static void product(const inoci_product *p, int T)
+{
+	int want = 8 * omp_get_num_threads(), cut = ROWS;
+	while (cut < T && p->w->count * ((T + cut - 1) / cut) > 2 * want) cut *= 2;
+	int parts = (T + cut - 1) / cut;
+#pragma omp for schedule(dynamic, 1)
+	for (int i = 0; i < p->w->count * parts; i++) {
+		int row = i % parts * cut;
+		inoci_bf16_block(p, i / parts, row, row + cut < T ? row + cut : T);
+	}
+}
+
+/* y (T, n) f32 = x W^T, or with `back` x W. */
+static int plain(inoci_cpu *c, const inoci_mat *w, bool back, const void *x, int T, float *y, inoc_err *err)
+{
+	if (!c->native) return inoci_gemm_run(c->gemm, back ? w->bwd : w->fwd, x, T, y, err);
+	const inoci_panels *p = back ? w->bwd_panels : w->fwd_panels;
+	inoci_product q = {.w = p, .x = x, .ldx = p->k, .scale = 1, .y = y, .ldy = p->n, .out = INOCI_OUT_F32};
+#pragma omp parallel
+	product(&q, T);
+	return 0;
+}
+
+static int linear_native(inoci_cpu *c, const inoci_mat *w, const inoci_lora *l, const void *x, int T, void *y, bool residual, float *u)
+{
+	const packed_lora *p = l ? l->packed : NULL;
+	inoci_product in = {.x = x, .ldx = w->k, .scale = 1, .y = u, .out = INOCI_OUT_F32};
+	inoci_product out = {.w = w->fwd_panels, .x = x, .ldx = w->k, .scale = 1, .u = u, .bias = w->bias, .y = y, .ldy = w->n,
+	                     .out = residual ? INOCI_OUT_ADD : INOCI_OUT_BF16};
+	if (p) in.w = p->a_panels, in.ldy = p->ranks, out.side = &p->fwd;
+	(void)c;
+#pragma omp parallel
+	{
+		if (p && !(l->dropout > 0)) product(&in, T);
+		product(&out, T);
+	}
+	return 0;
+}
+
+static int linear(inoci_ops *o, const inoci_mat *w, const inoci_lora *l, const void *x, int T, void *yv, bool residual, float *u,
+                  inoc_err *err)
+{
+	inoci_cpu *c = (inoci_cpu *)o;
+	const packed_lora *p = l ? l->packed : NULL;
+	size_t N = (size_t)w->n;
+	int rc;
+	if (p && !u && !(u = inoci_cpu_scratch(c, INOCI_BUF_INNER, (size_t)T * (size_t)p->ranks * 4, err))) return INOC_E_MEMORY;
+	if (p && l->dropout > 0 && (rc = inner_dropped(c, l, x, T, u, err)) < 0) return rc;
+	if (c->native) return linear_native(c, w, l, x, T, yv, residual, u);
+	bool direct = !residual && !c->bf; /* the product may write its f32 rows where they belong */
+	float *y = direct ? yv : inoci_cpu_scratch(c, INOCI_BUF_OUT, (size_t)T * N * 4, err);
+	if (!y) return INOC_E_MEMORY;
+	if ((rc = plain(c, w, false, x, T, y, err)) < 0) return rc;
+	if (direct && !p && !w->bias) return 0;
+#pragma omp parallel for schedule(static)
+	for (int t = 0; t < T; t += ROWS / 4) {
+		int m = T - t < ROWS / 4 ? T - t : ROWS / 4;
+		float *yt = y + (size_t)t * N, *ut = p ? u + (size_t)t * (size_t)p->ranks : NULL;
+		for (int i = 0; w->bias && i < m; i++) c->k->add(yt + (size_t)i * N, w->bias, N);
+		if (p && !(l->dropout > 0))
+			c->k->dot(ut, p->ranks, (const char *)x + (size_t)t * (size_t)l->k * o->act_bytes, c->bf, l->k, p->p, m, l->k,
+			          p->ranks);
+		for (int i = 0, r0 = 0; p && i < l->n_slices; r0 += l->s[i++].rank)
+			c->k->update(yt + l->s[i].n0, w->n, ut + r0, p->ranks, p->bt[i], l->s[i].n, m, l->s[i].rank, l->s[i].n);
+		if (residual)
+			c->k->add((float *)yv + (size_t)t * N, yt, (size_t)m * N);
+		else if (c->bf)
+			c->k->to_bf16((uint16_t *)yv + (size_t)t * N, yt, (size_t)m * N);
+	}
+	return 0;
+}
+
+/* ---- backward ---- */
+
+/* Called by all threads of a region: da, db of slice i. The sum over tokens stays inside one thread: columns are what is cut. */
+static void grads(inoci_cpu *c, const inoci_lora *l, int i, int r0, int ranks, const float *dy, int N, const void *xs, bool bf,
+                  const float *u, const float *du, int T)
+{
+	const inoci_lora_slice *s = &l->s[i];
+	int step = 64, na = (l->k + step - 1) / step, nb = (s->n + step - 1) / step;
+	if (!s->da) return;
+#pragma omp for schedule(dynamic, 1)
+	for (int j = 0; j < na + nb; j++) {
+		if (j < na) {
+			int k0 = j * step, kn = l->k - k0 < step ? l->k - k0 : step;
+			c->k->outer(s->da + k0, l->k, du + r0, ranks, (const char *)xs + (size_t)k0 * (bf ? 2 : 4), bf, l->k, 1, T, s->rank,
+			            kn);
+			continue;
+		}
+		float g[64 * 64];
+		int n0 = (j - na) * step, nn = s->n - n0 < step ? s->n - n0 : step;
+		for (int r = 0; r < s->rank; r += 64) {
+			int rn = s->rank - r < 64 ? s->rank - r : 64;
+			memset(g, 0, (size_t)rn * 64 * 4);
+			c->k->outer(g, 64, u + r0 + r, ranks, dy + s->n0 + n0, false, N, s->scale, T, rn, nn);
+			for (int n = 0; n < nn; n++)
+				for (int q = 0; q < rn; q++)
+					s->db[(size_t)(n0 + n) * (size_t)s->rank + (size_t)(r + q)] += g[q * 64 + n];
+		}
+	}
+}
+
+/* dx += dropout'(du A) of slice s, plain loops. */
+static void dropped_bwd(const inoci_lora *l, const inoci_lora_slice *s, int r0, int ranks, const float *du, int T, float *dx)
+{
+#pragma omp parallel for schedule(static)
+	for (int t = 0; t < T; t++)
+		for (int k = 0; k < l->k; k++) {
+			float v = 0;
+			for (int r = 0; r < s->rank; r++)
+				v += du[(size_t)t * (size_t)ranks + (size_t)(r0 + r)] * s->a[(size_t)r * (size_t)l->k + (size_t)k];
+			dx[(size_t)t * (size_t)l->k + (size_t)k] += v * lora_drop(s->drop_key, l->k, t, k, l->dropout);
+		}
+}
+
+static int linear_bwd(inoci_ops *o, const inoci_mat *w, const inoci_lora *l, const void *dyv, const void *x, const float *u,
+                      int T, void *dxv, inoc_err *err)
+{
+	inoci_cpu *c = (inoci_cpu *)o;
+	const packed_lora *p = l ? l->packed : NULL;
+	const float *dy = dyv;
+	float *dx = dxv, *du = NULL;
+	size_t N = (size_t)w->n, K = (size_t)w->k;
+	uint16_t *dyb = NULL;
+	bool drop = l && l->dropout > 0;
+	int rc;
+	if (p && !(du = inoci_cpu_scratch(c, INOCI_BUF_INNER, (size_t)T * (size_t)p->ranks * 4, err))) return INOC_E_MEMORY;
+	if (c->bf && !(dyb = inoci_cpu_scratch(c, INOCI_BUF_OPERAND, (size_t)T * N * 2, err))) return INOC_E_MEMORY;
+	if (dyb) {
+#pragma omp parallel for schedule(static)
+		for (int t = 0; t < T; t++) c->k->to_bf16(dyb + (size_t)t * N, dy + (size_t)t * N, N);
+	}
+	if (dx && !c->native && (rc = plain(c, w, true, dyb ? (const void *)dyb : dy, T, dx, err)) < 0) return rc;
+#pragma omp parallel
+	{
+		if (c->native) { /* du = dy B (scaled), then dx = dy W + du A */
+			for (int i = 0, r0 = 0; p && i < l->n_slices; r0 += l->s[i++].rank) {
+				inoci_product in = {.w = p->bt_panels[i], .x = dyb + l->s[i].n0, .ldx = w->n, .scale = l->s[i].scale,
+				                    .y = du + r0, .ldy = p->ranks, .out = INOCI_OUT_F32};
+				product(&in, T);
+			}
+			inoci_product out = {.w = w->bwd_panels, .x = dyb, .ldx = w->n, .scale = 1, .u = du, .side = p && !drop ? &p->bwd : NULL,
+			                     .y = dx, .ldy = w->k, .out = INOCI_OUT_F32};
+			if (dx) product(&out, T);
+		} else if (p) {
+#pragma omp for schedule(static)
+			for (int t = 0; t < T; t += ROWS / 4) {
+				int m = T - t < ROWS / 4 ? T - t : ROWS / 4;
+				for (int i = 0, r0 = 0; i < l->n_slices; r0 += l->s[i++].rank)
+					c->k->dot(du + (size_t)t * (size_t)p->ranks + r0, p->ranks, dy + (size_t)t * N + l->s[i].n0, false, w->n,
+					          p->b[i], m, l->s[i].n, l->s[i].rank);
+				if (dx && !drop)
+					c->k->update(dx + (size_t)t * K, w->k, du + (size_t)t * (size_t)p->ranks, p->ranks, p->a, w->k, m,
+					             p->ranks, w->k);
+			}
+		}
+		for (int i = 0, r0 = 0; p && !drop && i < l->n_slices; r0 += l->s[i++].rank)
+			grads(c, l, i, r0, p->ranks, dy, w->n, x, c->bf, u, du, T);
+	}
+	for (int i = 0, r0 = 0; drop && i < l->n_slices; r0 += l->s[i++].rank) {
+		const float *xs = dropped(c, l, &l->s[i], x, T, err);
+		if (!xs) return INOC_E_MEMORY;
+		if (dx) dropped_bwd(l, &l->s[i], r0, p->ranks, du, T, dx);
+#pragma omp parallel
+		grads(c, l, i, r0, p->ranks, dy, w->n, xs, false, u, du, T);
+	}
+	return 0;
+}
+
+/* ---- the head ---- */
+
+#define HEAD_ROWS 64 /* logits of 64 rows of 49152 are 12 MiB: about what the caches hold */
+
+static int head_loss(inoci_ops *o, const inoci_mat *w, const void *h, const int32_t *targets, const float *weight, int n,
+                     float *logprob, void *dh, inoc_err *err)
+{
+	inoci_cpu *c = (inoci_cpu *)o;
+	size_t V = (size_t)w->n, K = (size_t)w->k;
+	float *z = inoci_cpu_scratch(c, INOCI_BUF_OUT, HEAD_ROWS * V * 4, err);
+	char *dz = dh ? inoci_cpu_scratch(c, INOCI_BUF_OPERAND, HEAD_ROWS * V * o->act_bytes, err) : NULL;
+	if (!z || (dh && !dz)) return INOC_E_MEMORY;
+	for (int i = 0; i < n; i += HEAD_ROWS) {
+		int m = n - i < HEAD_ROWS ? n - i : HEAD_ROWS, rc;
+		if ((rc = plain(c, w, false, (const char *)h + (size_t)i * K * o->act_bytes, m, z, err)) < 0) return rc;
+#pragma omp parallel for schedule(static)
+		for (int r = 0; r < m; r++) {
+			const float *zr = z + (size_t)r * V;
+			int tgt = targets[i + r];
+			logprob[i + r] = zr[tgt] - c->k->softmax(zr, w->n, tgt, dh ? weight[i + r] : 0,
+			                                         dz ? dz + (size_t)r * V * o->act_bytes : NULL, c->bf);
+		}
+		if (dh && (rc = plain(c, w, true, dz, m, (float *)dh + (size_t)i * K, err)) < 0) return rc;
+	}
+	return 0;
+}
+
+static int head_logits(inoci_ops *o, const inoci_mat *w, const void *h, int n, float *logits, inoc_err *err)
+{
+	return plain((inoci_cpu *)o, w, false, h, n, logits, err);
+}
+
+void inoci_cpu_linear_table(inoci_ops *o)
+{
+	o->mat_new = mat_new;
+	o->mat_free = mat_free;
+	o->lora_pack = lora_pack;
+	o->lora_unpack = lora_unpack;
+	o->linear = linear;
+	o->linear_bwd = linear_bwd;
+	o->head_loss = head_loss;
+	o->head_logits = head_logits;
+}
