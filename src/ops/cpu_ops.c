@@ -101,18 +101,22 @@ static void attn(inoci_ops *o, const inoci_attn *a, const inoci_seg *segs, int n
 	float scale = 1 / sqrtf((float)D);
 #pragma omp parallel
 	{
-		float *s = inoci_alloc((size_t)room * 4);
+		float *s = inoci_alloc((size_t)room * INOCI_ATTN_HEADS * 4);
 #pragma omp for schedule(dynamic, 1)
 		for (int j = 0; j < n_segs * G; j++) {
 			const inoci_seg *g = &segs[j / G];
 			size_t h = (size_t)(j % G);
 			for (int i = 0; i < g->len; i++) {
 				size_t t = (size_t)(g->start + i), qo = h * (size_t)(group * D);
-				c->k->attn((const char *)q + (t * (size_t)ldq + qo) * e, (const char *)k + h * (size_t)D * e,
-				           (const char *)v + h * (size_t)D * e, c->bf, ldkv, g->key_rows,
-				           first_key(a, g->pos0 + i), g->pos0 + i + 1, group, D, scale,
-				           (char *)out + (t * (size_t)(H * D) + qo) * e,
-				           lse ? lse + t * (size_t)H + h * (size_t)group : NULL, s);
+				const char *qt = (const char *)q + (t * (size_t)ldq + qo) * e, *kh = (const char *)k + h * (size_t)D * e,
+				           *vh = (const char *)v + h * (size_t)D * e;
+				char *ot = (char *)out + (t * (size_t)(H * D) + qo) * e;
+				float *l = lse ? lse + t * (size_t)H + h * (size_t)group : NULL;
+				int from = first_key(a, g->pos0 + i), to = g->pos0 + i + 1;
+				if (c->native && D % 64 == 0)
+					inoci_bf16_attn(c->k, qt, kh, vh, ldkv, g->key_rows, from, to, group, D, scale, ot, l, s);
+				else
+					c->k->attn(qt, kh, vh, c->bf, ldkv, g->key_rows, from, to, group, D, scale, ot, l, s);
 			}
 		}
 		free(s);

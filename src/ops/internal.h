@@ -48,6 +48,8 @@ typedef struct {
 	void (*attn_bwd)(const void *q, const void *k, const void *v, bool bf, int ld, const int32_t *rows, int from, int to,
 	                 int heads, int D, float scale, const void *out, const float *lse, const float *dout, float *dq,
 	                 float *dk, float *dv, float *scores);
+	/* s (n) becomes e^(s - max) / sum; returns the log-sum-exp. s has room up to a multiple of 16. */
+	float (*soften)(float *s, int n);
 	/* log-sum-exp of z (n); with dz: dz = weight * (softmax - onehot(target)). */
 	float (*softmax)(const float *z, int n, int target, float weight, void *dz, bool bf);
 	void (*adamw)(float *p, const float *g, float *m, float *v, size_t n, float g_scale, float decay, float step_size,
@@ -103,6 +105,10 @@ typedef struct {
 /* Rows [row0, row1) of one panel of y; single-threaded. */
 void inoci_bf16_block(const inoci_product *p, int panel, int row0, int row1);
 bool inoci_bf16_native(void);
+/* As inoci_simd's attn, for bf16 and D a multiple of 64; s: room for INOCI_ATTN_HEADS rows of scores. */
+enum { INOCI_ATTN_HEADS = 4 };
+void inoci_bf16_attn(const inoci_simd *simd, const void *q, const void *k, const void *v, int ldkv, const int32_t *rows, int from,
+                     int to, int heads, int D, float scale, void *out, float *lse, float *s);
 
 /* ---- the fast operations' own state ---- */
 

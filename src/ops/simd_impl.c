@@ -353,8 +353,7 @@ INLINE float dot_heads(const float *q, const void *k, bool bf, int D)
 	return hsum(s);
 }
 
-/* scores[j] for keys from..to-1 become e^(s - max) / sum; returns the log-sum-exp. */
-INLINE float soften(float *s, int n)
+static float soften(float *s, int n)
 {
 	vf m = splat(-INFINITY), acc = {0};
 	int i = 0;
@@ -497,6 +496,7 @@ const inoci_simd *SIMD_TABLE(void)
 	        .swiglu_bwd = swiglu_bwd,
 	        .attn = attn,
 	        .attn_bwd = attn_bwd,
+	        .soften = soften,
 	        .softmax = softmax,
 	        .adamw = adamw,
 	        .isa = SIMD_ISA,
