@@ -54,8 +54,8 @@ INLINE void scores(const uint16_t *q, const uint16_t *k, int ldkv, const int32_t
 }
 
 /* out (heads, D) columns [d0, d0 + 64) = sum over j of s[h][j] v[rows[j]]; heads <= 4 */
-INLINE void weighted(const uint16_t *v, int ldkv, const int32_t *rows, int n, const int heads, int D, int d0, const float *s, int lds,
-                     uint16_t *out)
+INLINE void weighted(const uint16_t *v, int ldkv, const int32_t *rows, int n, const int heads, int D, int d0, const float *s,
+                     int lds, uint16_t *out)
 {
 	__m512 acc[4][4];
 #pragma GCC unroll 4
@@ -67,8 +67,8 @@ INLINE void weighted(const uint16_t *v, int ldkv, const int32_t *rows, int n, co
 		__m512 x[4];
 #pragma GCC unroll 4
 		for (int e = 0; e < 4; e++)
-			x[e] = _mm512_castsi512_ps(
-			        _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(row + VL * e))), 16));
+			x[e] = _mm512_castsi512_ps(_mm512_slli_epi32(
+			        _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(row + VL * e))), 16));
 #pragma GCC unroll 4
 		for (int h = 0; h < heads; h++)
 #pragma GCC unroll 4
@@ -100,10 +100,17 @@ void inoci_bf16_attn(const inoci_simd *simd, const void *q, const void *k, const
 		for (int d = 0; d < D; d += 64) {
 			uint16_t *o = (uint16_t *)out + (size_t)h0 * (size_t)D;
 			switch (m) {
-			case 1: weighted(v, ldkv, rows, n, 1, D, d, s, lds, o); break;
-			case 2: weighted(v, ldkv, rows, n, 2, D, d, s, lds, o); break;
-			case 3: weighted(v, ldkv, rows, n, 3, D, d, s, lds, o); break;
-			default: weighted(v, ldkv, rows, n, 4, D, d, s, lds, o);
+			case 1:
+				weighted(v, ldkv, rows, n, 1, D, d, s, lds, o);
+				break;
+			case 2:
+				weighted(v, ldkv, rows, n, 2, D, d, s, lds, o);
+				break;
+			case 3:
+				weighted(v, ldkv, rows, n, 3, D, d, s, lds, o);
+				break;
+			default:
+				weighted(v, ldkv, rows, n, 4, D, d, s, lds, o);
 			}
 		}
 	}

@@ -108,8 +108,8 @@ static void attn(inoci_ops *o, const inoci_attn *a, const inoci_seg *segs, int n
 			size_t h = (size_t)(j % G);
 			for (int i = 0; i < g->len; i++) {
 				size_t t = (size_t)(g->start + i), qo = h * (size_t)(group * D);
-				const char *qt = (const char *)q + (t * (size_t)ldq + qo) * e, *kh = (const char *)k + h * (size_t)D * e,
-				           *vh = (const char *)v + h * (size_t)D * e;
+				const char *qt = (const char *)q + (t * (size_t)ldq + qo) * e,
+				           *kh = (const char *)k + h * (size_t)D * e, *vh = (const char *)v + h * (size_t)D * e;
 				char *ot = (char *)out + (t * (size_t)(H * D) + qo) * e;
 				float *l = lse ? lse + t * (size_t)H + h * (size_t)group : NULL;
 				int from = first_key(a, g->pos0 + i), to = g->pos0 + i + 1;
@@ -190,12 +190,27 @@ static void swiglu_bwd(inoci_ops *o, void *dgu, const void *ds, const void *gu, 
 		                 (const char *)gu + (size_t)t * 2 * (size_t)F * o->act_bytes, c->bf, F);
 }
 
+#define PIECE 16384
+
+static double sum_squares(inoci_ops *o, const float *g, size_t n)
+{
+	inoci_cpu *c = (inoci_cpu *)o;
+	size_t pieces = (n + PIECE - 1) / PIECE;
+	double sum = 0, *part = inoci_alloc((pieces + 1) * sizeof *part);
+#pragma omp parallel for schedule(static)
+	for (size_t i = 0; i < pieces; i++)
+		part[i] = c->k->sum_squares(g + i * PIECE, n - i * PIECE < PIECE ? n - i * PIECE : PIECE);
+	for (size_t i = 0; i < pieces; i++) sum += part[i]; /* in one order, whatever the threads */
+	free(part);
+	return sum;
+}
+
 static void adamw(inoci_ops *o, float *p, const float *g, float *m, float *v, size_t n, float g_scale, float lr, float beta1,
                   float beta2, float eps, float weight_decay, int step)
 {
 	inoci_cpu *c = (inoci_cpu *)o;
 	double c1 = 1 - pow(beta1, step), c2 = sqrt(1 - pow(beta2, step));
-	long piece = 16384, pieces = (long)((n + (size_t)piece - 1) / (size_t)piece);
+	long piece = PIECE, pieces = (long)((n + (size_t)piece - 1) / (size_t)piece);
 #pragma omp parallel for schedule(static)
 	for (long i = 0; i < pieces; i++) {
 		size_t at = (size_t)(i * piece), len = n - at < (size_t)piece ? n - at : (size_t)piece;
@@ -262,6 +277,7 @@ int inoci_ops_cpu(inoci_dtype dtype, int threads, inoci_ops **out, inoc_err *err
 	        .store_rows = store_rows,
 	        .swiglu = swiglu,
 	        .swiglu_bwd = swiglu_bwd,
+	        .sum_squares = sum_squares,
 	        .adamw = adamw,
 	};
 	inoci_cpu_linear_table(&c->o);

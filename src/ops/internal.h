@@ -52,6 +52,7 @@ typedef struct {
 	float (*soften)(float *s, int n);
 	/* log-sum-exp of z (n); with dz: dz = weight * (softmax - onehot(target)). */
 	float (*softmax)(const float *z, int n, int target, float weight, void *dz, bool bf);
+	double (*sum_squares)(const float *g, size_t n);
 	void (*adamw)(float *p, const float *g, float *m, float *v, size_t n, float g_scale, float decay, float step_size,
 	              float c2, float beta1, float beta2, float eps);
 	const char *isa;

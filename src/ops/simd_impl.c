@@ -470,6 +470,17 @@ static float softmax(const float *z, int n, int target, float weight, void *dz, 
 	return lse;
 }
 
+static double sum_squares(const float *g, size_t n)
+{
+	double acc[L] = {0}, sum = 0;
+	size_t i = 0;
+	for (; i + L <= n; i += L)
+		for (int e = 0; e < L; e++) acc[e] += (double)g[i + (size_t)e] * g[i + (size_t)e];
+	for (int e = 0; e < L; e++) sum += acc[e];
+	for (; i < n; i++) sum += (double)g[i] * g[i];
+	return sum;
+}
+
 static void adamw(float *p, const float *g, float *m, float *v, size_t n, float g_scale, float decay, float step_size, float c2,
                   float beta1, float beta2, float eps)
 {
@@ -498,6 +509,7 @@ const inoci_simd *SIMD_TABLE(void)
 	        .attn_bwd = attn_bwd,
 	        .soften = soften,
 	        .softmax = softmax,
+	        .sum_squares = sum_squares,
 	        .adamw = adamw,
 	        .isa = SIMD_ISA,
 	};

@@ -93,8 +93,7 @@ static int step_once(loop *t, inoci_metric *met, inoc_err *err)
 	for (long i = first; i < end; i++) which[i - first] = record_at(t, i);
 	memset(a->grads, 0, a->n_params * sizeof(float));
 	INOC_TRY(pass(t, t->train, which, (size_t)(end - first), true, step, &met->loss, &met->tokens, &met->loss_tokens, err));
-	double ss = 0;
-	for (size_t i = 0; i < a->n_params; i++) ss += (double)a->grads[i] * a->grads[i];
+	double ss = a->ops->sum_squares(a->ops, a->grads, a->n_params);
 	met->grad_norm = sqrt(ss);
 	if (!isfinite(met->loss) || !isfinite(ss)) {
 		rc = inoci_err_set(err, INOC_E_LIMIT,
