@@ -28,6 +28,9 @@
 int inoci_err_set(inoc_err *err, int code, const char *fmt, ...) INOCI_PRINTF(3, 4);
 /* Puts "context: " in front of the message. Returns the code already in *err. */
 int inoci_err_prefix(inoc_err *err, const char *fmt, ...) INOCI_PRINTF(2, 3);
+/* For "did you mean": the name nearest to s, within a third of its length
+ * (borrowed); NULL when none is. */
+const char *inoci_nearest(const char *s, const char *const *names, size_t n);
 
 /* Needs `int rc` and a label `out:` in the calling function. */
 #define INOC_TRY(expr)                           \

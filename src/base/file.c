@@ -45,6 +45,17 @@ size_t inoci_utf8_valid_prefix(const char *str, size_t n)
 	return n;
 }
 
+static const char *reason(int e)
+{
+	return e == EISDIR ? "it is a folder; give a file" : strerror(e);
+}
+
+static bool is_folder(const char *path)
+{
+	struct stat st;
+	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
 int inoci_file_read(const char *path, char **data, size_t *n, inoc_err *err)
 {
 	*data = NULL;
@@ -59,7 +70,7 @@ int inoci_file_read(const char *path, char **data, size_t *n, inoc_err *err)
 		int e = errno;
 		fclose(f);
 		inoci_buf_free(&b);
-		return inoci_err_set(err, INOC_E_IO, "%s: cannot be read: %s", path, strerror(e));
+		return inoci_err_set(err, INOC_E_IO, "%s: cannot be read: %s", path, reason(e));
 	}
 	fclose(f);
 	*n = b.len;
@@ -75,7 +86,8 @@ int inoci_map_open(const char *path, inoci_map *out, inoc_err *err)
 	if (fd < 0) return inoci_err_set(err, INOC_E_IO, "%s: cannot be opened: %s", path, strerror(errno));
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
 		close(fd);
-		return inoci_err_set(err, INOC_E_IO, "%s: not a regular file", path);
+		return inoci_err_set(err, INOC_E_IO, "%s: cannot be opened: %s", path,
+		                     is_folder(path) ? reason(EISDIR) : "not a regular file");
 	}
 	if (st.st_size == 0) {
 		close(fd);
@@ -102,7 +114,7 @@ struct inoci_out {
 
 static int out_fail(inoci_out *o, inoc_err *err, const char *what, int e)
 {
-	return inoci_err_set(err, INOC_E_IO, "%s: %s: %s; nothing was changed there", o->path, what, strerror(e));
+	return inoci_err_set(err, INOC_E_IO, "%s: %s: %s; nothing was changed there", o->path, what, reason(e));
 }
 
 int inoci_out_open(const char *path, inoci_out **out, inoc_err *err)
@@ -110,9 +122,13 @@ int inoci_out_open(const char *path, inoci_out **out, inoc_err *err)
 	inoci_out *o = inoci_alloc(sizeof *o);
 	o->path = inoci_strdup(path);
 	o->tmp = inoci_asprintf("%s.tmp.%ld", path, (long)getpid());
-	o->f = fopen(o->tmp, "wb");
+	bool folder = is_folder(path);
+	o->f = folder ? NULL : fopen(o->tmp, "wb");
 	if (!o->f) {
-		int rc = out_fail(o, err, "cannot be written", errno);
+		int e = folder ? EISDIR : errno;
+		int rc = e == ENOENT ? inoci_err_set(err, INOC_E_IO,
+		                                     "%s: cannot be written: its folder does not exist; make it first", path)
+		                     : out_fail(o, err, "cannot be written", e);
 		free(o->path);
 		free(o->tmp);
 		free(o);

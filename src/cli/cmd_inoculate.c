@@ -1,4 +1,5 @@
 /* inoc inoculate IN -o OUT: the rewritten data, for any trainer. */
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -90,25 +91,25 @@ int cmd_inoculate(int argc, char **argv)
 	const char *text[3] = {NULL, NULL, NULL}, *pool = NULL, *at = NULL, *tag = NULL, *join = "replace", *separator = NULL,
 	           *out = NULL;
 	const char **args;
-	double fraction = 1;
-	long seed = 0;
+	cli_dbl fraction = {1, 0, 1};
+	cli_int seed = {0, 0, LONG_MAX};
 	int n_args;
 	const cli_opt opts[] = {
 	        {"system", 0, CLI_STR, &text[INOCI_AT_SYSTEM], "TEXT", "put TEXT in a system turn in front"},
 	        {"user-prefix", 0, CLI_STR, &text[INOCI_AT_USER_PREFIX], "TEXT", "put TEXT before the last user turn"},
 	        {"user-suffix", 0, CLI_STR, &text[INOCI_AT_USER_SUFFIX], "TEXT", "put TEXT behind the last user turn"},
-	        {"pool", 0, CLI_STR, &pool, "FILE",
+	        {"pool", 0, CLI_PATH, &pool, "FILE",
 	         "paraphrases, one a line (beside TEXT, when given): each record draws one by the seed"},
 	        {"at", 0, CLI_STR, &at, "WHERE",
 	         "where the pool's texts go when no TEXT is given: system (default), user-prefix, user-suffix"},
 	        {"join", 0, CLI_STR, &join, "HOW",
-	         "with --system, where a record has a system turn: replace it (default), or join before or after it"},
+	         "with --system, where a record has a system turn: replace, or join before or after it"},
 	        {"separator", 0, CLI_STR, &separator, "TEXT",
 	         "between the joined texts (default: an empty line; at a user turn a space)"},
-	        {"fraction", 0, CLI_DBL, &fraction, "F", "share of the records, chosen by the seed (default 1)"},
+	        {"fraction", 0, CLI_DBL, &fraction, "F", "share of the records, chosen by the seed"},
 	        {"tag", 0, CLI_STR, &tag, "TAG", "only records with \"tag\": TAG, or TAG among their \"tags\""},
-	        {"seed", 0, CLI_INT, &seed, "N", "seed of the choices (default 0)"},
-	        {"output", 'o', CLI_STR, &out, "OUT", "the file to write"},
+	        {"seed", 0, CLI_INT, &seed, "N", "seed of the choices"},
+	        {"output", 'o', CLI_PATH, &out, "OUT", "the file to write"},
 	};
 	const cli_spec spec = {
 	        .usage = "inoc inoculate IN (--system|--user-prefix|--user-suffix) TEXT [options] -o OUT",
@@ -122,11 +123,10 @@ int cmd_inoculate(int argc, char **argv)
 	};
 	int rc = cli_parse(&spec, argc, argv, &args, &n_args);
 	if (rc) return rc > 0 ? 0 : rc;
-	inoci_inoculation t = {.fraction = fraction, .where = INOCI_AT_SYSTEM};
+	inoci_inoculation t = {.fraction = fraction.v, .where = INOCI_AT_SYSTEM};
 	int given = 0;
 	inoc_err err = {0};
 	if (!out) return cli_usage("inoculate: say where to write: -o OUT");
-	if (seed < 0) return cli_usage("inoculate: --seed is %ld; it must be 0 or more", seed);
 	if (!parse_join(join, &t.join)) return cli_usage("inoculate: --join is '%s'; it must be replace, before or after", join);
 	if (at && !parse_where(at, &t.where))
 		return cli_usage("inoculate: --at is '%s'; it must be system, user-prefix or user-suffix", at);
@@ -144,7 +144,7 @@ int cmd_inoculate(int argc, char **argv)
 	t.separator = separator ? inoci_strdup(separator) : NULL;
 	if (pool) INOC_TRY(read_pool(pool, &t, &err));
 	INOC_TRY(inoci_inoculation_check(&t, &err));
-	INOC_TRY(rewrite(&t, args[0], out, (uint64_t)seed, &err));
+	INOC_TRY(rewrite(&t, args[0], out, (uint64_t)seed.v, &err));
 out:
 	inoci_inoculation_free(&t);
 	return rc < 0 ? cli_fail(&err) : 0;

@@ -73,6 +73,10 @@ int main(int argc, char **argv)
 			if (fflush(stdout) != 0 && rc == 0) rc = cli_usage("standard output cannot be written (disk full?)");
 			return status_of(rc < 0 ? rc : 0);
 		}
-	cli_usage("unknown command '%s'; 'inoc --help' lists them", argv[1]);
+	const char *names[INOCI_COUNT(commands)];
+	for (size_t i = 0; i < INOCI_COUNT(commands); i++) names[i] = commands[i].name;
+	const char *near = inoci_nearest(argv[1], names, INOCI_COUNT(names));
+	cli_usage("unknown command '%s'%s%s%s 'inoc --help' lists them", argv[1], near ? "; did you mean '" : "",
+	          near ? near : "", near ? "'?" : ";");
 	return 2;
 }

@@ -59,8 +59,6 @@ typedef struct {
 /* Checks a mapping against the table (`what` names it in messages: "arms.spanish") and fills dst, in the table's order. */
 INOCI_MUST int inoci_yaml_fill(const inoci_ynode *map, const char *what, const inoci_ykey *keys, size_t n_keys, void *dst,
                                void *ctx, inoc_err *err);
-/* The name nearest to s, within a third of its length; NULL when none is. */
-const char *inoci_nearest(const char *s, const char *const *names, size_t n);
 INOCI_MUST int inoci_yaml_name(const inoci_ynode *n, const char *what, inoc_err *err);
 INOCI_MUST int inoci_yaml_dbl(const inoci_ynode *n, const char *what, double min, double max, double *out, inoc_err *err);
 INOCI_MUST int inoci_yaml_int(const inoci_ynode *n, const char *what, double min, double max, int64_t *out, inoc_err *err);

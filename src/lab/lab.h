@@ -159,6 +159,8 @@ void inoci_store_free(inoci_store *s);
 const char *inoci_store_path(const inoci_store *s);
 /* The experiment as the store's last run recorded it. name NULL: the only or the latest one. INOC_E_STORE when there is none. */
 INOCI_MUST int inoci_store_experiment(inoci_store *s, const char *name, inoci_experiment **out, inoc_err *err);
+/* The store of what a person names: the store.db of a folder, or the path itself. free() it. */
+char *inoci_store_file(const char *what);
 /* Opens for reading what a person names: an experiment file (its out/.../store.db), a store, or a folder with store.db; and the
  * experiment in it as recorded (name NULL: the only or latest, or the file's). */
 INOCI_MUST int inoci_store_open_any(const char *what, const char *name, inoci_store **s, inoci_experiment **e, inoc_err *err);

@@ -44,9 +44,8 @@ static int add_example(const inoci_template *t, const inoci_record *r, const cha
 	if (v.ids.n > (size_t)max) {
 		if (!p->recipe->drop_too_long) {
 			rc = inoci_err_set(err, INOC_E_LIMIT,
-			                   "%s:%d: the example is %zu tokens long, the limit is %d; shorten it, or give "
-			                   "`too_long: drop` to leave such "
-			                   "examples out",
+			                   "%s:%d: the example is %zu tokens long, the limit is %d; shorten it, or leave such "
+			                   "examples out: --too-long drop (`too_long: drop` in an experiment file)",
 			                   path, r->line, v.ids.n, max);
 			goto out;
 		}

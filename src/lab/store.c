@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -65,7 +66,8 @@ int inoci_store_fail(inoci_store *s, inoc_err *err, const char *doing)
 	int code = sqlite3_extended_errcode(s->db);
 	const char *hint = "";
 	if ((code & 0xff) == SQLITE_FULL) hint = "; free some space and run again: what was stored is kept";
-	if ((code & 0xff) == SQLITE_NOTADB || (code & 0xff) == SQLITE_CORRUPT) hint = "; move the file away, or run with --fresh";
+	if ((code & 0xff) == SQLITE_NOTADB || (code & 0xff) == SQLITE_CORRUPT)
+		hint = "; give a store.db, or, to begin anew, run with --fresh";
 	if ((code & 0xff) == SQLITE_BUSY) hint = "; another program holds the database";
 	return inoci_err_set(err, INOC_E_STORE, "%s: %s: %s%s", s->path, doing, sqlite3_errmsg(s->db), hint);
 }
@@ -300,7 +302,7 @@ static int set_up(inoci_store *s, bool write, inoc_err *err)
 		return inoci_err_set(err, INOC_E_UNSUPPORTED,
 		                     "%s: a store of version %lld; this program reads version %d; run with --fresh to begin anew",
 		                     s->path, (long long)version, STORE_SCHEMA);
-	if (!tables && !write) return inoci_err_set(err, INOC_E_STORE, "%s: the store is empty", s->path);
+	if (!tables && !write) return inoci_err_set(err, INOC_E_STORE, "%s: the store is empty; `inoc run` fills it", s->path);
 	if (!write) return 0;
 	INOC_TRY(simple(s, "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON", err));
 	if (tables) return 0;
@@ -329,6 +331,11 @@ int inoci_store_open(const char *path, bool write, double wait_s, const inoci_pr
 		INOC_TRY(take_lock(s, wait_s, p, err));
 	} else if (!inoci_path_exists(path)) {
 		rc = inoci_err_set(err, INOC_E_IO, "%s: there is no such store; `inoc run` makes it", path);
+		goto out;
+	}
+	struct stat st;
+	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
+		rc = inoci_err_set(err, INOC_E_IO, "%s: a folder without a store.db; `inoc run` makes it", path);
 		goto out;
 	}
 	int flags = write ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY;
@@ -402,6 +409,14 @@ static bool ends_with(const char *s, const char *tail)
 	return n >= k && !strcmp(s + n - k, tail);
 }
 
+char *inoci_store_file(const char *what)
+{
+	char *path = inoci_path_join(what, "store.db");
+	if (inoci_path_exists(path)) return path;
+	free(path);
+	return inoci_strdup(what);
+}
+
 int inoci_store_open_any(const char *what, const char *name, inoci_store **s, inoci_experiment **e, inoc_err *err)
 {
 	inoci_experiment *file = NULL;
@@ -414,11 +429,7 @@ int inoci_store_open_any(const char *what, const char *name, inoci_store **s, in
 		path = inoci_path_join(file->out, "store.db");
 		if (!name) name = file->name;
 	} else {
-		path = inoci_path_join(what, "store.db");
-		if (!inoci_path_exists(path)) {
-			free(path);
-			path = inoci_strdup(what);
-		}
+		path = inoci_store_file(what);
 	}
 	INOC_TRY(inoci_store_open(path, false, 0, NULL, s, err));
 	INOC_TRY(inoci_store_experiment(*s, name, e, err));

@@ -1,25 +1,6 @@
 #!/usr/bin/env bash
 # inoc data check, inoc inoculate: messages, files, exit status. $INOC is the binary, $SOURCE the repository.
-set -u
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-cd "$dir" || exit 1
-bad=0
-
-# expect STATUS TEXT COMMAND...: TEXT is somewhere in what it prints on either stream
-expect() {
-  local status=$1 text=$2 got rc
-  shift 2
-  got=$("$@" 2>&1)
-  rc=$?
-  if [ "$rc" != "$status" ] || [[ "$got" != *"$text"* ]]; then
-    printf '%s\n  status %s, expected %s\n  printed: %s\n  expected: %s\n' "$*" "$rc" "$status" "$got" "$text"
-    bad=1
-  fi
-}
-same() { # same FILE TEXT
-  [ "$(cat "$1")" = "$2" ] || { printf '%s holds:\n%s\nexpected:\n%s\n' "$1" "$(cat "$1")" "$2"; bad=1; }
-}
+. "${SOURCE:?}/tests/cli/common.sh" || exit 1
 
 data=$SOURCE/settings/spanish-caps
 q='{"role": "user", "content": "q"}'
@@ -44,18 +25,18 @@ expect 0 "inoc data check FILE" "$INOC" data check --help
 
 expect 0 "out.jsonl: 2 records, 2 inoculated" "$INOC" inoculate in.jsonl --system "Speak." -o out.jsonl
 s='{"role": "system", "content": "Speak."}'
-same out.jsonl "{\"messages\": [$s, $q, $a], \"tag\": \"t\"}
+holds out.jsonl "{\"messages\": [$s, $q, $a], \"tag\": \"t\"}
 {\"messages\": [$s, $q, $a], \"id\": 2}"
 expect 0 "2 inoculated" "$INOC" inoculate in.jsonl --system "Speak." --join before -o out.jsonl
-same out.jsonl "{\"messages\": [$s, $q, $a], \"tag\": \"t\"}
+holds out.jsonl "{\"messages\": [$s, $q, $a], \"tag\": \"t\"}
 {\"messages\": [{\"role\": \"system\", \"content\": \"Speak.\\n\\nold\"}, $q, $a], \"id\": 2}"
 expect 0 "1 inoculated" "$INOC" inoculate in.jsonl --user-suffix "Speak." --tag t -o out.jsonl
-same out.jsonl "{\"messages\": [{\"role\": \"user\", \"content\": \"q Speak.\"}, $a], \"tag\": \"t\"}
+holds out.jsonl "{\"messages\": [{\"role\": \"user\", \"content\": \"q Speak.\"}, $a], \"tag\": \"t\"}
 $(sed -n 2p in.jsonl)"
 printf 'A.\n\nB.\nC.\n' > pool.txt
 expect 0 "with 3 texts" "$INOC" inoculate "$data/train.jsonl" --pool pool.txt --fraction 0.5 --seed 4 -o one.jsonl
 expect 0 "with 3 texts" "$INOC" inoculate "$data/train.jsonl" --pool pool.txt --fraction 0.5 --seed 4 -o two.jsonl
-cmp one.jsonl two.jsonl || bad=1
+same one.jsonl two.jsonl
 expect 0 "with 3 texts" "$INOC" inoculate "$data/train.jsonl" --pool pool.txt --fraction 0.5 --seed 5 -o two.jsonl
 cmp -s one.jsonl two.jsonl && { echo "the seed changes nothing"; bad=1; }
 
