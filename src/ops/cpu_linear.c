@@ -10,6 +10,7 @@
 #include "tensor/tensor.h"
 
 struct inoci_mat {
+	inoci_cpu *owner;
 	int n, k;
 	float *bias;
 	inoci_packed *fwd, *bwd;               /* oneDNN's */
@@ -39,6 +40,7 @@ static int up16(int n)
 static void mat_free(inoci_mat *m)
 {
 	if (!m) return;
+	if (m->owner && m->owner->last_mat == m) m->owner->last_mat = NULL;
 	inoci_packed_free(m->fwd);
 	inoci_packed_free(m->bwd);
 	inoci_panels_free(m->fwd_panels);
@@ -69,6 +71,12 @@ static int mat_new(inoci_ops *o, const float *w, const float *bias, int n, int k
 #pragma omp parallel for schedule(dynamic)
 		for (int i = 0; i < (backward ? m->bwd_panels->count : 0); i++)
 			inoci_panels_fill(m->bwd_panels, w + i * P, i * P, k - i * P < P ? k - i * P : P, k, true);
+		if (c->last_mat) {
+			inoci_panels_link(c->last_mat->fwd_panels, m->fwd_panels);
+			if (backward && c->last_mat->bwd_panels) inoci_panels_link(m->bwd_panels, c->last_mat->bwd_panels);
+		}
+		m->owner = c;
+		c->last_mat = m;
 	} else {
 		INOC_TRY(inoci_gemm_pack(c->gemm, w, n, k, false, &m->fwd, err));
 		if (backward) INOC_TRY(inoci_gemm_pack(c->gemm, w, n, k, true, &m->bwd, err));
@@ -266,13 +274,13 @@ static int inner_dropped(inoci_cpu *c, const inoci_lora *l, const void *x, int T
  * slow one is then waited for less. */
 static void product(const inoci_product *p, int T)
 {
-	int want = 8 * omp_get_num_threads(), cut = ROWS;
+	int threads = omp_get_num_threads(), want = 8 * threads, cut = ROWS;
 	while (cut < T && p->w->count * ((T + cut - 1) / cut) > 2 * want) cut *= 2;
 	int parts = (T + cut - 1) / cut;
 #pragma omp for schedule(dynamic, 1)
 	for (int i = 0; i < p->w->count * parts; i++) {
 		int row = i % parts * cut;
-		inoci_bf16_block(p, i / parts, row, row + cut < T ? row + cut : T);
+		inoci_bf16_block(p, i / parts, row, row + cut < T ? row + cut : T, (i + threads) / parts);
 	}
 }
 

@@ -75,10 +75,14 @@ bool inoci_gemm_has_bf16(void);
 /* ---- products on CPUs with AVX-512 BF16, where oneDNN has nothing faster (cpu_bf16.c; a stub elsewhere) ---- */
 
 enum { INOCI_PANEL = 48 };
-typedef struct {
+typedef struct inoci_panels inoci_panels;
+struct inoci_panels {
 	int n, k, count; /* outputs, inputs, panels */
 	uint16_t *data;
-} inoci_panels;
+	inoci_panels *next, *prev; /* what is likely to be multiplied after it, before it: only a hint for the caches */
+};
+/* a's successor is b; either may be NULL. */
+void inoci_panels_link(inoci_panels *a, inoci_panels *b);
 INOCI_MUST int inoci_panels_new(int n, int k, inoci_panels **out, inoc_err *err);
 void inoci_panels_free(inoci_panels *w);
 /* Outputs n0 .. n0 + n - 1 from src (n, k) f32 of leading dimension ld, or (k, n) when transposed. */
@@ -103,8 +107,9 @@ typedef struct {
 	int ldy;
 	inoci_out_kind out;
 } inoci_product;
-/* Rows [row0, row1) of one panel of y; single-threaded. */
-void inoci_bf16_block(const inoci_product *p, int panel, int row0, int row1);
+/* Rows [row0, row1) of one panel of y; single-threaded. The panel `ahead` (of p->w, or behind its end the next matrix's first)
+ * is fetched into L2 meanwhile. */
+void inoci_bf16_block(const inoci_product *p, int panel, int row0, int row1, int ahead);
 bool inoci_bf16_native(void);
 /* As inoci_simd's attn, for bf16 and D a multiple of 64; s: room for INOCI_ATTN_HEADS rows of scores. */
 enum { INOCI_ATTN_HEADS = 4 };
@@ -119,6 +124,7 @@ typedef struct {
 	const inoci_simd *k;
 	inoci_gemm *gemm;
 	bool bf;     /* act is bf16 */
+	inoci_mat *last_mat; /* made last, and not freed */
 	bool native; /* products by inoci_bf16_block instead of oneDNN */
 	struct {
 		void *p;
