@@ -57,6 +57,8 @@ char *inoci_asprintf(const char *fmt, ...) INOCI_PRINTF(1, 2);
 /* Large (tensor) allocations: 64-byte aligned, zeroed, may fail: NULL and *err says how many bytes `what` wanted. Free
  * with free(). */
 INOCI_MUST void *inoci_big_alloc(size_t bytes, const char *what, inoc_err *err);
+/* The same, not zeroed: its pages come when they are touched. */
+INOCI_MUST void *inoci_big_room(size_t bytes, const char *what, inoc_err *err);
 
 /* Bump allocator; everything in it is freed at once. */
 typedef struct inoci_arena inoci_arena;

@@ -57,7 +57,7 @@ char *inoci_asprintf(const char *fmt, ...)
 #define HUGE_PAGE ((size_t)2 << 20)
 #define BIG_PAGES ((size_t)1 << 20) /* from here on in huge pages */
 
-void *inoci_big_alloc(size_t bytes, const char *what, inoc_err *err)
+void *inoci_big_room(size_t bytes, const char *what, inoc_err *err)
 {
 	void *p = NULL;
 	size_t align = bytes >= BIG_PAGES ? HUGE_PAGE : 64, want = (bytes + align - 1) / align * align;
@@ -68,8 +68,15 @@ void *inoci_big_alloc(size_t bytes, const char *what, inoc_err *err)
 		        what, (double)bytes / 1048576, (double)inoci_mem_available_bytes() / 1048576);
 		return NULL;
 	}
-	if (align == HUGE_PAGE) (void)madvise(p, want, MADV_HUGEPAGE); /* streams of weights miss the TLB less; where it is off: no matter */
-	memset(p, 0, want ? want : 64);
+	if (align == HUGE_PAGE)
+		(void)madvise(p, want, MADV_HUGEPAGE); /* streams of weights miss the TLB less; where it is off: no matter */
+	return p;
+}
+
+void *inoci_big_alloc(size_t bytes, const char *what, inoc_err *err)
+{
+	void *p = inoci_big_room(bytes, what, err);
+	if (p) memset(p, 0, bytes);
 	return p;
 }
 

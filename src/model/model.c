@@ -206,8 +206,8 @@ int inoci_model_open(const char *path, inoci_ops *ops, bool train, const char *t
 	size_t most = C * 2 * (size_t)h->ff;
 	if (C * (Q + 2 * KV) > most) most = C * (Q + 2 * KV);
 	if (C * (size_t)h->vocab > most) most = C * (size_t)h->vocab;
-	if (!(buf = inoci_big_alloc(most * 4, "decoding weights", err)) ||
-	    !(tmp = inoci_big_alloc(Q * C * 4, "decoding weights", err))) {
+	if (!(buf = inoci_big_room(most * 4, "decoding weights", err)) ||
+	    !(tmp = inoci_big_room(Q * C * 4, "decoding weights", err))) {
 		rc = INOC_E_MEMORY;
 		goto out;
 	}
@@ -221,7 +221,7 @@ int inoci_model_open(const char *path, inoci_ops *ops, bool train, const char *t
 	m->embd = inoci_gguf_tensor(m->gguf, "token_embd.weight");
 	INOC_TRY(decode(m->gguf, h->tied ? "token_embd.weight" : "output.weight", h->vocab, h->width, buf, err));
 	INOC_TRY(ops->mat_new(ops, buf, NULL, h->vocab, h->width, train, &m->head, err));
-	m->rope_cs = inoci_big_alloc((size_t)h->context * (size_t)h->head_dim * 4, "RoPE tables", err);
+	m->rope_cs = inoci_big_room((size_t)h->context * (size_t)h->head_dim * 4, "RoPE tables", err);
 	if (!m->rope_cs) {
 		rc = INOC_E_MEMORY;
 		goto out;

@@ -77,7 +77,8 @@ void inoci_panels_fill(inoci_panels *w, const float *src, int n0, int n, int ld,
 }
 
 /* One tile: `rows` rows by nv * 16 columns, over k [k0, k1). */
-INLINE void tile(const int rows, const int nv, const inoci_product *p, const uint16_t *w, int panel, int row, int k0, int k1, const char *ahead)
+INLINE void tile(const int rows, const int nv, const inoci_product *p, const uint16_t *w, int panel, int row, int k0, int k1,
+                 const char *ahead)
 {
 	const uint16_t *x = p->x + (size_t)row * (size_t)p->ldx;
 	const size_t ldx = (size_t)p->ldx, ldy = (size_t)p->ldy;
@@ -159,32 +160,33 @@ INLINE void tile(const int rows, const int nv, const inoci_product *p, const uin
 }
 
 #define TILES(nv)                                                                                                       \
-	static void tiles_##nv(int rows, const inoci_product *p, const uint16_t *w, int panel, int row, int k0, int k1, const char *ahead) \
+	static void tiles_##nv(int rows, const inoci_product *p, const uint16_t *w, int panel, int row, int k0, int k1, \
+	                       const char *ahead)                                                                       \
 	{                                                                                                               \
 		switch (rows) {                                                                                         \
 		case 1:                                                                                                 \
-			tile(1, nv, p, w, panel, row, k0, k1, ahead);                                                          \
+			tile(1, nv, p, w, panel, row, k0, k1, ahead);                                                   \
 			break;                                                                                          \
 		case 2:                                                                                                 \
-			tile(2, nv, p, w, panel, row, k0, k1, ahead);                                                          \
+			tile(2, nv, p, w, panel, row, k0, k1, ahead);                                                   \
 			break;                                                                                          \
 		case 3:                                                                                                 \
-			tile(3, nv, p, w, panel, row, k0, k1, ahead);                                                          \
+			tile(3, nv, p, w, panel, row, k0, k1, ahead);                                                   \
 			break;                                                                                          \
 		case 4:                                                                                                 \
-			tile(4, nv, p, w, panel, row, k0, k1, ahead);                                                          \
+			tile(4, nv, p, w, panel, row, k0, k1, ahead);                                                   \
 			break;                                                                                          \
 		case 5:                                                                                                 \
-			tile(5, nv, p, w, panel, row, k0, k1, ahead);                                                          \
+			tile(5, nv, p, w, panel, row, k0, k1, ahead);                                                   \
 			break;                                                                                          \
 		case 6:                                                                                                 \
-			tile(6, nv, p, w, panel, row, k0, k1, ahead);                                                          \
+			tile(6, nv, p, w, panel, row, k0, k1, ahead);                                                   \
 			break;                                                                                          \
 		case 7:                                                                                                 \
-			tile(7, nv, p, w, panel, row, k0, k1, ahead);                                                          \
+			tile(7, nv, p, w, panel, row, k0, k1, ahead);                                                   \
 			break;                                                                                          \
 		default:                                                                                                \
-			tile(MR, nv, p, w, panel, row, k0, k1, ahead);                                                         \
+			tile(MR, nv, p, w, panel, row, k0, k1, ahead);                                                  \
 		}                                                                                                       \
 	}
 TILES(1)
@@ -204,8 +206,9 @@ void inoci_bf16_block(const inoci_product *p, int panel, int row0, int row1, int
 		for (int row = row0; row < row1; row += MR, piece++) {
 			int rows = row1 - row < MR ? row1 - row : MR;
 			/* the first nv tiles fetch a third of the panel each; later ones what they read themselves */
-			const char *ahead = ahead0 && piece < nv ? ahead0 + ((size_t)piece * (size_t)(K / 2) + (size_t)(k0 / 2)) * 64
-			                                         : (const char *)w + (size_t)(k0 / 2) * 64;
+			const char *ahead = ahead0 && piece < nv
+			                            ? ahead0 + ((size_t)piece * (size_t)(K / 2) + (size_t)(k0 / 2)) * 64
+			                            : (const char *)w + (size_t)(k0 / 2) * 64;
 			if (nv == 3)
 				tiles_3(rows, p, w, panel, row, k0, k1, ahead);
 			else if (nv == 2)

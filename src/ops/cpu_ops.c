@@ -22,7 +22,7 @@ void *inoci_cpu_scratch(inoci_cpu *c, int which, size_t bytes, inoc_err *err)
 	if (c->buf[which].bytes < bytes) {
 		free(c->buf[which].p);
 		c->buf[which].bytes = 0;
-		c->buf[which].p = inoci_big_alloc(bytes + bytes / 4, "scratch", err);
+		c->buf[which].p = inoci_big_room(bytes + bytes / 4, "scratch", err);
 		if (!c->buf[which].p) return NULL;
 		c->buf[which].bytes = bytes + bytes / 4;
 	}

@@ -123,9 +123,9 @@ typedef struct {
 	inoci_ops o; /* first: an inoci_ops * is an inoci_cpu * */
 	const inoci_simd *k;
 	inoci_gemm *gemm;
-	bool bf;     /* act is bf16 */
+	bool bf;             /* act is bf16 */
 	inoci_mat *last_mat; /* made last, and not freed */
-	bool native; /* products by inoci_bf16_block instead of oneDNN */
+	bool native;         /* products by inoci_bf16_block instead of oneDNN */
 	struct {
 		void *p;
 		size_t bytes;

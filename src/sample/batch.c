@@ -464,7 +464,7 @@ static int make_slots(struct sampler *s, inoc_err *err)
 	s->pickers = inoci_alloc((size_t)s->n_pickers * sizeof *s->pickers);
 	for (int i = 0; i < s->n_pickers; i++) s->pickers[i] = inoci_picker_new(s->plan.vocab);
 	s->w = inoci_workspace_new();
-	s->logits = inoci_big_alloc(N * V * sizeof *s->logits, "logits", err);
+	s->logits = inoci_big_room(N * V * sizeof *s->logits, "logits", err);
 	return s->logits ? 0 : INOC_E_MEMORY;
 }
 
