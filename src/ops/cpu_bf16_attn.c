@@ -31,8 +31,10 @@ INLINE __m512 sums16(__m512 v[16])
 	return _mm512_add_ps(_mm512_shuffle_f32x4(c[0], c[1], 0x88), _mm512_shuffle_f32x4(c[0], c[1], 0xdd));
 }
 
-/* s[j] = scale * q . k[rows[j]] for j < n, and -infinity up to a multiple of 16. */
-INLINE void scores(const uint16_t *q, const uint16_t *k, int ldkv, const int32_t *rows, int n, const int D, float scale, float *s)
+/* s[j] = scale * q . k[rows[j]] for j < n, and -infinity up to a multiple of 16. With v, rows of it are fetched meanwhile, and
+ * those of k ahead: a store's rows are far apart. */
+INLINE void scores(const uint16_t *q, const uint16_t *k, const uint16_t *v, int ldkv, const int32_t *rows, int n, const int D,
+                   float scale, float *s)
 {
 	__m512bh qv[256 / 32];
 #pragma GCC unroll 8
@@ -44,12 +46,21 @@ INLINE void scores(const uint16_t *q, const uint16_t *k, int ldkv, const int32_t
 		for (int i = 0; i < VL; i++) {
 			const uint16_t *row = k + (size_t)rows[j + (i < m ? i : 0)] * (size_t)ldkv;
 			acc[i] = _mm512_setzero_ps();
+			if (v) {
+				size_t here = (size_t)rows[j + (i < m ? i : 0)] * (size_t)ldkv;
+				size_t next = (size_t)rows[j + VL + i < n ? j + VL + i : n - 1] * (size_t)ldkv;
+#pragma GCC unroll 8
+				for (int d = 0; d < D / 32; d++) {
+					_mm_prefetch((const char *)(v + here + 32 * d), _MM_HINT_T0);
+					_mm_prefetch((const char *)(k + next + 32 * d), _MM_HINT_T0);
+				}
+			}
 #pragma GCC unroll 8
 			for (int d = 0; d < D / 32; d++)
 				acc[i] = _mm512_dpbf16_ps(acc[i], qv[d], (__m512bh)_mm512_loadu_si512(row + 32 * d));
 		}
-		__m512 v = _mm512_mul_ps(sums16(acc), _mm512_set1_ps(scale));
-		_mm512_storeu_ps(s + j, _mm512_mask_mov_ps(_mm512_set1_ps(-INFINITY), (__mmask16)((1u << m) - 1), v));
+		__m512 sum = _mm512_mul_ps(sums16(acc), _mm512_set1_ps(scale));
+		_mm512_storeu_ps(s + j, _mm512_mask_mov_ps(_mm512_set1_ps(-INFINITY), (__mmask16)((1u << m) - 1), sum));
 	}
 }
 
@@ -91,9 +102,9 @@ void inoci_bf16_attn(const inoci_simd *simd, const void *q, const void *k, const
 		for (int h = 0; h < m; h++) {
 			const uint16_t *qh = (const uint16_t *)q + (size_t)(h0 + h) * (size_t)D;
 			if (D == 64)
-				scores(qh, k, ldkv, rows, n, 64, scale, s + h * lds);
+				scores(qh, k, h0 + h ? NULL : v, ldkv, rows, n, 64, scale, s + h * lds);
 			else
-				scores(qh, k, ldkv, rows, n, D, scale, s + h * lds);
+				scores(qh, k, h0 + h ? NULL : v, ldkv, rows, n, D, scale, s + h * lds);
 			float l = simd->soften(s + h * lds, n);
 			if (lse) lse[h0 + h] = l;
 		}
