@@ -45,9 +45,10 @@ typedef struct {
 	/* One query row, the heads of one key/value head. q, out: first head of the group; k, v: that head's column of row 0. */
 	void (*attn)(const void *q, const void *k, const void *v, bool bf, int ldkv, const int32_t *rows, int from, int to,
 	             int heads, int D, float scale, void *out, float *lse, float *scores);
+	/* Adds to dq, and to dk and dv: rows of ldd, grad_rows[j] (NULL: j) for the key rows[j]. */
 	void (*attn_bwd)(const void *q, const void *k, const void *v, bool bf, int ld, const int32_t *rows, int from, int to,
 	                 int heads, int D, float scale, const void *out, const float *lse, const float *dout, float *dq,
-	                 float *dk, float *dv, float *scores);
+	                 float *dk, float *dv, const int32_t *grad_rows, int ldd, float *scores);
 	/* s (n) becomes e^(s - max) / sum; returns the log-sum-exp. s has room up to a multiple of 16. */
 	float (*soften)(float *s, int n);
 	/* log-sum-exp of z (n); with dz: dz = weight * (softmax - onehot(target)). */
@@ -118,7 +119,7 @@ void inoci_bf16_attn(const inoci_simd *simd, const void *q, const void *k, const
 
 /* ---- the fast operations' own state ---- */
 
-enum { INOCI_BUF_OUT, INOCI_BUF_OPERAND, INOCI_BUF_INNER, INOCI_BUF_DROPPED, INOCI_N_BUFS };
+enum { INOCI_BUF_OUT, INOCI_BUF_OPERAND, INOCI_BUF_INNER, INOCI_BUF_DROPPED, INOCI_BUF_ANCESTORS, INOCI_N_BUFS };
 typedef struct {
 	inoci_ops o; /* first: an inoci_ops * is an inoci_cpu * */
 	const inoci_simd *k;

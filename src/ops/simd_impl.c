@@ -408,7 +408,7 @@ static void attn(const void *q, const void *k, const void *v, bool bf, int ldkv,
 
 INLINE void attn_bwd_bf(const void *q, const void *k, const void *v, bool bf, int ld, const int32_t *rows, int from, int to,
                         int heads, int D, float scale, const void *out, const float *lse, const float *dout, float *dq, float *dk,
-                        float *dv, float *s)
+                        float *dv, const int32_t *grad_rows, int ldd, float *s)
 {
 	int n = to - from;
 	for (int h = 0; h < heads; h++) {
@@ -425,29 +425,30 @@ INLINE void attn_bwd_bf(const void *q, const void *k, const void *v, bool bf, in
 		for (int j = n; j < (n + L - 1) / L * L; j++) s[j] = -INFINITY;
 		for (int j = 0; j < n; j += L) store(s + j, vexp(load(s + j)));
 		for (int j = 0; j < n; j++) {
-			size_t row = (size_t)rows[from + j] * (size_t)ld;
+			size_t row = (size_t)rows[from + j] * (size_t)ld,
+			       grad = (size_t)(grad_rows ? grad_rows[from + j] : from + j) * (size_t)ldd;
 			const void *kj = at(k, bf, row), *vj = at(v, bf, row);
-			float *dkj = dk + row, *dvj = dv + row, p = s[j], ds = p * (dot_heads(doh, vj, bf, D) - delta);
+			float *dkj = dk + grad, *dvj = dv + grad, p = s[j], ds = p * (dot_heads(doh, vj, bf, D) - delta);
 			for (int d = 0; d < D; d += L) {
 				store(dvj + d, load(dvj + d) + load(doh + d) * p);
 				store(dkj + d, load(dkj + d) + load(qf + d) * ds); /* qf holds the scale */
 				store(dqf + d, load(dqf + d) + load_act(kj, bf, (size_t)d) * ds);
 			}
 		}
-		for (int d = 0; d < D; d += L) store(dq + h * D + d, load(dqf + d) * scale);
+		for (int d = 0; d < D; d += L) store(dq + h * D + d, load(dq + h * D + d) + load(dqf + d) * scale);
 	}
 }
 
 static void attn_bwd(const void *q, const void *k, const void *v, bool bf, int ld, const int32_t *rows, int from, int to,
                      int heads, int D, float scale, const void *out, const float *lse, const float *dout, float *dq, float *dk,
-                     float *dv, float *s)
+                     float *dv, const int32_t *grad_rows, int ldd, float *s)
 {
 	if (D == 64 && bf)
-		attn_bwd_bf(q, k, v, true, ld, rows, from, to, heads, 64, scale, out, lse, dout, dq, dk, dv, s);
+		attn_bwd_bf(q, k, v, true, ld, rows, from, to, heads, 64, scale, out, lse, dout, dq, dk, dv, grad_rows, ldd, s);
 	else if (D == 64)
-		attn_bwd_bf(q, k, v, false, ld, rows, from, to, heads, 64, scale, out, lse, dout, dq, dk, dv, s);
+		attn_bwd_bf(q, k, v, false, ld, rows, from, to, heads, 64, scale, out, lse, dout, dq, dk, dv, grad_rows, ldd, s);
 	else
-		attn_bwd_bf(q, k, v, bf, ld, rows, from, to, heads, D, scale, out, lse, dout, dq, dk, dv, s);
+		attn_bwd_bf(q, k, v, bf, ld, rows, from, to, heads, D, scale, out, lse, dout, dq, dk, dv, grad_rows, ldd, s);
 }
 
 static float softmax(const float *z, int n, int target, float weight, void *dz, bool bf)

@@ -23,7 +23,7 @@
 
 enum { PAGE = 16, PREFILL = 512, SLOTS = 64 };
 #define OTHER_BYTES ((size_t)192 << 20) /* left to activations, logits and generated code */
-#define KV_BYTES ((size_t)1 << 30) /* of a store whose size is chosen here, unless one sequence needs more */
+#define KV_BYTES ((size_t)1 << 30)      /* of a store whose size is chosen here, unless one sequence needs more */
 
 /* A run of computed rows: positions [from, fed), in pages of its own. */
 struct rows {

@@ -16,7 +16,8 @@ typedef struct {
 	inoci_workspace *w;
 	inoci_batch batch;
 	float *mv, *best, *logprob;
-	size_t logprob_cap;
+	inoci_packed *packed; /* the examples of a micro-batch */
+	size_t logprob_cap, packed_cap;
 	int32_t *order;
 	long order_epoch;
 	inoci_train_state st;
@@ -61,14 +62,26 @@ static int pass(loop *t, const inoci_examples *e, const int32_t *which, size_t n
 		all += x->n;
 		for (int k = 1; k < x->n; k++) targets += x->loss[k] != 0;
 	}
-	inoci_batch_reset(&t->batch);
-	for (size_t i = 0; i < n; i++) {
-		const inoci_example *x = &e->v[which ? (size_t)which[i] : i];
-		inoci_batch_add(&t->batch, x->ids, x->loss, x->n, targets ? 1.0f / (float)targets : 0);
-		const inoci_example *next = i + 1 < n ? &e->v[which ? (size_t)which[i + 1] : i + 1] : NULL;
-		if (next && t->batch.T + next->n <= t->c->micro_tokens) continue;
+	/* Sharing leaves forward bits and, up to rounding, gradients as they are; with dropout it would be another computation.
+	 */
+	bool share = t->c->share && !(grad && t->a->cfg.dropout > 0);
+	for (size_t i = 0, m; i < n; i += m) {
+		int tokens_in = 0;
+		for (m = 0; i + m < n; m++) {
+			const inoci_example *x = &e->v[which ? (size_t)which[i + m] : i + m];
+			int common = 0, c;
+			for (size_t k = 0; share && k < m; k++)
+				if ((c = inoci_pack_common(t->packed[k].x, x)) > common) common = c;
+			if (m && tokens_in + x->n - common > t->c->micro_tokens) break;
+			if (m == t->packed_cap) {
+				t->packed_cap = t->packed_cap * 2 + 16;
+				t->packed = inoci_realloc(t->packed, t->packed_cap * sizeof *t->packed);
+			}
+			t->packed[m] = (inoci_packed){x, m};
+			tokens_in += x->n - common;
+		}
+		inoci_pack(&t->batch, t->packed, m, share, targets ? 1.0f / (float)targets : 0);
 		INOC_TRY(run_batch(t, grad, inoci_mix64(inoci_mix64(t->c->seed, (uint64_t)step), (uint64_t)micro++), &sum, err));
-		inoci_batch_reset(&t->batch);
 	}
 	*loss = targets ? sum / (double)targets : NAN;
 	*tokens = all;
@@ -248,6 +261,7 @@ out:
 	free(t.mv);
 	free(t.best);
 	free(t.logprob);
+	free(t.packed);
 	return rc;
 }
 
