@@ -38,3 +38,13 @@ void inoci_bf16_attn(const inoci_simd *simd, const void *q, const void *k, const
 	(void)simd, (void)q, (void)k, (void)v, (void)ldkv, (void)rows, (void)from, (void)to, (void)heads, (void)D, (void)scale;
 	(void)out, (void)lse, (void)s;
 }
+
+void inoci_bf16_attn_bwd(const inoci_simd *simd, const inoci_attn_bwd *a, const inoci_seg *g, int i0, void *scratch)
+{
+	(void)simd, (void)a, (void)g, (void)i0, (void)scratch;
+}
+
+size_t inoci_bf16_attn_bwd_bytes(void)
+{
+	return 0;
+}

@@ -138,13 +138,17 @@ static int attn_bwd(inoci_ops *o, const inoci_attn *a, const inoci_seg *segs, in
 		deepest = segs[i].pos0 > deepest ? segs[i].pos0 : deepest;
 	}
 	float *buf = at[n_segs] ? inoci_cpu_scratch(c, INOCI_BUF_ANCESTORS, at[n_segs] * sizeof *buf, err) : NULL;
-	if (at[n_segs] && !buf) {
+	size_t block_bytes = (inoci_bf16_attn_bwd_bytes() + 63) / 64 * 64;
+	char *mine = inoci_cpu_scratch(c, INOCI_BUF_OUT, (size_t)omp_get_max_threads() * block_bytes + 64, err);
+	if (!mine || (at[n_segs] && !buf)) {
 		free(at);
 		return INOC_E_MEMORY;
 	}
 #pragma omp parallel
 	{
-		float *s = inoci_alloc((size_t)room * 4);
+		bool blocks = c->native && D % 64 == 0;
+		float *s = blocks ? NULL : inoci_alloc((size_t)room * 4);
+		void *block = blocks ? mine + (size_t)omp_get_thread_num() * block_bytes : NULL;
 #pragma omp for schedule(static) nowait
 		for (int i = 0; i < n_segs; i++) memset(buf + at[i], 0, (at[i + 1] - at[i]) * sizeof *buf);
 #pragma omp for schedule(static)
@@ -155,7 +159,26 @@ static int attn_bwd(inoci_ops *o, const inoci_attn *a, const inoci_seg *segs, in
 			size_t h = (size_t)(j % G), qo = h * (size_t)(group * D), ko = (size_t)(H * D) + h * (size_t)D,
 			       vo = ko + (size_t)(G * D);
 			float *above = buf ? buf + at[j / G] + h * 2 * (size_t)D : NULL;
-			for (int i = 0; i < g->len; i++) {
+			inoci_attn_bwd w = {group,
+			                    D,
+			                    ld,
+			                    H * D,
+			                    H,
+			                    ldb,
+			                    a->window,
+			                    scale,
+			                    (const uint16_t *)qkv + qo,
+			                    (const uint16_t *)qkv + ko,
+			                    (const uint16_t *)qkv + vo,
+			                    (const uint16_t *)out + qo,
+			                    lse + h * (size_t)group,
+			                    (const float *)dout + qo,
+			                    dr + qo,
+			                    dr + ko,
+			                    dr + vo,
+			                    above};
+			for (int i = 0; blocks && i < g->len; i += INOCI_ATTN_QUERIES) inoci_bf16_attn_bwd(c->k, &w, g, i, block);
+			for (int i = 0; !blocks && i < g->len; i++) {
 				size_t t = (size_t)(g->start + i);
 				int from = first_key(a, g->pos0 + i), to = g->pos0 + i + 1, cut = from > g->pos0 ? from : g->pos0;
 				const char *q = (const char *)qkv + (t * (size_t)ld + qo) * e, *k = (const char *)qkv + ko * e,

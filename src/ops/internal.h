@@ -51,6 +51,9 @@ typedef struct {
 	                 float *dk, float *dv, const int32_t *grad_rows, int ldd, float *scores);
 	/* s (n) becomes e^(s - max) / sum; returns the log-sum-exp. s has room up to a multiple of 16. */
 	float (*soften)(float *s, int n);
+	/* p = e^(s - lse), ds = p * (dp - delta) * scale, n each; s has room up to a multiple of 16 */
+	void (*probability_grad)(float *p, float *ds, const float *s, const float *dp, int n, float lse, float delta,
+	                         float scale);
 	/* log-sum-exp of z (n); with dz: dz = weight * (softmax - onehot(target)). */
 	float (*softmax)(const float *z, int n, int target, float weight, void *dz, bool bf);
 	double (*sum_squares)(const float *g, size_t n);
@@ -116,6 +119,20 @@ bool inoci_bf16_native(void);
 enum { INOCI_ATTN_HEADS = 4 };
 void inoci_bf16_attn(const inoci_simd *simd, const void *q, const void *k, const void *v, int ldkv, const int32_t *rows, int from,
                      int to, int heads, int D, float scale, void *out, float *lse, float *s);
+
+/* The backward of one key/value head: arrays at that head's column of row 0, q, out, dout, dq, lse at its first query head.
+ * above (pos0, ld_above): gradients of the ancestors' keys, those of their values D further. */
+typedef struct {
+	int heads, D, ld, ldo, ld_lse, ld_above, window;
+	float scale;
+	const uint16_t *q, *k, *v, *out;
+	const float *lse, *dout;
+	float *dq, *dk, *dv, *above;
+} inoci_attn_bwd;
+enum { INOCI_ATTN_QUERIES = 16 };
+/* Adds the gradients that come from queries [i0, i0 + INOCI_ATTN_QUERIES) of segment g. */
+void inoci_bf16_attn_bwd(const inoci_simd *simd, const inoci_attn_bwd *a, const inoci_seg *g, int i0, void *scratch);
+size_t inoci_bf16_attn_bwd_bytes(void); /* of its scratch, 64-byte aligned */
 
 /* ---- the fast operations' own state ---- */
 

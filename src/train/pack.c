@@ -49,16 +49,15 @@ static void add(inoci_batch *b, const inoci_packed *v, size_t n, int parent, int
 		if (end == i + 1)
 			inoci_batch_add_part(b, parent, x->ids, x->loss, from, x->n, x->n, weight);
 		else
-			add(b, v + i, end - i, inoci_batch_add_part(b, parent, x->ids, x->loss, from, common, x->n, weight), common,
-			    weight);
+			add(b, v + i, end - i, inoci_batch_add_part(b, parent, x->ids, x->loss, from, common, x->n, weight),
+			    common, weight);
 	}
 }
 
 void inoci_pack(inoci_batch *b, inoci_packed *v, size_t n, bool share, float weight)
 {
 	inoci_batch_reset(b);
-	if (share)
-		qsort(v, n, sizeof *v, by_ids);
+	if (share) qsort(v, n, sizeof *v, by_ids);
 	for (size_t i = 0; i < n && !share; i++) inoci_batch_add(b, v[i].x->ids, v[i].x->loss, v[i].x->n, weight);
 	if (share) add(b, v, n, -1, 0, weight);
 }
