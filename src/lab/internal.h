@@ -183,4 +183,22 @@ void inoci_wanted_free(inoci_wanted *w);
 /* Whether the adapter's folder holds what the store says. */
 INOCI_MUST int inoci_run_adapter_ok(const inoci_run_state *r, const char *key, bool *ok, inoc_err *err);
 
+/* run_record.c */
+INOCI_MUST int inoci_record_experiment(inoci_run_state *r, inoc_err *err);
+INOCI_MUST int inoci_record_run(inoci_run_state *r, int64_t *id, inoc_err *err);
+INOCI_MUST int inoci_record_end(inoci_run_state *r, int64_t id, int code, inoc_err *err);
+/* Results under this experiment's name that its file no longer stands for lose their labels; their content stays. */
+INOCI_MUST int inoci_record_prune(inoci_run_state *r, inoc_err *err);
+INOCI_MUST int inoci_record_unlink_eval(inoci_run_state *r, const char *arm, int64_t seed, const char *eval, inoc_err *err);
+
+/* run_train.c */
+INOCI_MUST int inoci_run_adapter_row(inoci_run_state *r, const inoci_plan_item *item, int64_t *id, inoc_err *err);
+INOCI_MUST int inoci_run_need_model(inoci_run_state *r, inoc_err *err);
+INOCI_MUST int inoci_run_train(inoci_run_state *r, const inoci_plan_item *item, int64_t id, inoci_adapter **out, inoc_err *err);
+INOCI_MUST int inoci_run_load_adapter(inoci_run_state *r, int64_t id, inoci_adapter **out, inoc_err *err);
+
+/* run_sample.c: *a is loaded when it is needed and not there. */
+INOCI_MUST int inoci_run_evaluate(inoci_run_state *r, const inoci_plan_item *item, int eval, int64_t adapter, inoci_adapter **a,
+                                  inoc_err *err);
+
 #endif
