@@ -39,20 +39,25 @@ static int note_environment(inoci_run_state *r, const char *ops, inoc_err *err)
 
 int inoci_record_run(inoci_run_state *r, int64_t *id, inoc_err *err)
 {
-	char *now = inoci_time_iso(), *ops = inoci_ops_describe(r->ops);
+	char *now = inoci_time_iso(), *ops = inoci_ops_describe(r->ops), *request = NULL, *made = NULL;
+	json_t *asked = inoci_run_request(r), *provenance = NULL;
 	int rc;
+	INOC_TRY(inoci_run_provenance(r, &provenance, err));
+	request = json_dumps(asked, JSON_COMPACT);
+	made = json_dumps(provenance, JSON_COMPACT);
 	INOC_TRY(note_environment(r, ops, err));
 	INOC_TRY(inoci_store_exec(r->store, err, "UPDATE run SET status = 'killed' WHERE status = 'running'", ""));
 	INOC_TRY(inoci_store_exec(
 	        r->store, err,
-	        "INSERT INTO run(experiment, started, status, model_path, model_hash, template, dtype, ops, version, numerics)"
-	        " VALUES(?,?,'running',?,?,?,?,?,?,?)",
-	        "ssssssssi", r->e->name, now, r->model_path, r->model_hash.hex, inoci_template_name(r->tmpl),
-	        inoci_dtype_name(r->ops->dtype), ops, inoc_version(), (int64_t)INOCI_NUMERICS_VERSION));
+	        "INSERT INTO run(experiment, started, status, model_path, model_hash, template, dtype, ops, version, numerics,"
+	        " request, provenance) VALUES(?,?,'running',?,?,?,?,?,?,?,?,?)",
+	        "ssssssssiss", r->e->name, now, r->model_path, r->model_hash.hex, inoci_template_name(r->tmpl),
+	        inoci_dtype_name(r->ops->dtype), ops, inoc_version(), (int64_t)INOCI_NUMERICS_VERSION, request, made));
 	*id = sqlite3_last_insert_rowid(r->store->db);
 out:
-	free(now);
-	free(ops);
+	free(now), free(ops), free(request), free(made);
+	json_decref(asked);
+	json_decref(provenance);
 	return rc < 0 ? rc : 0;
 }
 
@@ -74,6 +79,7 @@ static int unlink_arm(inoci_run_state *r, const char *arm, int64_t seed, inoc_er
 		free(sql);
 		if (rc < 0) return rc;
 	}
+	inoci_run_unlink(r, arm, (uint64_t)seed);
 	return 0;
 }
 

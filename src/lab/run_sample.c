@@ -103,6 +103,45 @@ out:
 	return rc < 0 ? rc : 0;
 }
 
+/* Samples the n prompts c->which into the store. */
+static int draw(inoci_run_state *r, const inoci_plan_item *item, int eval, inoci_adapter **a, sample_ctx *c, size_t n,
+                inoc_err *err)
+{
+	const inoci_arm *arm = &r->e->arms[item->arm];
+	inoci_sample_settings s = r->e->evals[eval].sampling;
+	inoci_prompt *prompts = inoci_alloc(n * sizeof *prompts);
+	inoc_err later = {0};
+	char far[96];
+	int rc;
+	INOC_TRY(inoci_run_need_model(r, err));
+	if (arm->train && !*a) INOC_TRY(inoci_run_load_adapter(r, c->adapter, a, err));
+	s.seed = item->seed;
+	for (size_t i = 0; i < n; i++) {
+		const inoci_lab_prompt *p = &c->w->prompts.v[c->which[i]];
+		prompts[i] = (inoci_prompt){.ids = p->ids, .n = p->n, .key = p->key};
+	}
+	INOC_TRY(inoci_store_query(
+	        r->store, &c->insert, err,
+	        "INSERT OR IGNORE INTO sample(key, adapter, prompt, idx, text, finish, n_tokens, logprob, logprobs, ids)"
+	        " VALUES(?,?,?,?,?,?,?,?,?,?)",
+	        ""));
+	inoci_overall_text(&r->overall, far, sizeof far);
+	inoci_note(r->o->progress, "seed %llu, %s: sampling %s%s%s", (unsigned long long)item->seed, arm->name,
+	           r->e->evals[eval].name, *far ? "; " : "", far);
+	inoci_overall_begin(&r->overall, INOCI_WORK_SAMPLES, inoci_now_s());
+	rc = inoci_sample(r->model, *a, prompts, n, &s, on_sample, NULL, c, &r->overall.own, err);
+	inoci_overall_end(&r->overall, (double)n * s.n);
+	sqlite3_finalize(c->insert);
+	c->insert = NULL;
+	int kept = inoci_store_commit(r->store, rc < 0 ? &later : err); /* what is finished is kept, also when stopped */
+	if (rc >= 0) rc = kept;
+out:
+	sqlite3_finalize(c->insert);
+	c->insert = NULL;
+	free(prompts);
+	return rc < 0 ? rc : 0;
+}
+
 int inoci_run_evaluate(inoci_run_state *r, const inoci_plan_item *item, int eval, int64_t adapter, inoci_adapter **a,
                        inoc_err *err)
 {
@@ -110,7 +149,6 @@ int inoci_run_evaluate(inoci_run_state *r, const inoci_plan_item *item, int eval
 	inoci_wanted w;
 	int64_t linked = 0, *ids = NULL;
 	size_t *which = NULL, n = 0;
-	inoci_prompt *prompts = NULL;
 	sample_ctx c = {.r = r, .w = &w, .adapter = adapter};
 	int rc = inoci_run_wanted(r, item->arm, eval, item->seed, item->key, &w, err);
 	if (rc < 0) return rc;
@@ -125,38 +163,13 @@ int inoci_run_evaluate(inoci_run_state *r, const inoci_plan_item *item, int eval
 	INOC_TRY(prompt_rows(r, &w, ids, err));
 	INOC_TRY(inoci_store_commit(r->store, err));
 	INOC_TRY(missing_prompts(r, &w, which, &n, err));
-	if (n) {
-		INOC_TRY(inoci_run_need_model(r, err));
-		if (arm->train && !*a) INOC_TRY(inoci_run_load_adapter(r, adapter, a, err));
-		inoci_sample_settings s = r->e->evals[eval].sampling;
-		s.seed = item->seed;
-		prompts = inoci_alloc(n * sizeof *prompts);
-		for (size_t i = 0; i < n; i++) {
-			const inoci_lab_prompt *p = &w.prompts.v[which[i]];
-			prompts[i] = (inoci_prompt){.ids = p->ids, .n = p->n, .key = p->key};
-		}
-		c.which = which;
-		c.prompt_id = ids;
-		INOC_TRY(inoci_store_query(
-		        r->store, &c.insert, err,
-		        "INSERT OR IGNORE INTO sample(key, adapter, prompt, idx, text, finish, n_tokens, logprob, logprobs, ids)"
-		        " VALUES(?,?,?,?,?,?,?,?,?,?)",
-		        ""));
-		inoci_note(r->o->progress, "seed %llu, %s: sampling %s", (unsigned long long)item->seed, arm->name,
-		           r->e->evals[eval].name);
-		rc = inoci_sample(r->model, *a, prompts, n, &s, on_sample, NULL, &c, r->o->progress, err);
-		sqlite3_finalize(c.insert);
-		c.insert = NULL;
-		inoc_err later = {0};
-		int kept = inoci_store_commit(r->store, rc < 0 ? &later : err); /* what is finished is kept, also when stopped */
-		if (rc >= 0) rc = kept;
-		if (rc < 0) goto out;
-	}
+	c.which = which;
+	c.prompt_id = ids;
+	if (n) INOC_TRY(draw(r, item, eval, a, &c, n, err));
 	INOC_TRY(link_samples(r, item, eval, &w, err));
 out:
-	sqlite3_finalize(c.insert);
 	if (rc < 0) inoci_store_rollback(r->store);
-	free(ids), free(which), free(prompts);
+	free(ids), free(which);
 	inoci_wanted_free(&w);
 	return rc < 0 ? rc : 0;
 }

@@ -93,13 +93,22 @@ out:
 	return rc < 0 ? rc : 0;
 }
 
+/* What the last step's line does not tell: which of the validated adapters was kept. */
+static void note_saved(const inoci_run_state *r, const inoci_plan_item *item, const inoci_train_result *res)
+{
+	char *saved = inoci_train_saved(res);
+	if (saved)
+		inoci_note(r->o->progress, "seed %llu, %s: %s%s", (unsigned long long)item->seed, r->e->arms[item->arm].name,
+		           saved, res->early_stopped ? " (stopped early)" : "");
+	free(saved);
+}
+
 int inoci_run_train(inoci_run_state *r, const inoci_plan_item *item, int64_t id, inoci_adapter **out, inoc_err *err)
 {
 	const inoci_arm *arm = &r->e->arms[item->arm];
-	char *dir = inoci_asprintf("adapters/%s-seed%llu", arm->name, (unsigned long long)item->seed);
+	char *dir = inoci_run_adapter_dir(item->key);
 	char *home = inoci_path_dir(r->store_path), *full = inoci_path_join(home, dir);
-	char *checkpoint =
-	        inoci_asprintf("%s/checkpoint-%.12s", full, item->key); /* of this content: another's is not in the way */
+	char *checkpoint = inoci_path_join(full, "checkpoint");
 	char *metrics = inoci_path_join(full, "metrics.jsonl"), *file = inoci_path_join(full, "adapter_model.safetensors");
 	char *label = inoci_asprintf("seed %llu, %s: training", (unsigned long long)item->seed, arm->name);
 	inoci_prepared p = {0};
@@ -118,13 +127,16 @@ int inoci_run_train(inoci_run_state *r, const inoci_plan_item *item, int64_t id,
 	                       .on_step = on_step,
 	                       .on_resume = on_resume,
 	                       .ctx = &t,
-	                       .progress = r->o->progress,
+	                       .progress = &r->overall.own,
 	                       .label = label};
+	inoci_overall_begin(&r->overall, INOCI_WORK_STEPS, inoci_now_s());
 	INOC_TRY(inoci_train(r->model, &p.train, p.val.n ? &p.val : NULL, &c, &h, out, &res, err));
+	inoci_overall_end(&r->overall, item->steps);
 	const char *slash = strrchr(r->model_path, '/');
 	INOC_TRY(inoci_adapter_save(*out, full, slash ? slash + 1 : r->model_path, err));
 	INOC_TRY(mark_trained(r, item, id, dir, file, &p, &res, err));
 	unlink(checkpoint);
+	note_saved(r, item, &res);
 out:
 	inoci_metrics_close(t.file);
 	inoci_prepared_free(&p);

@@ -57,6 +57,7 @@ static int do_item(inoci_run_state *r, inoci_plan_item *item, inoc_err *err)
 	if (!have) INOC_TRY(inoci_run_adapter_ok(r, item->key, &have, err));
 	if (!have) INOC_TRY(inoci_run_train(r, item, id, &a, err));
 	item->trained = true;
+	if (arm->train) INOC_TRY(inoci_run_link(r, item, err));
 	INOC_TRY(inoci_store_exec(r->store, err,
 	                          "INSERT OR REPLACE INTO link_adapter(experiment, arm, seed, adapter) VALUES(?,?,?,?)", "ssii",
 	                          r->e->name, arm->name, (int64_t)item->seed, id));
@@ -113,6 +114,7 @@ int inoci_run(const inoci_experiment *e, const char *model_path, const inoci_run
 	}
 	INOC_TRY(inoci_run_prepare(&r, err));
 	INOC_TRY(inoci_run_plan(&r, err));
+	inoci_overall_init(&r.overall, &r.plan, o->progress);
 	if (o->on_plan) INOC_TRY(o->on_plan(o->ctx, e, &r.plan, err));
 	if (o->dry_run) goto out;
 	INOC_TRY(inoci_record_experiment(&r, err));
