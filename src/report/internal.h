@@ -27,6 +27,11 @@ char *inoci_eval_words(const inoci_evaluation *v);
 inoci_estimate inoci_sum_share(const inoci_summary *s, int arm, int eval, char *const *names, size_t n);
 bool inoci_is_quality(const char *scorer); /* unknown, truncated, looping: beside the rates, no class of answers */
 
+/* ---- what to type ---- */
+
+/* The command of a run, for a shell; NULL: not recorded. free() it. */
+char *inoci_run_command(const inoci_result_run *run);
+
 /* ---- what is shown of a trait ---- */
 
 typedef struct {
@@ -94,6 +99,9 @@ void inoci_page_class(inoci_page *p, int k);
  * INOC_E_EXTERNAL with what it said. */
 INOCI_MUST int inoci_gnuplot(const char *script, size_t n, inoci_buf *svg, inoc_err *err);
 
+/* "gnuplot 5.4 patchlevel 4"; NULL when it does not run. free() it. */
+char *inoci_gnuplot_version(void);
+
 /* Colours are written in scripts as these stand-ins and become CSS variables, so that one picture serves light and dark. */
 #define PLOT_FG "#010101"    /* var(--fg) */
 #define PLOT_MUTED "#010102" /* var(--muted) */
@@ -127,8 +135,8 @@ INOCI_MUST int inoci_plot_scatter(const char *id, const char *title, const char 
 
 typedef struct {
 	int colour;
-	bool faint, dashed;
-	double *x, *y; /* (n) */
+	bool faint, dashed, points; /* points: marks joined by a thin dotted line */
+	double *x, *y;              /* (n) */
 	size_t n;
 } inoci_curve;
 INOCI_MUST int inoci_plot_curves(const char *id, const char *title, const char *xlabel, const char *ylabel, const inoci_curve *c,

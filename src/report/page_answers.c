@@ -117,9 +117,11 @@ void inoci_page_answers(inoci_page *p)
 	inoci_buf *b = p->b;
 	int *order = eval_order(p);
 	inoci_buf_puts(
-	        b, "<section id=\"answers\"><h2>What the arms answered</h2>\n<p class=\"small\">Shares of answers in percent. "
-	           "The thin line "
-	           "under a part is its 95 % interval, drawn from the part's left end (of what is unknown: in the table).</p>\n");
+	        b,
+	        "<section id=\"answers\"><h2>What the arms answered</h2>\n<p class=\"small\">Shares of answers in percent. "
+	        "The thin line "
+	        "under a part is its 95 % interval, drawn from the part's left end and cut at 100 % (of what is unknown: in the "
+	        "table).</p>\n");
 	class_legend(p, false);
 	inoci_buf_puts(b, "<div class=\"two\">\n");
 	for (size_t i = 0; i < p->e->n_evals; i++) {
