@@ -5,7 +5,7 @@
 
 #include "report/internal.h"
 
-enum { N_QUESTIONS = 12 };
+enum { N_QUESTIONS = 12, N_OPEN = 4 }; /* shown; at once, the rest folded */
 
 /* Evaluations in the order shown: the headline, those with its system turn, the others. n_evals entries; free(). */
 static int *eval_order(const inoci_page *p)
@@ -256,6 +256,25 @@ static const inoci_result_sample *sample_of(const inoci_result_cell *c, int seed
 	return NULL;
 }
 
+/* The arms' answers to one question of the headline evaluation, first seed. */
+static void question(inoci_page *p, int prompt)
+{
+	inoci_buf *b = p->b;
+	bool open = false;
+	for (int a = 0; a < (int)p->e->n_arms; a++) {
+		const inoci_result_sample *v = sample_of(inoci_results_cell(p->r, a, p->s->headline), 0, prompt);
+		if (!v) continue;
+		if (!open) {
+			inoci_buf_puts(b, "<div class=\"q\"><h3>");
+			inoci_html_puts(b, v->question);
+			inoci_buf_puts(b, "</h3><div class=\"answers\">\n");
+			open = true;
+		}
+		answer(p, a, v);
+	}
+	if (open) inoci_buf_puts(b, "</div></div>\n");
+}
+
 void inoci_page_samples(inoci_page *p)
 {
 	inoci_buf *b = p->b;
@@ -275,21 +294,9 @@ void inoci_page_samples(inoci_page *p)
 	                 (unsigned long long)p->r->seeds[0], shown, prompts);
 	class_legend(p, true);
 	for (int i = 0; i < shown; i++) {
-		int q = (int)((long)i * prompts / shown);
-		bool open = false;
-		for (int a = 0; a < (int)p->e->n_arms; a++) {
-			const inoci_result_sample *v = sample_of(inoci_results_cell(p->r, a, h), 0, q);
-			if (!v) continue;
-			if (!open) {
-				inoci_buf_puts(b, "<div class=\"q\"><h3>");
-				inoci_html_puts(b, v->question);
-				inoci_buf_puts(b, "</h3><div class=\"answers\">\n");
-				open = true;
-			}
-			answer(p, a, v);
-		}
-		if (open) inoci_buf_puts(b, "</div></div>\n");
+		if (i == N_OPEN) inoci_buf_printf(b, "<details><summary>%d more questions</summary>\n", shown - i);
+		question(p, (int)((long)i * prompts / shown));
 	}
-	inoci_buf_puts(b, "</section>\n");
+	inoci_buf_puts(b, shown > N_OPEN ? "</details></section>\n" : "</section>\n");
 	free(w);
 }

@@ -258,16 +258,18 @@ int inoci_plot_curves(const char *id, const char *title, const char *xlabel, con
 	enum { W = 600, H = 440, LEFT = 58, RIGHT = 14, TOP = 12, BOTTOM = 50 };
 	const char *const label[] = {xlabel, ylabel};
 	inoci_buf b = {0};
-	double top = 0;
+	double top = 0, low = INFINITY;
 	for (size_t i = 0; i < n; i++)
 		for (size_t k = 0; k < c[i].n; k++)
-			if (isfinite(c[i].y[k])) top = fmax(top, c[i].y[k]);
+			if (isfinite(c[i].y[k])) top = fmax(top, c[i].y[k]), low = fmin(low, c[i].y[k]);
+	/* down to 0 unless that would press the curves into the upper half */
+	low = low > 0.5 * top && top < INFINITY ? low - 0.08 * (top - low) : 0;
 	head(&b, W, H, LEFT, RIGHT, TOP, BOTTOM);
 	inoci_buf_printf(&b,
-	                 "set yrange [0:%.6g]\nset xrange [0:*] noextend\nset grid y lw 1 dt solid lc rgb '" PLOT_GRID "'\n"
+	                 "set yrange [%.6g:%.6g]\nset xrange [0:*] noextend\nset grid y lw 1 dt solid lc rgb '" PLOT_GRID "'\n"
 	                 "set label '@@0@@' at screen %.6f,%.6f center tc rgb '" PLOT_FG "'\n"
 	                 "set label '@@1@@' at screen %.6f,%.6f center rotate tc rgb '" PLOT_FG "'\n",
-	                 top > 0 ? 1.04 * top : 1, (LEFT + (W - LEFT - RIGHT) / 2.0) / W, 14.0 / H, 12.0 / W,
+	                 low, top > 0 ? top + 0.04 * (top - low) : 1, (LEFT + (W - LEFT - RIGHT) / 2.0) / W, 14.0 / H, 12.0 / W,
 	                 1 - (TOP + (H - TOP - BOTTOM) / 2.0) / H);
 	inoci_buf_puts(&b, "plot NaN notitle");
 	for (size_t i = 0; i < n; i++)
