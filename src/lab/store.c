@@ -356,7 +356,8 @@ int inoci_store_open(const char *path, bool write, double wait_s, const inoci_pr
 		goto out;
 	}
 	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
-		rc = inoci_err_set(err, INOC_E_IO, "%s: no store: %s", path, S_ISDIR(st.st_mode) ? "a folder" : "not a file");
+		rc = inoci_err_set(err, INOC_E_IO, "%s: no store: %s", path,
+		                   S_ISDIR(st.st_mode) ? "a folder (name the store.db in it)" : "not a file");
 		goto out;
 	}
 	int flags = write ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY;
