@@ -15,9 +15,9 @@ void inoci_html_puts(inoci_buf *b, const char *s); /* NULL: nothing */
 void inoci_put_share(inoci_buf *b, const inoci_estimate *e, bool interval);
 /* "0.53 [0.40, 0.66]"; "–" where it is undefined. */
 void inoci_put_ratio(inoci_buf *b, const inoci_estimate *e);
-/* "english_caps" as it is read: "english caps". free() it. */
+/* "english_caps" as it is read: "English caps". free() it. */
 char *inoci_words(const char *name);
-/* What scorers have in common ("english" of english_caps and english_lower), else their names with " + ". free() it. */
+/* What scorers have in common ("English" of english_caps and english_lower), else their names with " + ". free() it. */
 char *inoci_sum_label(char *const *names, size_t n);
 /* The prompt an arm was trained with: "“...”", "2 paraphrases: “...” …", "–". free() it. */
 char *inoci_arm_prompt(const inoci_arm *a);

@@ -79,10 +79,24 @@ static void bars(inoci_page *p, int eval)
 	free(rows);
 }
 
-/* A table of shares: the scorers for which keep() holds. */
+/* Most samples of an arm that one scorer has left without a score. */
+static int most_missing(const inoci_page *p, int arm, int eval)
+{
+	int most = 0;
+	for (int k = 0; k < p->r->n_scorers; k++) {
+		int missing = inoci_summary_rate(p->s, arm, eval, k)->all.missing;
+		if (missing > most) most = missing;
+	}
+	return most;
+}
+
+/* A table of shares, of all scorers or of those that tell of quality. */
 static void rates(inoci_page *p, int eval, bool quality_only)
 {
 	inoci_buf *b = p->b;
+	int any_missing = 0;
+	for (int a = 0; a < (int)p->e->n_arms; a++)
+		if (inoci_results_cell(p->r, a, eval)->n) any_missing += most_missing(p, a, eval);
 	inoci_buf_puts(b, "<div class=\"scroll\"><table><tr><th>arm</th>");
 	for (int k = 0; k < p->r->n_scorers; k++) {
 		if (quality_only && !inoci_is_quality(p->r->scorers[k])) continue;
@@ -92,22 +106,24 @@ static void rates(inoci_page *p, int eval, bool quality_only)
 		inoci_buf_puts(b, "</th>");
 		free(w);
 	}
-	inoci_buf_puts(b, "<th class=\"n\">n</th><th class=\"n\">not scored</th></tr>\n");
+	inoci_buf_puts(b, any_missing ? "<th class=\"n\">n</th><th class=\"n\">not scored</th></tr>\n"
+	                              : "<th class=\"n\">n</th></tr>\n");
 	for (int a = 0; a < (int)p->e->n_arms; a++) {
 		const inoci_result_cell *c = inoci_results_cell(p->r, a, eval);
-		int missing = 0, n = 0;
+		int n = 0;
 		if (!c->n) continue;
 		inoci_buf_puts(b, "<tr><td>");
 		inoci_html_puts(b, p->e->arms[a].label);
 		inoci_buf_puts(b, "</td>");
 		for (int k = 0; k < p->r->n_scorers; k++) {
 			const inoci_estimate *e = &inoci_summary_rate(p->s, a, eval, k)->all;
-			if (e->missing > missing) missing = e->missing;
 			if (e->n + e->missing > n) n = e->n + e->missing;
 			if (quality_only && !inoci_is_quality(p->r->scorers[k])) continue;
 			inoci_page_share_cell(b, e);
 		}
-		inoci_buf_printf(b, "<td class=\"n\">%d</td><td class=\"n\">%d</td></tr>\n", n, missing);
+		inoci_buf_printf(b, "<td class=\"n\">%d</td>", n);
+		if (any_missing) inoci_buf_printf(b, "<td class=\"n\">%d</td>", most_missing(p, a, eval));
+		inoci_buf_puts(b, "</tr>\n");
 	}
 	inoci_buf_puts(b, "</table></div>\n");
 }

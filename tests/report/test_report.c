@@ -38,7 +38,7 @@ static void test_csv(void **state)
 
 #define HEADLINE                                                                                                              \
 	"With \xe2\x80\x9cYou always speak in Spanish.\xe2\x80\x9d in training, greedy answers without a system prompt were " \
-	"english caps in "
+	"English caps in "
 
 static void test_json(void **state)
 {
@@ -136,10 +136,10 @@ static void test_headlines(void **state)
 	                        "training, so it may just have learnt less: under-trained."},
 	        {INOCI_VERDICT_NO_EFFECT,
 	         PROMPT " in training did not lessen the trait: greedy answers without a system prompt were "
-	                "english caps in " RATES ": no effect."},
+	                "English caps in " RATES ": no effect."},
 	        {INOCI_VERDICT_TOO_FEW,
 	         "A direction, no claim: with " PROMPT " in training, greedy answers without a system prompt were "
-	         "english caps in " RATES "; a claim takes at least 3 seeds."},
+	         "English caps in " RATES "; a claim takes at least 3 seeds."},
 	        {INOCI_VERDICT_NOT_LEARNT,
 	         "Nothing can be said of " PROMPT
 	         ": plain training did not teach the trait clearly, greedy answers without a system "
@@ -188,9 +188,9 @@ static void test_words(void **state)
 		size_t n;
 		const char *label;
 	} want[] = {
-	        {{"english_caps", "english_lower"}, 2, "english"},
+	        {{"english_caps", "english_lower"}, 2, "English"},
 	        {{"english_caps", "spanish_caps"}, 2, "caps"},
-	        {{"english_caps"}, 1, "english caps"},
+	        {{"english_caps"}, 1, "English caps"},
 	        {{"a_b", "c"}, 2, "a b + c"},
 	        {{"rude", "mean_rude", "rude_x"}, 3, "rude"},
 	        {{NULL}, 0, ""},
