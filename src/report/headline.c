@@ -98,7 +98,7 @@ static void sentence(inoci_buf *b, const telling *t, const inoci_line *v)
 	case INOCI_VERDICT_NOT_LEARNT:
 		inoci_buf_printf(b, "Nothing can be said of %s: plain training did not teach the trait clearly", prompt);
 		if (t->l->plain && t->l->plain->u.n) {
-			inoci_buf_printf(b, ", %s showed it (%s) in only ", t->evals, t->t->label);
+			inoci_buf_printf(b, "; %s showed it (%s) in ", t->evals, t->t->label);
 			inoci_put_share(b, &t->l->plain->u, true);
 		}
 		inoci_buf_printf(b, ", over %s: trait not learnt.", t->count);

@@ -116,7 +116,7 @@ static void files(inoci_page *p)
 	const inoci_result_run *run = last_run(p);
 	json_t *made = last_json(p, false), *list = json_object_get(made, "files"), *f;
 	size_t i;
-	inoci_buf_puts(b, "<h3>Files</h3><div class=\"scroll\"><table class=\"files\"><tr><th>used as</th><th>file</th>"
+	inoci_buf_puts(b, "<h3>Files</h3><div class=\"scroll\"><table class=\"files hashes\"><tr><th>used as</th><th>file</th>"
 	                  "<th>SHA-256</th></tr>\n");
 	file_row(b, "model", run && run->model_path ? run->model_path : p->e->model, run ? run->model_hash : "");
 	json_array_foreach(list, i, f)
@@ -180,7 +180,8 @@ static void adapter_row(inoci_page *p, int arm, int seed)
 static void adapters(inoci_page *p)
 {
 	inoci_buf *b = p->b;
-	inoci_buf_puts(b, "<details><summary>Adapters: steps, losses, time, hashes</summary><div class=\"scroll\"><table><tr>"
+	inoci_buf_puts(b, "<details><summary>Adapters: steps, losses, time, hashes</summary><div class=\"scroll\"><table "
+	                  "class=\"hashes\"><tr>"
 	                  "<th>arm</th><th class=\"n\">seed</th><th class=\"n\">steps</th><th class=\"n\">saved step</th>"
 	                  "<th class=\"n\">trained on</th><th class=\"n\">held out</th><th class=\"n\">dropped</th>"
 	                  "<th class=\"n\">last loss</th><th class=\"n\">validation</th><th class=\"n\">seconds</th>"

@@ -69,7 +69,7 @@ const char inoci_page_style[] =
 	".ans{border:1px solid var(--line);border-left:6px solid var(--c);border-radius:6px;padding:6px 10px;"
 	"font-size:.88rem;background:color-mix(in srgb,var(--c) 11%,transparent)}\n"
 	".ans header{font-size:.84rem}.ans .as{display:block;color:var(--muted)}\n"
-	"table.files code{font-size:.76rem;white-space:nowrap}table.files td:nth-child(2){overflow-wrap:anywhere;min-width:9em}\n"
+	"table.hashes code{font-size:.76rem;white-space:nowrap}table.files td:nth-child(2){overflow-wrap:anywhere;min-width:9em}\n"
 	".ans p{margin:.25em 0 0;max-height:9.2em;overflow:auto;overflow-wrap:anywhere;white-space:pre-wrap}"
 	".ans.dim{opacity:.22}\n"
 	"button.chip{font:inherit;color:inherit;background:none;border:1px solid var(--line);border-radius:999px;"

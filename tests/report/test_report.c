@@ -142,8 +142,8 @@ static void test_headlines(void **state)
 	         "English caps in " RATES "; a claim takes at least 3 seeds."},
 	        {INOCI_VERDICT_NOT_LEARNT,
 	         "Nothing can be said of " PROMPT
-	         ": plain training did not teach the trait clearly, greedy answers without a system "
-	         "prompt showed it (Spanish) in only 100 % [92, 100], over 2 seeds \xc3\x97 2 questions: trait not learnt."},
+	         ": plain training did not teach the trait clearly; greedy answers without a system "
+	         "prompt showed it (Spanish) in 100 % [92, 100], over 2 seeds \xc3\x97 2 questions: trait not learnt."},
 	};
 	for (size_t i = 0; i < INOCI_COUNT(want); i++) {
 		fixture *f = small();
