@@ -105,6 +105,19 @@ static int show_end(const run_ctx *c, const inoci_experiment *e, const inoci_res
 	return rc;
 }
 
+/* The shares of one evaluation, under its name. */
+static void print_rates(const inoci_summary *s, int eval, bool intervals, bool so_far)
+{
+	inoci_report_table t = inoci_report_rates(s, eval, intervals);
+	int seeds = s->r->n_seeds;
+	if (t.n_rows == 1 && eval != s->headline) {
+		inoci_report_table_free(&t);
+		return;
+	}
+	printf("\n%s, %s%d seed%s:\n", s->r->e->evals[eval].label, so_far ? "so far " : "", seeds, seeds == 1 ? "" : "s");
+	print_table(&t);
+}
+
 static int on_seed(void *ctx, const inoci_experiment *e, inoci_store *store, uint64_t seed, inoc_err *err)
 {
 	run_ctx *c = ctx;
@@ -117,10 +130,9 @@ static int on_seed(void *ctx, const inoci_experiment *e, inoci_store *store, uin
 	INOC_TRY(inoci_summary_new(r, INOCI_REPORT_BOOT, &s, err));
 	cli_progress_done();
 	if (!c->json) {
-		inoci_report_table t = inoci_report_rates(s, s->headline);
-		printf("\n%s, %s%d seed%s:\n", e->evals[s->headline].label, end ? "" : "so far ", r->n_seeds,
-		       r->n_seeds == 1 ? "" : "s");
-		print_table(&t);
+		print_rates(s, s->headline, true, !end);
+		for (int v = 0; v < (int)e->n_evals; v++)
+			if (v != s->headline && strcmp(e->evals[v].system, "own")) print_rates(s, v, false, !end);
 		fflush(stdout);
 	}
 	if (end) rc = show_end(c, e, r, s, err);

@@ -87,7 +87,7 @@ int cmd_score(int argc, char **argv)
 		goto out;
 	}
 	const inoci_progress *p = cli_progress(false);
-	db = inoci_store_file(path);
+	INOC_TRY(inoci_store_file(path, &db, &err));
 	INOC_TRY(
 	        inoci_store_open(db, false, 0, NULL, &s, &err)); /* what is no store is left as it is, without a lock beside it */
 	inoci_store_free(s);

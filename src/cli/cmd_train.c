@@ -1,5 +1,6 @@
 /* inoc train: one adapter from one data file. */
 #include <limits.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -129,6 +130,25 @@ static int make_recipe(const train_opts *t, inoci_recipe *r, inoci_inoculation *
 	return 0;
 }
 
+static void show_json(const char *out, const inoci_adapter *a, const inoci_train_result *res)
+{
+	inoci_hash hash = inoci_adapter_hash(a);
+	json_t *j = json_pack("{s:s, s:s, s:i, s:b, s:i, s:o, s:f, s:f, s:I}", "adapter", out, "hash", hash.hex, "steps",
+	                      res->steps_done, "early_stopped", (int)res->early_stopped, "saved_step", res->saved_step,
+	                      "val_loss", isnan(res->val_loss) ? json_null() : json_real(res->val_loss), "final_loss",
+	                      res->final_loss, "seconds", res->seconds, "tokens", (json_int_t)res->tokens);
+	cli_print_json(j, JSON_REAL_PRECISION(7));
+}
+
+static void show_text(const char *out, const inoci_train_result *res)
+{
+	char *saved = inoci_train_saved(res);
+	printf("%s: %d steps%s, last loss %.3f, %.0f s, %.0f tokens/s%s%s\n", out, res->steps_done,
+	       res->early_stopped ? " (stopped early)" : "", res->final_loss, res->seconds,
+	       res->seconds > 0 ? (double)res->tokens / res->seconds : 0, saved ? "; " : "", saved ? saved : "");
+	free(saved);
+}
+
 static int train(const train_opts *t, const inoci_recipe *r, const inoci_inoculation *ino, inoc_err *err)
 {
 	inoci_dataset d = {0};
@@ -176,17 +196,10 @@ static int train(const train_opts *t, const inoci_recipe *r, const inoci_inocula
 	INOC_TRY(inoci_adapter_save(c.a, t->out, slash ? slash + 1 : c.path, err));
 	unlink(checkpoint);
 	cli_progress_done();
-	if (t->json) {
-		inoci_hash hash = inoci_adapter_hash(c.a);
-		cli_print_json(json_pack("{s:s, s:s, s:i, s:b, s:f, s:f, s:I}", "adapter", t->out, "hash", hash.hex, "steps",
-		                         res.steps_done, "early_stopped", (int)res.early_stopped, "final_loss", res.final_loss,
-		                         "seconds", res.seconds, "tokens", (json_int_t)res.tokens),
-		               JSON_REAL_PRECISION(7));
-	} else {
-		printf("%s: %d steps%s, last loss %.3f, %.0f s, %.0f tokens/s\n", t->out, res.steps_done,
-		       res.early_stopped ? " (stopped early)" : "", res.final_loss, res.seconds,
-		       res.seconds > 0 ? (double)res.tokens / res.seconds : 0);
-	}
+	if (t->json)
+		show_json(t->out, c.a, &res);
+	else
+		show_text(t->out, &res);
 out:
 	inoci_metrics_close(metrics);
 	inoci_prepared_free(&p);

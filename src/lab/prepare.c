@@ -235,6 +235,13 @@ int inoci_metrics_add(inoci_metrics_file *m, const inoci_metric *x, inoc_err *er
 	return bad ? inoci_err_set(err, INOC_E_IO, "%s: cannot be written: %s", m->path, strerror(errno)) : 0;
 }
 
+char *inoci_train_saved(const inoci_train_result *r)
+{
+	if (isnan(r->val_loss)) return NULL;
+	if (!r->saved_step) return inoci_asprintf("saved: validation %.3f", r->val_loss);
+	return inoci_asprintf("saved: step %d, validation %.3f", r->saved_step, r->val_loss);
+}
+
 void inoci_metrics_close(inoci_metrics_file *m)
 {
 	if (!m) return;

@@ -66,6 +66,20 @@ INLINE void scores(const uint16_t *q, const uint16_t *k, const uint16_t *v, int 
 	}
 }
 
+/* The same for any D of 64, 128, 192, 256. */
+static void scores_of(const uint16_t *q, const uint16_t *k, const uint16_t *v, int ldkv, const int32_t *rows, int n, int D,
+                      float scale, float *s)
+{
+	if (D == 64)
+		scores(q, k, v, ldkv, rows, n, 64, scale, s);
+	else if (D == 128)
+		scores(q, k, v, ldkv, rows, n, 128, scale, s);
+	else if (D == 192)
+		scores(q, k, v, ldkv, rows, n, 192, scale, s);
+	else
+		scores(q, k, v, ldkv, rows, n, 256, scale, s);
+}
+
 /* out (heads, D) columns [d0, d0 + 64) = sum over j of s[h][j] v[rows[j]]; heads <= 4 */
 INLINE void weighted(const uint16_t *v, int ldkv, const int32_t *rows, int n, const int heads, int D, int d0, const float *s,
                      int lds, uint16_t *out)
@@ -103,10 +117,7 @@ void inoci_bf16_attn(const inoci_simd *simd, const void *q, const void *k, const
 		int m = heads - h0 < INOCI_ATTN_HEADS ? heads - h0 : INOCI_ATTN_HEADS;
 		for (int h = 0; h < m; h++) {
 			const uint16_t *qh = (const uint16_t *)q + (size_t)(h0 + h) * (size_t)D;
-			if (D == 64)
-				scores(qh, k, h0 + h ? NULL : v, ldkv, rows, n, 64, scale, s + h * lds);
-			else
-				scores(qh, k, h0 + h ? NULL : v, ldkv, rows, n, D, scale, s + h * lds);
+			scores_of(qh, k, h0 + h ? NULL : v, ldkv, rows, n, D, scale, s + h * lds);
 			float l = simd->soften(s + h * lds, n);
 			if (lse) lse[h0 + h] = l;
 		}
@@ -167,13 +178,8 @@ static void probabilities(block *b, const inoci_simd *simd, const uint16_t *k, c
 		memset(ds, 0, (size_t)n * sizeof *ds);
 		if (from >= to) continue;
 		const int32_t *seen = rows + k0 + from;
-		if (D == 64) {
-			scores(b->q[r], k, NULL, ld, seen, to - from, 64, scale, s);
-			scores(b->dout + r * D, v, NULL, ld, seen, to - from, 64, 1, dp);
-		} else {
-			scores(b->q[r], k, NULL, ld, seen, to - from, D, scale, s);
-			scores(b->dout + r * D, v, NULL, ld, seen, to - from, D, 1, dp);
-		}
+		scores_of(b->q[r], k, NULL, ld, seen, to - from, D, scale, s);
+		scores_of(b->dout + r * D, v, NULL, ld, seen, to - from, D, 1, dp);
 		simd->probability_grad(p + from, ds + from, s, dp, to - from, b->lse[r], b->delta[r], scale);
 	}
 }

@@ -7,7 +7,7 @@ typedef struct {
 	char key[64]; /* hash of model, data, configuration and numerics */
 	int32_t step; /* optimizer steps done */
 	int32_t bad;  /* validations in a row without improvement */
-	int32_t stopped, pad;
+	int32_t stopped, best_step;
 	double best_val, last_loss, seconds;
 	int64_t tokens;
 } inoci_train_state;

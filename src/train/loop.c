@@ -23,6 +23,7 @@ typedef struct {
 	inoci_train_state st;
 	inoci_hash key;
 	int steps;
+	double last_val; /* NaN: none measured since this call began */
 } loop;
 
 /* Record of position `i` in the endless sequence of epochs. */
@@ -136,14 +137,24 @@ static int validate(loop *t, inoci_metric *met, inoc_err *err)
 {
 	long tok, loss_tok;
 	int rc = pass(t, t->val, NULL, t->val->n, false, 0, &met->val_loss, &tok, &loss_tok, err);
+	t->last_val = met->val_loss;
 	if (rc < 0 || !t->c->patience) return rc;
 	if (met->val_loss < t->st.best_val) {
 		t->st.best_val = met->val_loss;
+		t->st.best_step = t->st.step;
 		t->st.bad = 0;
 		memcpy(t->best, t->a->params, t->a->n_params * sizeof(float));
 	} else if (++t->st.bad >= t->c->patience)
 		t->st.stopped = 1;
 	return 0;
+}
+
+static void show_step(const loop *t, const inoci_metric *met, double tokens_per_s)
+{
+	char val[40] = "", detail[120];
+	if (!isnan(t->last_val)) snprintf(val, sizeof val, ", validation %.3f", t->last_val);
+	snprintf(detail, sizeof detail, "loss %.3f%s, %.0f tokens/s", met->loss, val, tokens_per_s);
+	inoci_tick(t->h->progress, t->h->label ? t->h->label : "train", t->st.step, t->steps, "steps", detail);
 }
 
 static void make_key(loop *t)
@@ -192,8 +203,14 @@ int inoci_train_from(inoci_model *m, inoci_adapter *a, const inoci_examples *tra
                      const inoci_train_config *c, const inoci_train_hooks *h, inoci_train_result *res, inoc_err *err)
 {
 	static const inoci_train_hooks none = {0};
-	loop t = {
-	        .m = m, .a = a, .train = train, .val = val && val->n ? val : NULL, .c = c, .h = h ? h : &none, .order_epoch = -1};
+	loop t = {.m = m,
+	          .a = a,
+	          .train = train,
+	          .val = val && val->n ? val : NULL,
+	          .c = c,
+	          .h = h ? h : &none,
+	          .order_epoch = -1,
+	          .last_val = NAN};
 	const char *ckp = t.h->checkpoint;
 	const inoci_progress *p = t.h->progress;
 	double start = inoci_now_s(), before = 0;
@@ -231,9 +248,7 @@ int inoci_train_from(inoci_model *m, inoci_adapter *a, const inoci_examples *tra
 		if (t.val && (last || (c->eval_every && t.st.step % c->eval_every == 0))) INOC_TRY(validate(&t, &met, err));
 		t.st.seconds = before + inoci_now_s() - start;
 		if (t.h->on_step) INOC_TRY(t.h->on_step(t.h->ctx, &met, err));
-		char detail[96];
-		snprintf(detail, sizeof detail, "loss %.3f, %.0f tokens/s", met.loss, (double)here / (inoci_now_s() - start));
-		inoci_tick(p, t.h->label ? t.h->label : "train", t.st.step, t.steps, "steps", detail);
+		show_step(&t, &met, (double)here / (inoci_now_s() - start));
 		bool stop = inoci_stopped(p) && !last;
 		if (ckp && !last && (stop || (c->checkpoint_every && t.st.step % c->checkpoint_every == 0)))
 			INOC_TRY(inoci_checkpoint_save(ckp, &t.st, a, t.mv, t.best, err));
@@ -244,12 +259,15 @@ int inoci_train_from(inoci_model *m, inoci_adapter *a, const inoci_examples *tra
 			goto out;
 		}
 	}
-	if (c->patience && t.st.best_val < INFINITY) {
+	bool best = c->patience && t.st.best_val < INFINITY;
+	if (best) {
 		memcpy(a->params, t.best, a->n_params * sizeof(float));
 		INOC_TRY(inoci_adapter_pack(a, err));
 	}
 	*res = (inoci_train_result){.steps_done = t.st.step,
 	                            .early_stopped = t.st.stopped != 0,
+	                            .saved_step = best ? t.st.best_step : t.st.step,
+	                            .val_loss = best ? t.st.best_val : t.last_val,
 	                            .final_loss = t.st.last_loss,
 	                            .seconds = before + inoci_now_s() - start,
 	                            .tokens = (long)t.st.tokens};

@@ -72,6 +72,9 @@ typedef struct {
 typedef struct {
 	int steps_done;
 	bool early_stopped;
+	int saved_step;  /* whose adapter this is: the best one with patience, else the last; 0: of a checkpoint that does not say
+	                  */
+	double val_loss; /* of the saved adapter; NaN: not measured */
 	double final_loss, seconds;
 	long tokens;
 } inoci_train_result;
