@@ -194,18 +194,18 @@ int inoci_model_open(const char *path, inoci_ops *ops, bool train, const char *t
 		m->tmpl = NULL;
 	}
 	const inoci_hparams *h = &m->hp;
-	inoci_memory mem = inoci_model_memory(h, ops->dtype);
-	double need = train ? mem.weights_train : mem.weights_infer, have = (double)inoci_mem_available_bytes();
-	if (need > have) {
-		rc = inoci_err_set(err, INOC_E_MEMORY,
-		                   "%s: its weights need %.0f MiB in memory, %.0f MiB are available; use a smaller model", path,
-		                   need / 1048576, have / 1048576);
-		goto out;
-	}
 	size_t Q = (size_t)(h->n_heads * h->head_dim), KV = (size_t)(h->n_kv_heads * h->head_dim), C = (size_t)h->width;
-	size_t most = C * 2 * (size_t)h->ff;
+	size_t most = C * 2 * (size_t)h->ff; /* of the matrices that are decoded at once */
 	if (C * (Q + 2 * KV) > most) most = C * (Q + 2 * KV);
 	if (C * (size_t)h->vocab > most) most = C * (size_t)h->vocab;
+	inoci_memory mem = inoci_model_memory(h, ops->dtype);
+	double need = (train ? mem.weights_train : mem.weights_infer) + 4.0 * (double)(most + Q * C), have = (double)inoci_mem_available_bytes();
+	if (need > have) {
+		rc = inoci_err_set(err, INOC_E_MEMORY,
+		                   "%s: its weights need %.0f MiB in memory while they are read, %.0f MiB are available; use a smaller model",
+		                   path, need / 1048576, have / 1048576);
+		goto out;
+	}
 	if (!(buf = inoci_big_room(most * 4, "decoding weights", err)) ||
 	    !(tmp = inoci_big_room(Q * C * 4, "decoding weights", err))) {
 		rc = INOC_E_MEMORY;
