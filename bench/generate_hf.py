@@ -5,6 +5,7 @@ compute behind it are not counted, as with padding.
 """
 
 import json
+import os
 import time
 
 from common import conversations, reference
@@ -22,10 +23,14 @@ def main():
     args = reference.parse(p)
     _, meta = reference.fields(args.gguf)
     tok = reference.tokenizer(meta)
-    model = reference.load(args, torch.bfloat16 if args.dtype == "bf16" else torch.float32)
-    if args.adapter:
+    dtype = torch.bfloat16 if args.dtype == "bf16" else torch.float32
+    if args.adapter:  # saved and loaded again: merged in place, generate takes nearly twice the time
         from peft import PeftModel
-        model = PeftModel.from_pretrained(model, args.adapter).merge_and_unload()
+        merged = f"{args.adapter}-merged-{args.dtype}"
+        if not os.path.exists(merged):
+            PeftModel.from_pretrained(reference.load(args, dtype), args.adapter).merge_and_unload().save_pretrained(merged)
+        args.hf = merged
+    model = reference.load(args, dtype)
     model.set_attn_implementation("sdpa")
     model.eval()
     prompts = []
