@@ -6,6 +6,7 @@ compute behind it are not counted, as with padding.
 
 import json
 import os
+import sys
 import time
 
 from common import conversations, reference
@@ -24,11 +25,12 @@ def main():
     _, meta = reference.fields(args.gguf)
     tok = reference.tokenizer(meta)
     dtype = torch.bfloat16 if args.dtype == "bf16" else torch.float32
-    if args.adapter:  # saved and loaded again: merged in place, generate takes nearly twice the time
+    if args.adapter:  # saved, and loaded by a new process: in the one that merged it, generate takes twice the time and more
         from peft import PeftModel
         merged = f"{args.adapter}-merged-{args.dtype}"
         if not os.path.exists(merged):
             PeftModel.from_pretrained(reference.load(args, dtype), args.adapter).merge_and_unload().save_pretrained(merged)
+            os.execv(sys.executable, [sys.executable, *sys.argv])
         args.hf = merged
     model = reference.load(args, dtype)
     model.set_attn_implementation("sdpa")
