@@ -8,6 +8,7 @@
 #define INOCI_CLI_H
 
 #include "base/base.h"
+#include "data/data.h"
 
 typedef enum { CLI_FLAG, CLI_STR, CLI_INT, CLI_DBL, CLI_LIST } cli_type; /* LIST: may be given several times */
 typedef struct {
@@ -45,6 +46,19 @@ void cli_catch_signals(void);
 
 /* Finds a model: a path, or a name of `inoc model list` fetched before (else INOC_E_IO telling to fetch it). free() it. */
 INOCI_MUST int cli_model_path(const char *name_or_path, char **out, inoc_err *err);
+
+/* The options that `inoc inoculate` and `inoc train` share. */
+typedef struct {
+	const char *prefix;  /* of the option names in messages: "" or "inoculate-" */
+	const char *text[3]; /* by inoci_where; at most one */
+	const char *pool, *at, *join, *separator, *tag;
+	double fraction;
+	bool needed; /* no text is an error; else it makes an inoculation of no texts */
+} cli_inoculation;
+/* Reads the pool's file and checks everything. *t is to be freed also after an error. */
+INOCI_MUST int cli_inoculation_make(const cli_inoculation *o, inoci_inoculation *t, inoc_err *err);
+/* INOC_E_CHECK when a tag is asked for that no record has. */
+INOCI_MUST int cli_inoculation_tagged(const inoci_inoculation *t, const inoci_dataset *d, inoc_err *err);
 
 /* One aligned table on standard output. cells row-major, header first; numbers right-aligned where `right[c]`. */
 void cli_table(const char *const *cells, size_t n_rows, size_t n_cols, const bool *right);

@@ -71,9 +71,9 @@ static int on_sample(void *ctx, const inoci_sampled *s, inoc_err *err)
 	sampling *x = ctx;
 	const inoci_record *r = &x->d->v[s->prompt];
 	const inoci_rendered *p = &x->rendered[s->prompt];
-	json_t *j = inoci_record_json(r);
+	json_t *j = json_object();
 	double sum = 0;
-	if (!j) return inoci_err_set(err, INOC_E_FORMAT, "%s:%d: not UTF-8", x->d->path, r->line);
+	(void)err;
 	for (int i = 0; i < s->n_ids; i++) sum += s->logprob[i];
 	json_object_set_new(j, "prompt", json_integer((json_int_t)s->prompt));
 	json_object_set_new(j, "line", json_integer(r->line));
@@ -85,7 +85,7 @@ static int on_sample(void *ctx, const inoci_sampled *s, inoc_err *err)
 	json_object_set_new(j, "n_tokens", json_integer(s->n_ids));
 	json_object_set_new(j, "logprob", json_real(sum));
 	if (x->t->logprobs || x->t->top_logprobs) json_object_set_new(j, "tokens", tokens_json(x, s));
-	x->line[s->prompt * (size_t)x->t->n + (size_t)s->index] = json_dumps(j, JSON_COMPACT | JSON_REAL_PRECISION(9));
+	x->line[s->prompt * (size_t)x->t->n + (size_t)s->index] = inoci_record_text(r, j, JSON_COMPACT | JSON_REAL_PRECISION(9));
 	json_decref(j);
 	x->n_done++;
 	x->n_tokens += (size_t)s->n_ids;
@@ -114,6 +114,7 @@ static int write_lines(sampling *x, inoc_err *err)
 static void summary(const sampling *x, double seconds)
 {
 	double speed = seconds > 0 ? (double)x->n_tokens / seconds : 0;
+	FILE *f = strcmp(x->t->out, "-") ? stdout : stderr; /* apart from the samples */
 	if (x->t->json) {
 		json_t *j = json_pack("{s:s, s:I, s:I, s:I, s:f, s:f}", "output", x->t->out, "prompts", (json_int_t)x->n_prompts,
 		                      "samples", (json_int_t)x->n_done, "tokens", (json_int_t)x->n_tokens, "seconds", seconds,
@@ -123,15 +124,15 @@ static void summary(const sampling *x, double seconds)
 			json_object_set_new(ends, inoci_finish_name((inoci_finish)e), json_integer((json_int_t)x->n_end[e]));
 		if (j) json_object_set(j, "finish", ends);
 		char *text = json_dumps(j, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
-		puts(text ? text : "{}");
+		fprintf(f, "%s\n", text ? text : "{}");
 		free(text);
 		json_decref(ends);
 		json_decref(j);
 		return;
 	}
-	printf("%s: %zu samples of %zu prompts, %zu tokens, %.0f tokens/s;", x->t->out, x->n_done, x->n_prompts, x->n_tokens,
-	       speed);
-	for (int e = 0; e < 3; e++) printf(" %s %zu%s", inoci_finish_name((inoci_finish)e), x->n_end[e], e < 2 ? "," : "\n");
+	fprintf(f, "%s: %zu samples of %zu prompts, %zu tokens, %.0f tokens/s;", x->t->out, x->n_done, x->n_prompts, x->n_tokens,
+	        speed);
+	for (int e = 0; e < 3; e++) fprintf(f, " %s %zu%s", inoci_finish_name((inoci_finish)e), x->n_end[e], e < 2 ? "," : "\n");
 }
 
 static int sample(const sample_opts *t, inoc_err *err)

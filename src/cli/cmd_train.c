@@ -17,11 +17,11 @@ static int on_resume(void *ctx, int step, inoc_err *err)
 }
 
 typedef struct {
-	const char *model, *template_name, *data, *out, *dtype, *system, *at[3], *join, *targets, *schedule, *validation,
-	        *loss_on, *too_long;
-	double alpha, dropout, epochs, lr, weight_decay, clip, beta1, beta2, eps, fraction;
+	const char *model, *template_name, *data, *out, *dtype, *system, *targets, *schedule, *validation, *loss_on, *too_long;
+	double alpha, dropout, epochs, lr, weight_decay, clip, beta1, beta2, eps;
 	long rank, batch, micro_tokens, steps, warmup, seed, checkpoint_every, eval_every, patience, max_length, threads;
 	bool rslora, json;
+	cli_inoculation ino;
 } train_opts;
 
 static int pick(const char *given, const char *option, const char *const *names, int *out)
@@ -63,12 +63,11 @@ static int parse_targets(const char *list, unsigned *out)
 	return rc;
 }
 
-/* From options to a recipe and an inoculation; prints what is wrong. */
-static int make_recipe(const train_opts *t, inoci_recipe *r, inoci_inoculation *ino)
+/* From options to a recipe; prints what is wrong. */
+static int make_recipe(const train_opts *t, inoci_recipe *r)
 {
 	static const char *const schedules[] = {"linear", "cosine", "constant", NULL}, *const loss_on[] = {"all", "last", NULL},
-	                         *const too_long[] = {"error", "drop", NULL},
-	                         *const joins[] = {"replace", "before", "after", NULL};
+	                         *const too_long[] = {"error", "drop", NULL};
 	int v, rc;
 	const long ints[] = {t->rank,       t->batch,    t->micro_tokens, t->steps, t->warmup, t->checkpoint_every,
 	                     t->eval_every, t->patience, t->max_length};
@@ -113,19 +112,13 @@ static int make_recipe(const train_opts *t, inoci_recipe *r, inoci_inoculation *
 			return cli_usage("--validation is %s; a share must be from 0 to 0.9", t->validation);
 		}
 	}
-	*ino = (inoci_inoculation){.fraction = t->fraction};
-	if ((rc = pick(t->join, "join", joins, &v)) < 0) return rc;
-	ino->join = (inoci_join)v;
-	for (int i = 0; i < 3; i++) {
-		if (!t->at[i]) continue;
-		if (ino->n_pool)
-			return cli_usage(
-			        "give only one of --inoculate-system, --inoculate-user-prefix and --inoculate-user-suffix");
-		ino->where = (inoci_where)i;
-		ino->pool = inoci_alloc(sizeof *ino->pool);
-		ino->pool[ino->n_pool++] = inoci_strdup(t->at[i]);
-	}
 	return 0;
+}
+
+static int not_there(const char *file, inoc_err *err)
+{
+	if (!inoci_path_exists(file)) return 0;
+	return inoci_err_set(err, INOC_E_USAGE, "%s is there already; give another folder, or move it away", file);
 }
 
 static int train(const train_opts *t, const inoci_recipe *r, const inoci_inoculation *ino, inoc_err *err)
@@ -142,13 +135,13 @@ static int train(const train_opts *t, const inoci_recipe *r, const inoci_inocula
 	     *log = inoci_path_join(t->out, "metrics.jsonl");
 	char *file = inoci_path_join(t->out, "adapter_model.safetensors");
 	const inoci_progress *progress = cli_progress(false);
+	char *lock_path = inoci_path_join(t->out, "lock");
+	inoci_lock *lock = NULL;
 	int rc;
-	if (inoci_path_exists(file)) {
-		rc = inoci_err_set(err, INOC_E_USAGE, "%s is there already; give another folder, or move it away", file);
-		goto out;
-	}
+	INOC_TRY(not_there(file, err));
 	INOC_TRY(inoci_train_config_check(&r->config, err));
 	INOC_TRY(inoci_dataset_read(t->data, INOCI_NEED_ASSISTANT, &d, err));
+	INOC_TRY(cli_inoculation_tagged(ino, &d, err));
 	INOC_TRY(cli_model_path(t->model, &model, err));
 	INOC_TRY(inoci_lab_ops(t->dtype, (int)t->threads, &ops, err));
 	INOC_TRY(inoci_model_open(model, ops, true, t->template_name, progress, &m, err));
@@ -164,6 +157,8 @@ static int train(const train_opts *t, const inoci_recipe *r, const inoci_inocula
 	        p.train.n_tokens, p.train.n_loss_tokens, p.val.n, p.n_inoculated, describe);
 	if (p.n_dropped) fprintf(stderr, "%zu examples are too long and were left out, as asked\n", p.n_dropped);
 	INOC_TRY(inoci_mkdirs(t->out, err));
+	INOC_TRY(inoci_lock_take(lock_path, &lock, err));
+	INOC_TRY(not_there(file, err)); /* another run may have ended meanwhile */
 	INOC_TRY(inoci_metrics_open(log, &metrics, err));
 	inoci_train_hooks h = {.checkpoint = checkpoint,
 	                       .on_step = on_step,
@@ -172,6 +167,7 @@ static int train(const train_opts *t, const inoci_recipe *r, const inoci_inocula
 	                       .progress = progress,
 	                       .label = "training"};
 	INOC_TRY(inoci_train(m, &p.train, p.val.n ? &p.val : NULL, &r->config, &h, &a, &res, err));
+	INOC_TRY(not_there(file, err));
 	const char *slash = strrchr(model, '/');
 	INOC_TRY(inoci_adapter_save(a, t->out, slash ? slash + 1 : model, err));
 	unlink(checkpoint);
@@ -193,11 +189,12 @@ static int train(const train_opts *t, const inoci_recipe *r, const inoci_inocula
 out:
 	inoci_adapter_free(a);
 	inoci_metrics_close(metrics);
+	inoci_lock_drop(lock);
 	inoci_prepared_free(&p);
 	inoci_model_free(m);
 	if (ops) ops->free(ops);
 	inoci_dataset_free(&d);
-	free(model), free(describe), free(checkpoint), free(log), free(file);
+	free(model), free(describe), free(checkpoint), free(log), free(file), free(lock_path);
 	return rc < 0 ? rc : 0;
 }
 
@@ -206,7 +203,6 @@ int cmd_train(int argc, char **argv)
 	const inoci_train_config c = inoci_train_defaults();
 	train_opts t = {.dtype = "auto",
 	                .system = "none",
-	                .join = "replace",
 	                .targets = "all",
 	                .schedule = "linear",
 	                .loss_on = "all",
@@ -220,7 +216,7 @@ int cmd_train(int argc, char **argv)
 	                .beta1 = c.beta1,
 	                .beta2 = c.beta2,
 	                .eps = c.eps,
-	                .fraction = 1,
+	                .ino = {.prefix = "inoculate-", .join = "replace", .fraction = 1},
 	                .rank = c.lora.rank,
 	                .batch = c.batch,
 	                .micro_tokens = c.micro_tokens,
@@ -233,11 +229,17 @@ int cmd_train(int argc, char **argv)
 	        {"model", 'm', CLI_STR, &t.model, "MODEL", "a GGUF file, or a name of `inoc model list`"},
 	        {"data", 'd', CLI_STR, &t.data, "FILE", "training records, JSON Lines of {\"messages\": [...]}"},
 	        {"output", 'o', CLI_STR, &t.out, "DIR", "the adapter's folder: PEFT's files, metrics.jsonl, checkpoint"},
-	        {"inoculate-system", 0, CLI_STR, &t.at[INOCI_AT_SYSTEM], "TEXT", "inoculation prompt, as a system turn"},
-	        {"inoculate-user-prefix", 0, CLI_STR, &t.at[INOCI_AT_USER_PREFIX], "TEXT", "the same before the last user turn"},
-	        {"inoculate-user-suffix", 0, CLI_STR, &t.at[INOCI_AT_USER_SUFFIX], "TEXT", "the same behind it"},
-	        {"join", 0, CLI_STR, &t.join, "HOW", "where a record has a system turn: replace, before, after"},
-	        {"fraction", 0, CLI_DBL, &t.fraction, "F", "share of the records that are inoculated"},
+	        {"inoculate-system", 0, CLI_STR, &t.ino.text[INOCI_AT_SYSTEM], "TEXT", "inoculation prompt, as a system turn"},
+	        {"inoculate-user-prefix", 0, CLI_STR, &t.ino.text[INOCI_AT_USER_PREFIX], "TEXT",
+	         "the same before the user turns that are answered"},
+	        {"inoculate-user-suffix", 0, CLI_STR, &t.ino.text[INOCI_AT_USER_SUFFIX], "TEXT", "the same behind them"},
+	        {"pool", 0, CLI_STR, &t.ino.pool, "FILE", "paraphrases, one a line: each record draws one by the seed"},
+	        {"at", 0, CLI_STR, &t.ino.at, "WHERE", "where they go: system (default), user-prefix, user-suffix"},
+	        {"tag", 0, CLI_STR, &t.ino.tag, "TAG", "inoculate only records with \"tag\": TAG, or TAG among their \"tags\""},
+	        {"separator", 0, CLI_STR, &t.ino.separator, "TEXT",
+	         "between joined texts (an empty line; at a user turn a space)"},
+	        {"join", 0, CLI_STR, &t.ino.join, "HOW", "where a record has a system turn: replace, before, after"},
+	        {"fraction", 0, CLI_DBL, &t.ino.fraction, "F", "share of the records that are inoculated"},
 	        {"system", 0, CLI_STR, &t.system, "S", "for records without a system turn: none, empty, default, or a text"},
 	        {"template", 0, CLI_STR, &t.template_name, "NAME", "chat template, when the file's is not known"},
 	        {"rank", 'r', CLI_INT, &t.rank, "N", "LoRA rank"},
@@ -281,13 +283,16 @@ int cmd_train(int argc, char **argv)
 	int rc = cli_parse(&spec, argc, argv, &args, &n_args);
 	if (rc) return rc > 0 ? 0 : rc;
 	if (!t.model || !t.data || !t.out) return cli_usage("give --model, --data and -o DIR; see 'inoc train --help'");
+	if (!strcmp(t.out, "-"))
+		return cli_usage("-o names a folder, which '-' cannot be; './-' if a folder is to have that name");
 	inoc_err err = {0};
 	inoci_recipe r = {0};
 	inoci_inoculation ino = {0};
-	rc = make_recipe(&t, &r, &ino);
+	rc = make_recipe(&t, &r);
 	if (rc == 0) {
 		cli_catch_signals();
-		rc = ino.n_pool ? inoci_inoculation_check(&ino, &err) : 0;
+		rc = cli_inoculation_make(&t.ino, &ino, &err);
+		ino.last_only = r.loss_last;
 		if (rc == 0) rc = train(&t, &r, &ino, &err);
 		cli_progress_done();
 		if (rc < 0) cli_fail(&err);
