@@ -228,7 +228,12 @@ static int evaluate(const eval_opts *t, inoc_err *err)
 	prompts = inoci_alloc(e.n_prompts * sizeof *prompts);
 	for (size_t i = 0; i < e.n_prompts; i++) {
 		inoci_rendered *r = &e.rendered[i];
-		if ((rc = inoci_render(tmpl, d.v[i].msgs, d.v[i].n_msgs, inoci_sys_parse(t->system), true, r, err)) < 0) {
+		rc = inoci_render(tmpl, d.v[i].msgs, d.v[i].n_msgs, inoci_sys_parse(t->system), true, r, err);
+		if (rc == 0 && r->ids.n >= (size_t)m->hp.context)
+			rc = inoci_err_set(err, INOC_E_LIMIT,
+			                   "%zu tokens; the model's context of %d leaves no room for an answer", r->ids.n,
+			                   m->hp.context);
+		if (rc < 0) {
 			inoci_err_prefix(err, "%s:%d", d.path, d.v[i].line);
 			goto out;
 		}
@@ -309,6 +314,8 @@ int cmd_eval(int argc, char **argv)
 		return cli_usage("--max-tokens is %ld; it must be from 1 to 1048576", t.max_tokens);
 	if (t.seed < 0 || t.top_k < 0 || t.limit < 0 || t.threads < 0)
 		return cli_usage("--seed, --top-k, --limit and --threads must be 0 or more");
+	if (t.out && !strcmp(t.out, "-"))
+		return cli_usage("-o names a file: the shares go to standard output, the answers cannot");
 	cli_catch_signals();
 	rc = evaluate(&t, &err);
 	cli_progress_done();

@@ -207,6 +207,8 @@ int cmd_run(int argc, char **argv)
 	if (seeds && (rc = parse_seeds(seeds, &seed_list, &o.n_seeds)) < 0) return rc;
 	o.arms = arm_list;
 	o.seeds = seed_list;
+	if (out && !strcmp(out, "-"))
+		return cli_usage("-o names a folder, which '-' cannot be; './-' if a folder is to have that name");
 	if (out) {
 		sets.v = inoci_realloc((void *)sets.v, (sets.n + 1) * sizeof *sets.v);
 		json_t *quoted = json_string(out);
