@@ -1,6 +1,7 @@
 # Sourced by the newer scripts here: a temporary folder to be in, and what they check with. $INOC is the binary, $SOURCE the
 # repository. A script ends with `exit $bad`.
 set -u
+export OMP_NUM_THREADS=1 # the work is small; on a busy machine two threads mostly wait for each other
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 cd "$dir" || exit 1

@@ -45,6 +45,9 @@ expect 2 "--schedule is 'step'; it must be one of linear, cosine, constant" "$IN
 expect 2 "unknown projection 'x'" "$INOC" train -m m -d d -o o --targets x
 expect 2 "give only one of" "$INOC" train -m m -d d -o o --inoculate-system a --inoculate-user-prefix b
 expect 2 "text 1 of the inoculation is empty" "$INOC" train -m m -d d -o o --inoculate-system ""
+expect 2 "give --inoculate-system, --inoculate-user-prefix or --inoculate-user-suffix TEXT, or --pool FILE" "$INOC" train -m m -d d -o o --tag t
+expect 3 "nope.txt" "$INOC" train -m m -d d -o o --pool nope.txt
+expect 2 "--at is 'here'; it must be system, user-prefix or user-suffix" "$INOC" train -m m -d d -o o --pool nope.txt --at here
 expect 2 "rank is 0" "$INOC" train -m m -d d -o o --rank 0
 expect 3 "missing.jsonl" "$INOC" train -m model.gguf -d missing.jsonl -o o
 printf '{"messages": [{"role": "user", "content": "q"}]}\n' > no_answer.jsonl
