@@ -180,11 +180,12 @@ static void note_warmup(const loop *t)
 {
 	const inoci_train_config *c = t->c;
 	if (c->warmup < t->steps) return;
-	inoci_note(t->h->progress,
-	           "%s: warning: the warm-up of %d steps is not over after %d step%s, so the learning rate reaches %g, not %g%s; "
-	           "lower the warm-up, or train for longer",
-	           t->h->label ? t->h->label : "training", c->warmup, t->steps, t->steps == 1 ? "" : "s",
-	           inoci_train_lr(c, t->steps, t->steps), c->lr, t->steps == 1 ? ": nothing is learnt" : "");
+	inoci_note(
+	        t->h->progress,
+	        "%s: warning: the warm-up of %d step%s is not over after %d step%s, so the learning rate reaches %g, not %g%s; "
+	        "lower the warm-up, or train for longer",
+	        t->h->label ? t->h->label : "training", c->warmup, c->warmup == 1 ? "" : "s", t->steps, t->steps == 1 ? "" : "s",
+	        inoci_train_lr(c, t->steps, t->steps), c->lr, t->steps == 1 ? ": nothing is learnt" : "");
 }
 
 int inoci_train_from(inoci_model *m, inoci_adapter *a, const inoci_examples *train, const inoci_examples *val,

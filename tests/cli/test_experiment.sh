@@ -80,7 +80,6 @@ expect 0 "warning: the warm-up of 5 steps is not over after 1 step, so the learn
   "${train[@]}" -d tagged.jsonl --steps 1 -o warm1
 expect 0 "warning: the warm-up of 3 steps is not over after 3 steps, so the learning rate reaches 0.000666667, not 0.001; lower the warm-up" \
   "${train[@]}" -d tagged.jsonl --steps 3 --warmup 3 -o warm3
-expect 0 "warning: the warm-up of 9 steps is not over" "$INOC" run e.yaml --arms plain --set train.warmup=9 -o warm --no-report
 
 # ---- a user prefix goes to the questions whose answers are trained on ----
 m() { printf '{"role": "%s", "content": "%s"}' "$1" "$2"; }
@@ -90,7 +89,7 @@ first_text() { # of the adapter in the store of $1, its turns on one line
 }
 sed 's/^  spanish: .*/  spanish: {role: inoculated, trait: language, inoculate: {user_prefix: Hola.}}/' e.yaml > prefix.yaml
 for loss in all last; do
-  expect 0 "" "$INOC" run prefix.yaml --arms spanish --set data=turns.jsonl --set train.loss_on=$loss --set train.steps=1 -o turns-$loss --no-report
+  expect 0 "warning: the warm-up of 1 step is not over after 1 step" "$INOC" run prefix.yaml --arms spanish --set data=turns.jsonl --set train.loss_on=$loss --set train.steps=1 -o turns-$loss --no-report
 done
 [[ "$(first_text turns-all)" == *"user~Hola. one"*"user~Hola. three"* ]] || fail "loss_on all: $(first_text turns-all)"
 [[ "$(first_text turns-last)" == *"user~one"*"user~Hola. three"* ]] || fail "loss_on last: $(first_text turns-last)"
