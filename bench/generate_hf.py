@@ -17,11 +17,15 @@ def main():
     p.add_argument("--sequences", type=int, required=True)
     p.add_argument("--repeats", type=int, default=1)
     p.add_argument("--max-tokens", type=int, default=64)
+    p.add_argument("--adapter", help="a LoRA adapter in PEFT's layout, merged into the weights first")
     p.add_argument("--dtype", choices=["bf16", "f32"], default="bf16")
     args = reference.parse(p)
     _, meta = reference.fields(args.gguf)
     tok = reference.tokenizer(meta)
     model = reference.load(args, torch.bfloat16 if args.dtype == "bf16" else torch.float32)
+    if args.adapter:
+        from peft import PeftModel
+        model = PeftModel.from_pretrained(model, args.adapter).merge_and_unload()
     model.set_attn_implementation("sdpa")
     model.eval()
     prompts = []

@@ -62,16 +62,25 @@ class Bench:
                        BATCH, "--steps", self.args.steps, "--lr", "1e-3", "--checkpoint-every", 0, "--dtype", "auto", "--json"])
         return r["tokens"] / r["seconds"]
 
-    def our_sampling(self, n):
+    def tuned(self):
+        """An adapter of the demo's arm `plain`; the model then answers in a few words and ends."""
+        folder = self.dir / "tuned"
+        if not folder.exists():
+            note("training the adapter whose answers end")
+            json_of([self.args.inoc, "train", "--model", self.args.gguf, "--data", self.args.data, "-o", folder, "--rank", RANK,
+                     "--alpha", ALPHA, "--targets", "all", "--batch", 8, "--lr", "6e-4", "--checkpoint-every", 0, "--json"])
+        return folder
+
+    def our_sampling(self, n, tuned=False):
         self.count += 1
-        repeats = self.repeats(n)
+        repeats = self.repeats(n, tuned)
         prompts = self.dir / f"prompts-{n}.jsonl"
         with open(self.args.prompts, encoding="utf-8") as f:
             lines = [line for line in f if line.strip()]
         prompts.write_text("".join(lines[i % len(lines)] for i in range(n * repeats)), encoding="utf-8")
         r = json_of([self.args.inoc, "sample", "--model", self.args.gguf, "--prompts", prompts, "-o",
                        self.dir / f"samples-{self.count}.jsonl", "--temperature", 0, "--max-tokens", NEW, "--batch", n,
-                       "--dtype", "auto", "--json"])
+                       "--dtype", "auto", "--json", *(["--adapter", self.tuned()] if tuned else [])])
         return r["tokens"] / r["seconds"]
 
     # ---- theirs
@@ -84,12 +93,12 @@ class Bench:
         return self.python("train_peft.py", "--data", self.args.data, "--batch", BATCH, "--steps", self.args.their_steps,
                            "--variant", variant)
 
-    def their_sampling(self, n, dtype):
-        return self.python("generate_hf.py", "--data", self.args.prompts, "--sequences", n, "--repeats", self.repeats(n),
-                           "--max-tokens", NEW, "--dtype", dtype)
+    def their_sampling(self, n, dtype, tuned=False):
+        return self.python("generate_hf.py", "--data", self.args.prompts, "--sequences", n, "--repeats", self.repeats(n, tuned),
+                           "--max-tokens", NEW, "--dtype", dtype, *(["--adapter", self.tuned()] if tuned else []))
 
-    def repeats(self, n):
-        return 4 if n == 1 else 1
+    def repeats(self, n, tuned):
+        return (16 if tuned else 4) if n == 1 else 4 if tuned else 1
 
     # ---- the roof
 
@@ -175,10 +184,11 @@ def main():
         row = b.compare("training", b.our_training, {v: (lambda v=v: b.their_training(v)) for v in ("bf16", "autocast", "f32")})
         result["rows"].append({**row, "against": "PyTorch + PEFT"})
     if args.only in (None, "sample"):
-        for n in args.sequences:
-            row = b.compare(f"sampling, {n} sequence{'s' * (n > 1)}", lambda: b.our_sampling(n),
-                            {d: (lambda d=d: b.their_sampling(n, d)) for d in ("bf16", "f32")})
-            result["rows"].append({**row, "against": "transformers", "sequences": n})
+        for tuned in (False, True):
+            for n in args.sequences:
+                row = b.compare(f"sampling, {n} sequence{'s' * (n > 1)}{', tuned' * tuned}", lambda: b.our_sampling(n, tuned),
+                                {d: (lambda d=d: b.their_sampling(n, d, tuned)) for d in ("bf16", "f32")})
+                result["rows"].append({**row, "against": "transformers", "sequences": n, "tuned": tuned})
     if result["rows"]:
         result["roof"] = roof = b.roof(roof)  # once more: the best of before and after
     for row in result["rows"]:

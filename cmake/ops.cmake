@@ -21,4 +21,9 @@ if(INOC_CPU)
     target_sources(inoc_ops PRIVATE src/ops/cpu_bf16_stub.c)
   endif()
   target_link_libraries(inoc_ops PUBLIC dnnl OpenMP::OpenMP_C)
+  if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64" AND CMAKE_C_COMPILER_ID STREQUAL "GNU")
+    # never contracted: the same numbers on every one
+    set_source_files_properties(src/sample/pick.c PROPERTIES COMPILE_OPTIONS "-O3;-ffp-contract=off;-Wno-psabi"
+      COMPILE_DEFINITIONS "WIDE=__attribute__((target_clones(\"default\",\"arch=x86-64-v3\",\"arch=x86-64-v4\")))")
+  endif()
 endif()

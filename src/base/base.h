@@ -29,6 +29,9 @@
 int inoci_err_set(inoc_err *err, int code, const char *fmt, ...) INOCI_PRINTF(3, 4);
 /* Puts "context: " in front of the message. Returns the code already in *err. */
 int inoci_err_prefix(inoc_err *err, const char *fmt, ...) INOCI_PRINTF(2, 3);
+/* For "did you mean": the name nearest to s, within a third of its length
+ * (borrowed); NULL when none is. */
+const char *inoci_nearest(const char *s, const char *const *names, size_t n);
 
 /* Needs `int rc` and a label `out:` in the calling function. */
 #define INOC_TRY(expr)                           \
@@ -55,6 +58,8 @@ char *inoci_asprintf(const char *fmt, ...) INOCI_PRINTF(1, 2);
 /* Large (tensor) allocations: 64-byte aligned, zeroed, may fail: NULL and *err says how many bytes `what` wanted. Free
  * with free(). */
 INOCI_MUST void *inoci_big_alloc(size_t bytes, const char *what, inoc_err *err);
+/* The same, not zeroed: its pages come when they are touched. */
+INOCI_MUST void *inoci_big_room(size_t bytes, const char *what, inoc_err *err);
 
 /* Bump allocator; everything in it is freed at once. */
 typedef struct inoci_arena inoci_arena;
@@ -95,6 +100,8 @@ size_t inoci_utf8_valid_prefix(const char *s, size_t n);
 
 /* ---- files ---- */
 
+/* What an errno means, in plainer words than strerror's where there are some. */
+const char *inoci_reason(int e);
 /* Whole file to memory with a NUL behind; *n excludes it. free() the data. Errors name the path. */
 INOCI_MUST int inoci_file_read(const char *path, char **data, size_t *n, inoc_err *err);
 

@@ -29,6 +29,17 @@ size_t inoci_utf8_valid_prefix(const char *str, size_t n)
 	return n;
 }
 
+const char *inoci_reason(int e)
+{
+	return e == EISDIR ? "it is a folder; give a file" : strerror(e);
+}
+
+static bool is_folder(const char *path)
+{
+	struct stat st;
+	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
 int inoci_file_read(const char *path, char **data, size_t *n, inoc_err *err)
 {
 	*data = NULL;
@@ -43,7 +54,7 @@ int inoci_file_read(const char *path, char **data, size_t *n, inoc_err *err)
 		int e = errno;
 		fclose(f);
 		inoci_buf_free(&b);
-		return inoci_err_set(err, INOC_E_IO, "%s: cannot be read: %s", path, strerror(e));
+		return inoci_err_set(err, INOC_E_IO, "%s: cannot be read: %s", path, inoci_reason(e));
 	}
 	fclose(f);
 	*n = b.len;
@@ -59,7 +70,8 @@ int inoci_map_open(const char *path, inoci_map *out, inoc_err *err)
 	if (fd < 0) return inoci_err_set(err, INOC_E_IO, "%s: cannot be opened: %s", path, strerror(errno));
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
 		close(fd);
-		return inoci_err_set(err, INOC_E_IO, "%s: not a regular file", path);
+		return inoci_err_set(err, INOC_E_IO, "%s: cannot be opened: %s", path,
+		                     is_folder(path) ? inoci_reason(EISDIR) : "not a regular file");
 	}
 	if (st.st_size == 0) {
 		close(fd);

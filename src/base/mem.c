@@ -1,5 +1,6 @@
 /* Memory and growable text. */
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <string.h>
 
 #include "base/base.h"
@@ -53,18 +54,29 @@ char *inoci_asprintf(const char *fmt, ...)
 	return inoci_buf_take(&b);
 }
 
-void *inoci_big_alloc(size_t bytes, const char *what, inoc_err *err)
+#define HUGE_PAGE ((size_t)2 << 20)
+#define BIG_PAGES ((size_t)1 << 20) /* from here on in huge pages */
+
+void *inoci_big_room(size_t bytes, const char *what, inoc_err *err)
 {
 	void *p = NULL;
-	size_t want = (bytes + 63) / 64 * 64;
-	if (want < bytes || (fault_alloc > 0 && --fault_alloc == 0) || !(p = aligned_alloc(64, want ? want : 64))) {
-		inoci_err_set(
-		        err, INOC_E_MEMORY,
-		        "not enough memory for %s: %.1f MiB wanted, %.1f MiB available; use shorter or fewer examples at a time",
-		        what, (double)bytes / 1048576, (double)inoci_mem_available_bytes() / 1048576);
+	size_t align = bytes >= BIG_PAGES ? HUGE_PAGE : 64, want = (bytes + align - 1) / align * align;
+	if (want < bytes || (fault_alloc > 0 && --fault_alloc == 0) || !(p = aligned_alloc(align, want ? want : 64))) {
+		inoci_err_set(err, INOC_E_MEMORY,
+		              "not enough memory for %s: %.1f MiB wanted, %.1f MiB available; use a smaller model, or shorter or "
+		              "fewer examples at a time",
+		              what, (double)bytes / 1048576, (double)inoci_mem_available_bytes() / 1048576);
 		return NULL;
 	}
-	memset(p, 0, want ? want : 64);
+	if (align == HUGE_PAGE)
+		(void)madvise(p, want, MADV_HUGEPAGE); /* streams of weights miss the TLB less; where it is off: no matter */
+	return p;
+}
+
+void *inoci_big_alloc(size_t bytes, const char *what, inoc_err *err)
+{
+	void *p = inoci_big_room(bytes, what, err);
+	if (p) memset(p, 0, bytes);
 	return p;
 }
 

@@ -38,7 +38,7 @@ struct inoci_out {
 
 static int out_fail(const inoci_out *o, inoc_err *err, const char *what, int e)
 {
-	return inoci_err_set(err, INOC_E_IO, "%s: %s: %s%s", o->name, what, strerror(e),
+	return inoci_err_set(err, INOC_E_IO, "%s: %s: %s%s", o->name, what, inoci_reason(e),
 	                     o->tmp ? "; nothing was changed there" : "");
 }
 
@@ -118,7 +118,10 @@ int inoci_out_open(const char *path, inoci_out **out, inoc_err *err)
 	else
 		o->f = open_beside(o, there ? &st : NULL);
 	if (!o->f) {
-		int rc = out_fail(o, err, "cannot be written", errno);
+		int rc = *path && errno == ENOENT
+		                 ? inoci_err_set(err, INOC_E_IO,
+		                                 "%s: cannot be written: its folder does not exist; make it first", path)
+		                 : out_fail(o, err, "cannot be written", errno);
 		out_free(o);
 		return rc;
 	}

@@ -1,5 +1,6 @@
 /* Options, errors, progress, tables. */
 #include <errno.h>
+#include <limits.h>
 #include <math.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -26,55 +27,146 @@ int cli_usage(const char *fmt, ...)
 	return cli_fail(&e);
 }
 
+/* ---- options ---- */
+
+/* All options of a command in turn; NULL behind the last. */
+static const cli_opt *opt_at(const cli_spec *s, size_t i)
+{
+	for (size_t g = 0; g < INOCI_COUNT(s->shared); g++) {
+		if (i < s->shared[g].n) return &s->shared[g].v[i];
+		i -= s->shared[g].n;
+	}
+	return i < s->n_opts ? &s->opts[i] : NULL;
+}
+
+static void print_opt(const cli_opt *o)
+{
+	const char letter[] = {o->letter ? '-' : ' ', o->letter ? o->letter : ' ', o->letter ? ',' : ' ', 0};
+	char *left = inoci_asprintf("%s --%s%s%s", letter, o->name, o->meta ? " " : "", o->meta ? o->meta : "");
+	printf("  %-30s %s", left, o->help);
+	free(left);
+	const char *text = o->type == CLI_STR || o->type == CLI_PATH ? *(const char **)o->dst : NULL;
+	if (text) printf(" [%s]", text);
+	if (o->type == CLI_INT) printf(" [%ld]", ((cli_int *)o->dst)->v);
+	if (o->type == CLI_DBL) printf(" [%g]", ((cli_dbl *)o->dst)->v);
+	printf("\n");
+}
+
 static void print_help(const cli_spec *s)
 {
+	const cli_group own = {"options", s->opts, s->n_opts};
 	printf("usage: %s\n", s->usage);
 	if (s->about) printf("\n%s\n", s->about);
-	if (s->n_opts) printf("\noptions:\n");
-	for (size_t i = 0; i < s->n_opts; i++) {
-		const cli_opt *o = &s->opts[i];
-		char left[64], def[64] = "";
-		snprintf(left, sizeof left, "%s%c%s--%s%s%s", o->letter ? "-" : " ", o->letter ? o->letter : ' ',
-		         o->letter ? ", " : "  ", o->name, o->meta ? " " : "", o->meta ? o->meta : "");
-		if (o->type == CLI_INT) snprintf(def, sizeof def, " [%ld]", *(long *)o->dst);
-		if (o->type == CLI_DBL && !isnan(*(double *)o->dst)) snprintf(def, sizeof def, " [%g]", *(double *)o->dst);
-		if (o->type == CLI_STR && *(const char **)o->dst) snprintf(def, sizeof def, " [%s]", *(const char **)o->dst);
-		printf("  %-30s %s%s\n", left, o->help, def);
+	for (size_t g = 0; g <= INOCI_COUNT(s->shared); g++) {
+		const cli_group *x = g < INOCI_COUNT(s->shared) ? &s->shared[g] : &own;
+		if (x->n || x == &own) printf("\n%s:\n", x->title);
+		for (size_t i = 0; i < x->n; i++) print_opt(&x->v[i]);
 	}
 	printf("  %-30s %s\n", "-h, --help", "this text");
 }
 
-static int set_opt(const cli_opt *o, const char *name, const char *v)
+static int set_int(const cli_opt *o, const char *v)
 {
 	char *end;
+	cli_int *i = o->dst;
 	errno = 0;
+	long x = strtol(v, &end, 10);
+	if (end == v || *end) return cli_usage("--%s wants a whole number, not '%s'", o->name, v);
+	if (!errno && x >= i->low && x <= i->high) {
+		i->v = x;
+		return 0;
+	}
+	if (i->high == LONG_MAX && x < i->low) return cli_usage("--%s is %s; it must be %ld or more", o->name, v, i->low);
+	return cli_usage("--%s is %s; it must be from %ld to %ld", o->name, v, i->low, i->high);
+}
+
+static int set_dbl(const cli_opt *o, const char *v)
+{
+	char *end;
+	cli_dbl *d = o->dst;
+	double x = strtod(v, &end);
+	if (end == v || *end || isnan(x)) return cli_usage("--%s wants a number, not '%s'", o->name, v);
+	if (x < d->low || x > d->high) return cli_usage("--%s is %s; it must be from %g to %g", o->name, v, d->low, d->high);
+	d->v = x;
+	return 0;
+}
+
+static int set_text(const cli_opt *o, const char *v)
+{
+	size_t ok = inoci_utf8_valid_prefix(v, strlen(v));
+	if (o->type == CLI_PATH && !*v) return cli_usage("--%s is empty; it wants a value (%s)", o->name, o->meta);
+	if (o->type != CLI_PATH && v[ok]) return cli_usage("--%s is not valid UTF-8 at byte %zu", o->name, ok + 1);
+	if (o->type != CLI_LIST) {
+		*(const char **)o->dst = v;
+		return 0;
+	}
+	cli_list *l = o->dst;
+	l->v = inoci_realloc((void *)l->v, (l->n + 1) * sizeof *l->v);
+	l->v[l->n++] = v;
+	return 0;
+}
+
+static int set_opt(const cli_opt *o, const char *v)
+{
 	switch (o->type) {
 	case CLI_FLAG:
 		*(bool *)o->dst = true;
 		return 0;
-	case CLI_STR:
-		*(const char **)o->dst = v;
-		return 0;
-	case CLI_INT: {
-		long x = strtol(v, &end, 10);
-		if (end == v || *end || errno) return cli_usage("--%s wants a whole number, not '%s'", name, v);
-		*(long *)o->dst = x;
-		return 0;
+	case CLI_INT:
+		return set_int(o, v);
+	case CLI_DBL:
+		return set_dbl(o, v);
+	default:
+		return set_text(o, v);
 	}
-	case CLI_DBL: {
-		double x = strtod(v, &end);
-		if (end == v || *end || errno || !isfinite(x)) return cli_usage("--%s wants a number, not '%s'", name, v);
-		*(double *)o->dst = x;
-		return 0;
+}
+
+/* The option that the argument a names; *value is what stands in the same argument (--n=4, -n4), or NULL. */
+static const cli_opt *find(const cli_spec *s, const char *a, const char **value)
+{
+	size_t len = strcspn(a, "=");
+	*value = NULL;
+	const cli_opt *o;
+	for (size_t i = 0; (o = opt_at(s, i)); i++) {
+		if (a[1] == '-' && strlen(o->name) == len - 2 && !strncmp(o->name, a + 2, len - 2)) {
+			if (a[len]) *value = a + len + 1;
+			return o;
+		}
+		if (a[0] == '-' && o->letter && o->letter == a[1]) {
+			if (a[2]) *value = a + 2;
+			return o;
+		}
 	}
-	case CLI_LIST: {
-		cli_list *l = o->dst;
-		l->v = inoci_realloc((void *)l->v, (l->n + 1) * sizeof *l->v);
-		l->v[l->n++] = v;
-		return 0;
-	}
-	}
-	return 0;
+	return NULL;
+}
+
+static int unknown_option(const cli_spec *s, const char *a, const char *command)
+{
+	const char *names[64], *near = NULL;
+	size_t n = 0;
+	for (const cli_opt *o; n < INOCI_COUNT(names) && (o = opt_at(s, n)); n++) names[n] = o->name;
+	if (a[1] == '-') near = inoci_nearest(a + 2, names, n);
+	return cli_usage("unknown option '%s'%s%s%s see 'inoc %s --help'", a, near ? "; did you mean '--" : "", near ? near : "",
+	                 near ? "'?" : ";", command);
+}
+
+/* argv[i] is an option: 0, how many more arguments it took (1), or negative. */
+static int parse_opt(const cli_spec *s, char **argv, int i, int argc)
+{
+	const char *value, *ignored;
+	const cli_opt *o = find(s, argv[i], &value);
+	if (!o) return unknown_option(s, argv[i], argv[0]);
+	if (o->type == CLI_FLAG && value) return cli_usage("--%s takes no value", o->name);
+	if (o->type == CLI_FLAG || value) return set_opt(o, value);
+	if (i + 1 >= argc) return cli_usage("--%s wants a value (%s)", o->name, o->meta);
+	value = argv[i + 1];
+	/* A negative number is a value; so is a text that begins like no option. */
+	if (value[0] == '-' && value[1] && (o->type != CLI_INT && o->type != CLI_DBL) && find(s, value, &ignored) &&
+	    (value[1] == '-' || !value[2]))
+		return cli_usage("--%s wants a value (%s), and the option %s follows; if that is the value, write --%s=%s",
+		                 o->name, o->meta, value, o->name, value);
+	int rc = set_opt(o, value);
+	return rc < 0 ? rc : 1;
 }
 
 int cli_parse(const cli_spec *s, int argc, char **argv, const char ***args, int *n_args)
@@ -86,40 +178,22 @@ int cli_parse(const cli_spec *s, int argc, char **argv, const char ***args, int 
 	for (int i = 1; i < argc; i++) {
 		char *a = argv[i];
 		if (only_args || a[0] != '-' || !a[1]) {
+			if (!*a) return cli_usage("an argument is empty; usage: %s", s->usage);
 			pos[n++] = a;
-			continue;
-		}
-		if (!strcmp(a, "--")) {
+		} else if (!strcmp(a, "--")) {
 			only_args = true;
-			continue;
-		}
-		if (!strcmp(a, "--help") || !strcmp(a, "-h")) {
+		} else if (!strcmp(a, "--help") || !strcmp(a, "-h")) {
 			print_help(s);
 			return 1;
-		}
-		const cli_opt *o = NULL;
-		const char *value = NULL;
-		if (a[1] == '-') {
-			size_t len = strcspn(a + 2, "=");
-			if (a[2 + len] == '=') value = a + 3 + len;
-			for (size_t k = 0; k < s->n_opts; k++)
-				if (strlen(s->opts[k].name) == len && !strncmp(s->opts[k].name, a + 2, len)) o = &s->opts[k];
 		} else {
-			for (size_t k = 0; k < s->n_opts; k++)
-				if (s->opts[k].letter && s->opts[k].letter == a[1]) o = &s->opts[k];
-			if (o && a[2]) value = a + 2;
+			int took = parse_opt(s, argv, i, argc);
+			if (took < 0) return took;
+			i += took;
 		}
-		if (!o) return cli_usage("unknown option '%s'; see 'inoc %s --help'", a, argv[0]);
-		if (o->type == CLI_FLAG && value) return cli_usage("--%s takes no value", o->name);
-		if (o->type != CLI_FLAG && !value) {
-			if (i + 1 >= argc) return cli_usage("--%s wants a value (%s)", o->name, o->meta ? o->meta : "VALUE");
-			value = argv[++i];
-		}
-		int rc = set_opt(o, o->name, value);
-		if (rc < 0) return rc;
 	}
-	if (n < s->min_args || (s->max_args >= 0 && n > s->max_args))
-		return cli_usage("%s; usage: %s", n < s->min_args ? "an argument is missing" : "too many arguments", s->usage);
+	if (n < s->min_args) return cli_usage("an argument is missing; usage: %s", s->usage);
+	if (s->max_args >= 0 && n > s->max_args)
+		return cli_usage("unexpected argument '%s'; usage: %s", pos[s->max_args], s->usage);
 	*args = pos;
 	*n_args = n;
 	return 0;

@@ -8,27 +8,21 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
-#include "lab/lab.h"
-#include "sample/sample.h"
 
 typedef struct {
-	const char *model, *template_name, *adapter, *system, *dtype;
-	cli_list stop;
-	long max_tokens, seed, top_k, threads;
-	double temperature, top_p, min_p, penalty;
-	bool greedy;
+	cli_model_opts model;
+	cli_sampling_opts sampling;
 } chat_opts;
 
 typedef struct {
-	inoci_model *m;
-	inoci_adapter *a;
-	const inoci_template *tmpl;
+	cli_model c;
 	inoci_sample_settings s;
 	char *system;
 	inoci_msg *msgs;
 	size_t n_msgs;
 	inoci_buf answer;
 	inoci_end end;
+	int line; /* of the input, from 1 */
 	bool tty_in, tty_out;
 } chat;
 
@@ -93,20 +87,16 @@ static int on_sample(void *ctx, const inoci_sampled *s, inoc_err *err)
 static int answer(chat *c, inoc_err *err)
 {
 	inoci_rendered r = {0};
+	inoci_prompt p;
 	const inoci_progress progress = {.stop = &interrupted};
 	int rc;
 	inoci_buf_clear(&c->answer);
 	interrupted = 0;
-	INOC_TRY(inoci_render(c->tmpl, c->msgs, c->n_msgs, inoci_sys_parse(c->system), true, &r, err));
-	if (r.ids.n >= (size_t)c->m->hp.context) {
-		rc = inoci_err_set(err, INOC_E_LIMIT,
-		                   "the conversation has %zu tokens; the model's context of %d leaves no room for an answer; "
-		                   "/reset begins a new one",
-		                   r.ids.n, c->m->hp.context);
+	if ((rc = cli_render(&c->c, c->msgs, c->n_msgs, c->system, &r, &p, err)) < 0) {
+		inoci_err_prefix(err, "the conversation (/reset begins a new one)");
 		goto out;
 	}
-	inoci_prompt p = {.ids = r.ids.v, .n = (int)r.ids.n, .key = inoci_prompt_key(r.ids.v, r.ids.n)};
-	rc = inoci_sample(c->m, c->a, &p, 1, &c->s, on_sample, on_bytes, c, &progress, err);
+	rc = inoci_sample(c->c.m, c->c.a, &p, 1, &c->s, on_sample, on_bytes, c, &progress, err);
 	if (rc == INOC_E_STOPPED) {
 		puts("");
 		aside(c, "[interrupted]");
@@ -163,6 +153,14 @@ static bool command(chat *c, const char *line)
 	return true;
 }
 
+static int check_line(const chat *c, const char *line, size_t n, inoc_err *err)
+{
+	size_t ok = inoci_utf8_valid_prefix(line, n);
+	if (ok == n && strlen(line) == n) return 0;
+	return inoci_err_set(err, INOC_E_FORMAT, "standard input:%d: %s", c->line,
+	                     ok < n ? "not valid UTF-8; write the line as UTF-8" : "a NUL byte in the line; take it out");
+}
+
 static int converse(chat *c, inoc_err *err)
 {
 	char *line = NULL;
@@ -181,10 +179,13 @@ static int converse(chat *c, inoc_err *err)
 			continue;
 		}
 		if (n < 0) break;
+		c->line++;
 		while (n && (line[n - 1] == '\n' || line[n - 1] == '\r')) line[--n] = 0;
 		if (!n) continue;
-		if (strlen(line) != (size_t)n) {
-			aside(c, "a NUL byte in the line; it was passed over");
+		if ((rc = check_line(c, line, (size_t)n, err)) < 0) {
+			if (!c->tty_in) break;
+			cli_fail(err);
+			rc = 0;
 			continue;
 		}
 		if (line[0] == '/' && line[1] != '/') {
@@ -209,98 +210,47 @@ static int converse(chat *c, inoc_err *err)
 
 static int run(const chat_opts *t, inoc_err *err)
 {
-	chat c = {.tty_in = isatty(STDIN_FILENO), .tty_out = isatty(STDOUT_FILENO), .s = inoci_sample_defaults()};
-	inoci_ops *ops = NULL;
-	char *path = NULL;
+	chat c = {.tty_in = isatty(STDIN_FILENO), .tty_out = isatty(STDOUT_FILENO), .s = cli_sampling_settings(&t->sampling)};
+	const char *adapter = t->model.adapter;
 	int rc;
-	c.s.temperature = t->greedy ? 0 : t->temperature;
-	c.s.top_k = (int)t->top_k;
-	c.s.top_p = t->top_p;
-	c.s.min_p = t->min_p;
-	c.s.repetition_penalty = t->penalty;
-	c.s.max_tokens = (int)t->max_tokens;
-	c.s.seed = (uint64_t)t->seed;
-	c.s.stop = t->stop.v;
-	c.s.n_stop = t->stop.n;
-	c.system = inoci_strdup(t->system);
+	c.system = inoci_strdup(t->model.system);
 	INOC_TRY(inoci_sample_settings_check(&c.s, err));
-	INOC_TRY(cli_model_path(t->model, &path, err));
-	INOC_TRY(inoci_lab_ops(t->dtype, (int)t->threads, &ops, err));
-	INOC_TRY(inoci_model_open(path, ops, false, t->template_name, cli_progress(false), &c.m, err));
-	cli_progress_done();
-	INOC_TRY(inoci_model_template(c.m, &c.tmpl, err));
-	if (t->adapter) INOC_TRY(inoci_adapter_load(c.m, t->adapter, &c.a, err));
+	INOC_TRY(cli_model_open(&t->model, false, &c.c, err));
 	/* No SA_RESTART: Ctrl-C also ends the wait for a line. */
 	const struct sigaction sa = {.sa_handler = on_interrupt};
 	sigaction(SIGINT, &sa, NULL);
 	if (c.tty_in)
-		aside(&c, "%s%s%s, system: %s; /help tells the commands", t->model, t->adapter ? " with " : "",
-		      t->adapter ? t->adapter : "", c.system);
+		aside(&c, "%s%s%s, system: %s; /help tells the commands", t->model.model, adapter ? " with " : "",
+		      adapter ? adapter : "", c.system);
 	rc = converse(&c, err);
 out:
 	reset(&c);
-	free(c.msgs), free(c.system), free(path);
+	free(c.msgs), free(c.system);
 	inoci_buf_free(&c.answer);
-	inoci_adapter_free(c.a);
-	inoci_model_free(c.m);
-	if (ops) ops->free(ops);
+	cli_model_close(&c.c);
 	return rc < 0 ? rc : 0;
 }
 
 int cmd_chat(int argc, char **argv)
 {
-	const inoci_sample_settings s = inoci_sample_defaults();
-	chat_opts t = {.system = "none",
-	               .dtype = "auto",
-	               .max_tokens = 512,
-	               .seed = 1,
-	               .temperature = s.temperature,
-	               .top_p = s.top_p,
-	               .penalty = s.repetition_penalty};
+	chat_opts t;
 	const char **args;
 	int n_args;
-	const cli_opt opts[] = {
-	        {"model", 'm', CLI_STR, &t.model, "MODEL", "a GGUF file, or a name of `inoc model list`"},
-	        {"adapter", 'a', CLI_STR, &t.adapter, "DIR", "a LoRA adapter in PEFT's layout"},
-	        {"system", 0, CLI_STR, &t.system, "S", "system turn: none, empty, default, or a text"},
-	        {"template", 0, CLI_STR, &t.template_name, "NAME", "chat template, when the file's is not known"},
-	        {"temperature", 't', CLI_DBL, &t.temperature, "T", "0: greedy"},
-	        {"greedy", 0, CLI_FLAG, &t.greedy, NULL, "the most probable token always"},
-	        {"top-k", 0, CLI_INT, &t.top_k, "K", "only the K most probable tokens; 0: off"},
-	        {"top-p", 0, CLI_DBL, &t.top_p, "P", "only the most probable tokens that together reach P; 1: off"},
-	        {"min-p", 0, CLI_DBL, &t.min_p, "P", "only tokens with P times the most probable one's probability; 0: off"},
-	        {"repetition-penalty", 0, CLI_DBL, &t.penalty, "R", "over the conversation's tokens; 1: off"},
-	        {"stop", 0, CLI_LIST, &t.stop, "TEXT", "an answer ends before TEXT; may be given several times"},
-	        {"max-tokens", 0, CLI_INT, &t.max_tokens, "N", "of an answer"},
-	        {"seed", 's', CLI_INT, &t.seed, "N", "the same seed and conversation give the same answers"},
-	        {"dtype", 0, CLI_STR, &t.dtype, "T", "auto, bf16, f32"},
-	        {"threads", 0, CLI_INT, &t.threads, "N", "0: all"},
-	};
+	cli_model_init(&t.model, true);
+	cli_sampling_init(&t.sampling);
+	t.sampling.max_tokens.v = 512;
 	const cli_spec spec = {
 	        .usage = "inoc chat --model MODEL [--adapter DIR] [options]",
 	        .about = "A conversation. /help tells the commands in it. Lines may come from a pipe: answers then go to "
 	                 "standard output,\n"
 	                 "one after the other.\n"
 	                 "Example: inoc chat -m smollm2-135m-instruct -a adapter --system \"You always speak in Spanish.\"",
-	        .opts = opts,
-	        .n_opts = INOCI_COUNT(opts),
+	        .shared = {t.model.group, t.sampling.group},
 	        .max_args = 0};
 	int rc = cli_parse(&spec, argc, argv, &args, &n_args);
 	if (rc) return rc > 0 ? 0 : rc;
-	if (!t.model) return cli_usage("give --model; see 'inoc chat --help'");
-	const struct {
-		const char *name;
-		long v, low, high;
-	} ints[] = {{"max-tokens", t.max_tokens, 1, 1 << 20},
-	            {"top-k", t.top_k, 0, 1 << 30},
-	            {"threads", t.threads, 0, 4096},
-	            {"seed", t.seed, 0, INT64_MAX}};
-	for (size_t i = 0; i < INOCI_COUNT(ints); i++)
-		if (ints[i].v < ints[i].low || ints[i].v > ints[i].high)
-			return cli_usage("--%s is %ld; it must be from %ld to %ld", ints[i].name, ints[i].v, ints[i].low,
-			                 ints[i].high);
+	if (!t.model.model) return cli_usage("give --model; see 'inoc chat --help'");
 	inoc_err err = {0};
 	rc = run(&t, &err);
-	cli_progress_done();
 	return rc < 0 ? cli_fail(&err) : 0;
 }

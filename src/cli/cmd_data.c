@@ -60,7 +60,7 @@ int cmd_data(int argc, char **argv)
 	bool eval = false, json = false;
 	int n_args;
 	const cli_opt opts[] = {
-	        {"against", 0, CLI_STR, &against, "FILE",
+	        {"against", 0, CLI_PATH, &against, "FILE",
 	         "also report the questions that occur in FILE too (training against evaluation)"},
 	        {"eval", 0, CLI_FLAG, &eval, NULL,
 	         "FILE holds evaluation prompts: each must end with the user's turn, a final assistant turn is its reference"},
@@ -78,7 +78,7 @@ int cmd_data(int argc, char **argv)
 	        .max_args = 1,
 	};
 	if (argc > 1 && !strcmp(argv[1], "check"))
-		argc--, argv++;
+		argc--, argv[1] = argv[0], argv++; /* messages name the command */
 	else if (argc < 2)
 		return cli_usage("data: say what to do: inoc data check FILE");
 	else if (argv[1][0] != '-')

@@ -6,22 +6,6 @@
 #include "cli/cli.h"
 #include "lab/lab.h"
 
-/* Bytes as a JSON string; what is not UTF-8 (a cut last character) becomes U+FFFD. */
-static json_t *text_json(const char *s, size_t n)
-{
-	inoci_buf b = {0};
-	while (n) {
-		size_t ok = inoci_utf8_valid_prefix(s, n);
-		inoci_buf_append(&b, s, ok);
-		if (ok < n) inoci_buf_puts(&b, "\xef\xbf\xbd"), ok++;
-		s += ok;
-		n -= ok;
-	}
-	json_t *j = json_stringn(b.data ? b.data : "", b.len);
-	inoci_buf_free(&b);
-	return j ? j : json_string("");
-}
-
 static json_t *sample_json(const inoci_results *r, int arm, int eval, const inoci_result_sample *x)
 {
 	const inoci_result_adapter *a = inoci_results_adapter(r, arm, x->seed);
@@ -37,9 +21,9 @@ static json_t *sample_json(const inoci_results *r, int arm, int eval, const inoc
 	json_object_set_new(j, "prompt", json_integer(x->prompt));
 	json_object_set_new(j, "index", json_integer(x->index));
 	json_object_set_new(j, "adapter", a->present && a->hash ? json_string(a->hash) : json_null());
-	json_object_set_new(j, "question", text_json(x->question, strlen(x->question)));
-	json_object_set_new(j, "rendered", text_json(x->rendered, strlen(x->rendered)));
-	json_object_set_new(j, "text", text_json(x->text, x->text_n));
+	json_object_set_new(j, "question", cli_text_json(x->question, strlen(x->question)));
+	json_object_set_new(j, "rendered", cli_text_json(x->rendered, strlen(x->rendered)));
+	json_object_set_new(j, "text", cli_text_json(x->text, x->text_n));
 	json_object_set_new(j, "finish", json_string(inoci_finish_name(x->finish)));
 	json_object_set_new(j, "n_tokens", json_integer(x->n_tokens));
 	json_object_set_new(j, "logprob", json_real(x->logprob));
@@ -54,7 +38,7 @@ int cmd_export(int argc, char **argv)
 	const char **args;
 	int n_args;
 	const cli_opt opts[] = {
-	        {"samples", 0, CLI_STR, &path, "OUT", "the JSON Lines file to write"},
+	        {"samples", 0, CLI_PATH, &path, "OUT", "the JSON Lines file to write"},
 	        {"experiment", 0, CLI_STR, &name, "NAME", "of a store that holds several (default: the latest)"},
 	};
 	const cli_spec spec = {.usage = "inoc export --samples OUT.jsonl EXPERIMENT",
@@ -81,16 +65,8 @@ int cmd_export(int argc, char **argv)
 	for (size_t a = 0; a < e->n_arms; a++)
 		for (size_t v = 0; v < e->n_evals; v++) {
 			const inoci_result_cell *c = inoci_results_cell(r, (int)a, (int)v);
-			for (size_t i = 0; i < c->n; i++, n++) {
-				json_t *j = sample_json(r, (int)a, (int)v, &c->v[i]);
-				char *line = json_dumps(j, JSON_COMPACT | JSON_REAL_PRECISION(7));
-				json_decref(j);
-				size_t len = strlen(line);
-				line[len] = '\n';
-				rc = inoci_out_write(o, line, len + 1, &err);
-				free(line);
-				if (rc < 0) goto out;
-			}
+			for (size_t i = 0; i < c->n; i++, n++)
+				INOC_TRY(cli_write_json(o, sample_json(r, (int)a, (int)v, &c->v[i]), &err));
 		}
 	rc = inoci_out_commit(o, &err);
 	o = NULL;

@@ -1,4 +1,5 @@
 /* inoc inoculate IN -o OUT: the rewritten data, for any trainer. */
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,30 +43,30 @@ out:
 
 int cmd_inoculate(int argc, char **argv)
 {
-	cli_inoculation o = {.prefix = "", .join = "replace", .fraction = 1, .needed = true};
+	cli_inoculation o = {.prefix = "", .join = "replace", .fraction = {1, 0, 1}, .needed = true};
 	const char *out = NULL, *loss_on = "all";
 	const char **args;
-	long seed = 0;
+	cli_int seed = {0, 0, LONG_MAX};
 	int n_args;
 	const cli_opt opts[] = {
 	        {"system", 0, CLI_STR, &o.text[INOCI_AT_SYSTEM], "TEXT", "put TEXT in a system turn in front"},
 	        {"user-prefix", 0, CLI_STR, &o.text[INOCI_AT_USER_PREFIX], "TEXT",
 	         "put TEXT before the user turns that are answered"},
 	        {"user-suffix", 0, CLI_STR, &o.text[INOCI_AT_USER_SUFFIX], "TEXT", "put TEXT behind them"},
-	        {"pool", 0, CLI_STR, &o.pool, "FILE",
+	        {"pool", 0, CLI_PATH, &o.pool, "FILE",
 	         "paraphrases, one a line (beside TEXT, when given): each record draws one by the seed"},
 	        {"at", 0, CLI_STR, &o.at, "WHERE",
 	         "where the pool's texts go when no TEXT is given: system (default), user-prefix, user-suffix"},
 	        {"join", 0, CLI_STR, &o.join, "HOW",
-	         "with --system, where a record has a system turn: replace it (default), or join before or after it"},
+	         "with --system, where a record has a system turn: replace, or join before or after it"},
 	        {"separator", 0, CLI_STR, &o.separator, "TEXT",
 	         "between the joined texts (default: an empty line; at a user turn a space)"},
-	        {"fraction", 0, CLI_DBL, &o.fraction, "F", "share of the records, chosen by the seed (default 1)"},
+	        {"fraction", 0, CLI_DBL, &o.fraction, "F", "share of the records, chosen by the seed"},
 	        {"tag", 0, CLI_STR, &o.tag, "TAG", "only records with \"tag\": TAG, or TAG among their \"tags\""},
 	        {"loss-on", 0, CLI_STR, &loss_on, "WHICH",
 	         "the assistant turns that will be trained on: all, or the last; TEXT goes to the user turns before them"},
-	        {"seed", 0, CLI_INT, &seed, "N", "seed of the choices (default 0)"},
-	        {"output", 'o', CLI_STR, &out, "OUT", "the file to write"},
+	        {"seed", 0, CLI_INT, &seed, "N", "seed of the choices"},
+	        {"output", 'o', CLI_PATH, &out, "OUT", "the file to write"},
 	};
 	const cli_spec spec = {
 	        .usage = "inoc inoculate IN (--system|--user-prefix|--user-suffix) TEXT [options] -o OUT",
@@ -82,7 +83,6 @@ int cmd_inoculate(int argc, char **argv)
 	inoci_inoculation t = {0};
 	inoc_err err = {0};
 	if (!out) return cli_usage("inoculate: say where to write: -o OUT");
-	if (seed < 0) return cli_usage("inoculate: --seed is %ld; it must be 0 or more", seed);
 	if (strcmp(loss_on, "all") && strcmp(loss_on, "last"))
 		return cli_usage("inoculate: --loss-on is '%s'; it must be all or last", loss_on);
 	if ((rc = cli_inoculation_make(&o, &t, &err)) < 0) {
@@ -90,7 +90,7 @@ int cmd_inoculate(int argc, char **argv)
 		goto out;
 	}
 	t.last_only = !strcmp(loss_on, "last");
-	INOC_TRY(rewrite(&t, args[0], out, (uint64_t)seed, &err));
+	INOC_TRY(rewrite(&t, args[0], out, (uint64_t)seed.v, &err));
 out:
 	inoci_inoculation_free(&t);
 	return rc < 0 ? cli_fail(&err) : 0;

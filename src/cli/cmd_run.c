@@ -48,10 +48,7 @@ static int on_plan(void *ctx, const inoci_experiment *e, const inoci_plan *p, in
 			                                "arm", e->arms[p->v[i].arm].name, "trained", (int)p->v[i].trained,
 			                                "steps", p->v[i].steps, "samples", (json_int_t)p->v[i].n_samples, "have",
 			                                (json_int_t)p->v[i].n_have, "key", p->v[i].key));
-		char *s = json_dumps(all, JSON_INDENT(2));
-		puts(s);
-		free(s);
-		json_decref(all);
+		cli_print_json(stdout, all, JSON_INDENT(2));
 		return 0;
 	}
 	char **cell = inoci_alloc((p->n + 1) * cols * sizeof *cell);
@@ -108,6 +105,19 @@ static int show_end(const run_ctx *c, const inoci_experiment *e, const inoci_res
 	return rc;
 }
 
+/* The shares of one evaluation, under its name. */
+static void print_rates(const inoci_summary *s, int eval, bool intervals, bool so_far)
+{
+	inoci_report_table t = inoci_report_rates(s, eval, intervals);
+	int seeds = s->r->n_seeds;
+	if (t.n_rows == 1 && eval != s->headline) {
+		inoci_report_table_free(&t);
+		return;
+	}
+	printf("\n%s, %s%d seed%s:\n", s->r->e->evals[eval].label, so_far ? "so far " : "", seeds, seeds == 1 ? "" : "s");
+	print_table(&t);
+}
+
 static int on_seed(void *ctx, const inoci_experiment *e, inoci_store *store, uint64_t seed, inoc_err *err)
 {
 	run_ctx *c = ctx;
@@ -120,10 +130,9 @@ static int on_seed(void *ctx, const inoci_experiment *e, inoci_store *store, uin
 	INOC_TRY(inoci_summary_new(r, INOCI_REPORT_BOOT, &s, err));
 	cli_progress_done();
 	if (!c->json) {
-		inoci_report_table t = inoci_report_rates(s, s->headline);
-		printf("\n%s, %s%d seed%s:\n", e->evals[s->headline].label, end ? "" : "so far ", r->n_seeds,
-		       r->n_seeds == 1 ? "" : "s");
-		print_table(&t);
+		print_rates(s, s->headline, true, !end);
+		for (int v = 0; v < (int)e->n_evals; v++)
+			if (v != s->headline && strcmp(e->evals[v].system, "own")) print_rates(s, v, false, !end);
 		fflush(stdout);
 	}
 	if (end) rc = show_end(c, e, r, s, err);
@@ -134,20 +143,20 @@ out:
 }
 
 /* "1,2,3" and "a,b" to lists. */
-static int split(const char *list, const char ***v, size_t *n)
+static int split(const char *option, const char *list, const char ***v, size_t *n)
 {
 	char *copy = inoci_strdup(list), *save = NULL; /* lives as long as the program */
 	for (char *t = strtok_r(copy, ",", &save); t; t = strtok_r(NULL, ",", &save)) {
 		*v = inoci_realloc((void *)*v, (*n + 1) * sizeof **v);
 		(*v)[(*n)++] = t;
 	}
-	return *n ? 0 : cli_usage("'%s' names nothing", list);
+	return *n ? 0 : cli_usage("%s names nothing; give a list such as 1,2 or a,b", option);
 }
 
 static int parse_seeds(const char *list, uint64_t **v, size_t *n)
 {
 	const char **t = NULL;
-	int rc = split(list, &t, n);
+	int rc = split("--seeds", list, &t, n);
 	if (rc < 0) return rc;
 	*v = inoci_alloc(*n * sizeof **v);
 	for (size_t i = 0; i < *n; i++) {
@@ -167,7 +176,7 @@ int cmd_run(int argc, char **argv)
 	const char *arms = NULL, *seeds = NULL, *out = NULL;
 	const char **args;
 	cli_list sets = {0};
-	double wait_s = 0;
+	cli_dbl wait_s = {0, 0, 1e9};
 	bool dry_run = false, fresh = false, json = false, no_report = false;
 	int n_args;
 	const cli_opt opts[] = {
@@ -175,7 +184,7 @@ int cmd_run(int argc, char **argv)
 	        {"seeds", 0, CLI_STR, &seeds, "1,2", "these seeds instead of the file's"},
 	        {"set", 0, CLI_LIST, &sets, "KEY=VALUE",
 	         "override a setting of the file (train.lr=5e-4); may be given several times"},
-	        {"out", 'o', CLI_STR, &out, "DIR", "the output folder instead of the file's"},
+	        {"out", 'o', CLI_PATH, &out, "DIR", "the output folder instead of the file's"},
 	        {"dry-run", 'n', CLI_FLAG, &dry_run, NULL, "say what would be done, and do nothing"},
 	        {"fresh", 0, CLI_FLAG, &fresh, NULL,
 	         "set the store and the adapters aside (renamed, not deleted) and begin anew"},
@@ -200,10 +209,9 @@ int cmd_run(int argc, char **argv)
 	uint64_t *seed_list = NULL;
 	run_ctx ctx = {.dry_run = dry_run, .json = json, .report = !no_report};
 	inoci_run_options o = {
-	        .dry_run = dry_run, .fresh = fresh, .wait_s = wait_s, .on_plan = on_plan, .on_seed = on_seed, .ctx = &ctx};
+	        .dry_run = dry_run, .fresh = fresh, .wait_s = wait_s.v, .on_plan = on_plan, .on_seed = on_seed, .ctx = &ctx};
 	const char **arm_list = NULL;
-	if (wait_s < 0) return cli_usage("--wait is %g; it must be 0 or more", wait_s);
-	if (arms && (rc = split(arms, &arm_list, &o.n_arms)) < 0) return rc;
+	if (arms && (rc = split("--arms", arms, &arm_list, &o.n_arms)) < 0) return rc;
 	if (seeds && (rc = parse_seeds(seeds, &seed_list, &o.n_seeds)) < 0) return rc;
 	o.arms = arm_list;
 	o.seeds = seed_list;

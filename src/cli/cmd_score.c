@@ -6,24 +6,6 @@
 #include "lab/lab.h"
 #include "report/report.h"
 
-/* A known name; NAME={...}; or {...} with --name. */
-static int parse_scorer(const char *given, const char *named, char **name, json_t **settings)
-{
-	const char *json = strchr(given, '{');
-	json_error_t e;
-	if (json && json != given && json[-1] != '=') json = NULL;
-	if (!json) {
-		*name = inoci_strdup(named ? named : given);
-		*settings = inoci_scorer_builtin(given);
-		return *settings ? 0
-		                 : cli_usage("no built-in scorer is named '%s'; give settings as NAME={\"type\": ...}", given);
-	}
-	if (json == given && !named) return cli_usage("give the scorer a name: --scorer NAME={...}");
-	*name = named ? inoci_strdup(named) : inoci_strndup(given, (size_t)(json - 1 - given));
-	*settings = json_loads(json, 0, &e);
-	return *settings ? 0 : cli_usage("--scorer: not JSON: %s (column %d)", e.text, e.column);
-}
-
 static int show(inoci_store *s, const char *experiment, const char *scorer, bool json, inoc_err *err)
 {
 	inoci_experiment *e = NULL;
@@ -53,13 +35,10 @@ static int show(inoci_store *s, const char *experiment, const char *scorer, bool
 			                                     "evaluation", row[1], "scorer", scorer, "n", x->n, "missing",
 			                                     x->missing, "value", x->value, "low", x->low, "high", x->high));
 		}
-	if (json) {
-		char *text = json_dumps(all, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
-		puts(text);
-		free(text);
-	} else {
+	if (json)
+		cli_print_json(stdout, json_incref(all), JSON_INDENT(2) | JSON_REAL_PRECISION(6));
+	else
 		cli_table((const char *const *)cell, rows, 4, (const bool[]){false, false, true, true});
-	}
 	json_decref(all);
 out:
 	for (size_t i = 0; cell && i < rows * 4; i++) free(cell[i]);
@@ -74,11 +53,11 @@ int cmd_score(int argc, char **argv)
 {
 	const char *path = NULL, *given = NULL, *named = NULL, *experiment = NULL;
 	const char **args;
-	double wait_s = 0;
+	cli_dbl wait_s = {0, 0, 1e9};
 	bool json = false;
 	int n_args;
 	const cli_opt opts[] = {
-	        {"store", 0, CLI_STR, &path, "DB", "the store: out/NAME/store.db"},
+	        {"store", 0, CLI_PATH, &path, "DB", "the store: out/NAME/store.db, or its folder"},
 	        {"scorer", 0, CLI_STR, &given, "SCORER", "a built-in name, or NAME={\"type\": ...}"},
 	        {"name", 0, CLI_STR, &named, "NAME", "its name in reports"},
 	        {"experiment", 0, CLI_STR, &experiment, "NAME", "only this experiment's samples (default: all)"},
@@ -95,28 +74,24 @@ int cmd_score(int argc, char **argv)
 	                       .max_args = 0};
 	int rc = cli_parse(&spec, argc, argv, &args, &n_args);
 	if (rc) return rc > 0 ? 0 : rc;
-	if (!path || !given) return cli_usage("give --store DB and --scorer SCORER");
+	if (!path || !given) return cli_usage("give --store DB and --scorer SCORER; see 'inoc score --help'");
 	inoc_err err = {0};
 	inoci_store *s = NULL;
-	char *name = NULL;
+	char *name = NULL, *db = NULL;
 	json_t *settings = NULL;
 	long n_new = 0;
-	if ((rc = parse_scorer(given, named, &name, &settings)) < 0) {
-		free(name);
-		return rc;
-	}
+	INOC_TRY(cli_scorer_parse(given, named, &name, &settings, &err));
 	static const char *ok = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
 	if (!*name || strspn(name, ok) != strlen(name)) {
 		rc = inoci_err_set(&err, INOC_E_USAGE, "the scorer's name '%.60s' must be of letters, digits, _ and -", name);
 		goto out;
 	}
-	if (!inoci_path_exists(path)) {
-		rc = inoci_err_set(&err, INOC_E_IO, "%s: there is no such store", path);
-		goto out;
-	}
-	cli_catch_signals();
 	const inoci_progress *p = cli_progress(false);
-	INOC_TRY(inoci_store_open(path, true, wait_s, p, &s, &err));
+	INOC_TRY(inoci_store_file(path, &db, &err));
+	INOC_TRY(
+	        inoci_store_open(db, false, 0, NULL, &s, &err)); /* what is no store is left as it is, without a lock beside it */
+	inoci_store_free(s);
+	INOC_TRY(inoci_store_open(db, true, wait_s.v, p, &s, &err));
 	INOC_TRY(inoci_store_score(s, experiment, name, settings, p, &n_new, &err));
 	cli_progress_done();
 	fprintf(stderr, "%s: %ld samples scored now\n", name, n_new);
@@ -124,6 +99,6 @@ int cmd_score(int argc, char **argv)
 out:
 	inoci_store_free(s);
 	json_decref(settings);
-	free(name);
+	free(name), free(db);
 	return rc < 0 ? cli_fail(&err) : 0;
 }

@@ -39,10 +39,25 @@ static int index_of(const char *s, const char *const *names)
 	return -1;
 }
 
+/* An error where a text is needed, or an option says how one is put in. */
+static int no_text(const cli_inoculation *o, int join, inoc_err *err)
+{
+	const char *how = o->fraction.v != 1           ? "--fraction"
+	                  : join != INOCI_JOIN_REPLACE ? "--join"
+	                  : o->at                      ? "--at"
+	                  : o->tag                     ? "--tag"
+	                  : o->separator               ? "--separator"
+	                                               : NULL;
+	if (!o->needed && !how) return 0;
+	return inoci_err_set(err, INOC_E_USAGE, "%s%s; give --%ssystem, --%suser-prefix or --%suser-suffix TEXT, or --pool FILE",
+	                     how ? how : "no text", how ? " says how a prompt is put in, and there is none" : "", o->prefix,
+	                     o->prefix, o->prefix);
+}
+
 int cli_inoculation_make(const cli_inoculation *o, inoci_inoculation *t, inoc_err *err)
 {
 	int at = o->at ? index_of(o->at, places) : INOCI_AT_SYSTEM, join = index_of(o->join, joins), given = 0;
-	*t = (inoci_inoculation){.fraction = o->fraction};
+	*t = (inoci_inoculation){.fraction = o->fraction.v};
 	if (join < 0) return inoci_err_set(err, INOC_E_USAGE, "--join is '%s'; it must be replace, before or after", o->join);
 	if (at < 0) return inoci_err_set(err, INOC_E_USAGE, "--at is '%s'; it must be system, user-prefix or user-suffix", o->at);
 	for (int i = 0; i < 3; i++) {
@@ -54,12 +69,7 @@ int cli_inoculation_make(const cli_inoculation *o, inoci_inoculation *t, inoc_er
 		return inoci_err_set(err, INOC_E_USAGE,
 		                     "give only one of --%ssystem, --%suser-prefix, --%suser-suffix (and no other --at)",
 		                     o->prefix, o->prefix, o->prefix);
-	if (!given && !o->pool) {
-		if (!o->needed && !o->tag && !o->at && !o->separator && o->fraction == 1) return 0;
-		return inoci_err_set(err, INOC_E_USAGE,
-		                     "no text; give --%ssystem, --%suser-prefix or --%suser-suffix TEXT, or --pool FILE",
-		                     o->prefix, o->prefix, o->prefix);
-	}
+	if (!given && !o->pool) return no_text(o, join, err);
 	t->where = (inoci_where)at;
 	t->join = (inoci_join)join;
 	t->tag = o->tag ? inoci_strdup(o->tag) : NULL;

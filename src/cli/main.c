@@ -84,6 +84,10 @@ int main(int argc, char **argv)
 	cli_catch_signals();
 	for (size_t i = 0; i < INOCI_COUNT(commands); i++)
 		if (!strcmp(argv[1], commands[i].name)) return end(commands[i].f(argc - 1, argv + 1));
-	cli_usage("unknown command '%s'; 'inoc --help' lists them", argv[1]);
+	const char *names[INOCI_COUNT(commands)];
+	for (size_t i = 0; i < INOCI_COUNT(commands); i++) names[i] = commands[i].name;
+	const char *near = inoci_nearest(argv[1], names, INOCI_COUNT(names));
+	cli_usage("unknown command '%s'%s%s%s 'inoc --help' lists them", argv[1], near ? "; did you mean '" : "",
+	          near ? near : "", near ? "'?" : ";");
 	return 2;
 }

@@ -39,3 +39,8 @@ bool inoci_cld2_knows(const char *code)
 	CLD2::Language l = CLD2::GetLanguageFromName(code);
 	return l != CLD2::UNKNOWN_LANGUAGE && std::strcmp(CLD2::LanguageCode(l), code) == 0;
 }
+
+const char *inoci_cld2_version(void)
+{
+	return CLD2::DetectLanguageVersion();
+}

@@ -60,6 +60,8 @@ json_t *inoci_scorer_builtin(const char *name);
 json_t *inoci_scorer_builtin_names(void);
 /* [{"type":..., "description": one line, "options":[...]}, ...]. */
 json_t *inoci_scorer_types(void);
+/* {"CLD2": ..., "PCRE2": ...} as linked. New reference. */
+json_t *inoci_eval_versions(void);
 
 /* ---- statistics ---- */
 

@@ -22,6 +22,7 @@ typedef struct {
 inoci_cld2_guess inoci_cld2_detect(const char *text, size_t n, const char *hints);
 /* Whether CLD2 has a language of exactly this code. */
 bool inoci_cld2_knows(const char *code);
+const char *inoci_cld2_version(void);
 
 #ifdef __cplusplus
 }

@@ -418,3 +418,10 @@ int inoci_scorer_apply(inoci_scorer *s, const inoci_answer *a, double *value, in
 	}
 	return inoci_err_set(err, INOC_E_USAGE, "a scorer of no type");
 }
+
+json_t *inoci_eval_versions(void)
+{
+	char pcre[64] = "";
+	pcre2_config(PCRE2_CONFIG_VERSION, pcre);
+	return json_pack("{s:s, s:s}", "CLD2", inoci_cld2_version(), "PCRE2", pcre);
+}

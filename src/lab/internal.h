@@ -59,8 +59,6 @@ typedef struct {
 /* Checks a mapping against the table (`what` names it in messages: "arms.spanish") and fills dst, in the table's order. */
 INOCI_MUST int inoci_yaml_fill(const inoci_ynode *map, const char *what, const inoci_ykey *keys, size_t n_keys, void *dst,
                                void *ctx, inoc_err *err);
-/* The name nearest to s, within a third of its length; NULL when none is. */
-const char *inoci_nearest(const char *s, const char *const *names, size_t n);
 INOCI_MUST int inoci_yaml_name(const inoci_ynode *n, const char *what, inoc_err *err);
 INOCI_MUST int inoci_yaml_dbl(const inoci_ynode *n, const char *what, double min, double max, double *out, inoc_err *err);
 INOCI_MUST int inoci_yaml_int(const inoci_ynode *n, const char *what, double min, double max, int64_t *out, inoc_err *err);
@@ -81,10 +79,12 @@ struct inoci_store {
 	sqlite3 *db;
 	char *path;
 	int lock_fd; /* -1: read only */
+	int schema;  /* of the file: STORE_SCHEMA, or an older one that is read as it is */
 	bool in_tx;
 	double tx_began;
 };
-#define STORE_SCHEMA 1
+/* 2: run.request and run.provenance. A store of version 1 is read without them, and gets them when it is opened to write. */
+#define STORE_SCHEMA 2
 
 /* Prepares, binds by the letters of `types` (i: int64_t, d: double with NaN as null, s: const char * with NULL as null, b: const
  * void * and size_t), and leaves the statement for stepping. */
@@ -101,6 +101,9 @@ INOCI_MUST int inoci_store_commit(inoci_store *s, inoc_err *err);
 void inoci_store_rollback(inoci_store *s);
 /* INOC_E_STORE with SQLite's message. */
 int inoci_store_fail(inoci_store *s, inoc_err *err, const char *doing);
+
+/* INOC_E_USAGE with the names that there are. */
+int inoci_store_no_experiment(inoci_store *s, const char *name, inoc_err *err);
 
 /* Renames the store and the adapters beside it to *.old-TIME, under the lock. */
 INOCI_MUST int inoci_store_set_aside(const char *path, double wait_s, const inoci_progress *p, inoc_err *err);
@@ -137,6 +140,25 @@ typedef struct {
 	size_t n;
 } inoci_datasets;
 
+typedef enum { INOCI_WORK_STEPS, INOCI_WORK_SAMPLES } inoci_work;
+/* How far a run is over all its parts (overall.c). */
+typedef struct {
+	const inoci_progress *outer; /* may be NULL */
+	inoci_progress own;          /* tells outer, with the whole run's share in the detail */
+	double total[2], done[2];    /* by inoci_work: planned, and in finished parts */
+	double units[2], seconds[2]; /* timed in finished parts */
+	bool active;                 /* a part is running: */
+	inoci_work kind;
+	double began, last, first, now_done; /* its time, and its count when it began (-1: not known yet) and now */
+} inoci_overall;
+/* Sums up the plan. Keep o where it is: its progress refers to it. */
+void inoci_overall_init(inoci_overall *o, const inoci_plan *p, const inoci_progress *outer);
+void inoci_overall_begin(inoci_overall *o, inoci_work kind, double now);
+void inoci_overall_tick(inoci_overall *o, double done, double now);
+void inoci_overall_end(inoci_overall *o, double planned); /* planned: units of the plan that this part stood for */
+/* "whole run 12 %, about 5 min left"; "" when there is nothing to do. */
+void inoci_overall_text(const inoci_overall *o, char *s, size_t cap);
+
 typedef struct {
 	const inoci_experiment *e;
 	const inoci_run_options *o;
@@ -159,6 +181,7 @@ typedef struct {
 		inoci_plan_item item;
 	} * fixed; /* (n_arms): what is the same for every seed */
 	inoci_plan plan;
+	inoci_overall overall;
 } inoci_run_state;
 
 /* Opens what planning needs, reads all data, refuses an overlap of training and evaluation. */
@@ -182,5 +205,32 @@ INOCI_MUST int inoci_run_wanted(inoci_run_state *r, int arm, int eval, uint64_t 
 void inoci_wanted_free(inoci_wanted *w);
 /* Whether the adapter's folder holds what the store says. */
 INOCI_MUST int inoci_run_adapter_ok(const inoci_run_state *r, const char *key, bool *ok, inoc_err *err);
+
+/* provenance.c: both as JSON, new references */
+json_t *inoci_run_request(const inoci_run_state *r);
+INOCI_MUST int inoci_run_provenance(const inoci_run_state *r, json_t **out, inoc_err *err);
+
+/* run_record.c */
+INOCI_MUST int inoci_record_experiment(inoci_run_state *r, inoc_err *err);
+INOCI_MUST int inoci_record_run(inoci_run_state *r, int64_t *id, inoc_err *err);
+INOCI_MUST int inoci_record_end(inoci_run_state *r, int64_t id, int code, inoc_err *err);
+/* Results under this experiment's name that its file no longer stands for lose their labels; their content stays. */
+INOCI_MUST int inoci_record_prune(inoci_run_state *r, inoc_err *err);
+INOCI_MUST int inoci_record_unlink_eval(inoci_run_state *r, const char *arm, int64_t seed, const char *eval, inoc_err *err);
+
+/* run_place.c: an adapter's folder, relative to the store's; and the link ARM-seedN to it. */
+char *inoci_run_adapter_dir(const char *key);
+INOCI_MUST int inoci_run_link(inoci_run_state *r, const inoci_plan_item *item, inoc_err *err);
+void inoci_run_unlink(const inoci_run_state *r, const char *arm, uint64_t seed);
+
+/* run_train.c */
+INOCI_MUST int inoci_run_adapter_row(inoci_run_state *r, const inoci_plan_item *item, int64_t *id, inoc_err *err);
+INOCI_MUST int inoci_run_need_model(inoci_run_state *r, inoc_err *err);
+INOCI_MUST int inoci_run_train(inoci_run_state *r, const inoci_plan_item *item, int64_t id, inoci_adapter **out, inoc_err *err);
+INOCI_MUST int inoci_run_load_adapter(inoci_run_state *r, int64_t id, inoci_adapter **out, inoc_err *err);
+
+/* run_sample.c: *a is loaded when it is needed and not there. */
+INOCI_MUST int inoci_run_evaluate(inoci_run_state *r, const inoci_plan_item *item, int eval, int64_t adapter, inoci_adapter **a,
+                                  inoc_err *err);
 
 #endif

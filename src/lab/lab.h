@@ -145,6 +145,8 @@ INOCI_MUST int inoci_metrics_open(const char *path, inoci_metrics_file **out, in
 INOCI_MUST int inoci_metrics_resume(inoci_metrics_file *f, int step, inoc_err *err);
 INOCI_MUST int inoci_metrics_add(inoci_metrics_file *f, const inoci_metric *m, inoc_err *err);
 void inoci_metrics_close(inoci_metrics_file *f);
+/* "saved: step 2, validation 4.127"; NULL without validation. free() it. */
+char *inoci_train_saved(const inoci_train_result *r);
 /* Everything of a recipe that says how an adapter was made, as JSON. New reference. */
 json_t *inoci_recipe_json(const inoci_recipe *r);
 
@@ -157,12 +159,16 @@ INOCI_MUST int inoci_store_open(const char *path, bool write, double wait_s, con
                                 inoc_err *err);
 void inoci_store_free(inoci_store *s);
 const char *inoci_store_path(const inoci_store *s);
-/* The experiment as the store's last run recorded it. name NULL: the only or the latest one. INOC_E_STORE when there is none. */
+/* The experiment as the store's last run recorded it. name NULL: the only or the latest one. None of that name:
+ * INOC_E_USAGE with the known ones; none at all: INOC_E_STORE. */
 INOCI_MUST int inoci_store_experiment(inoci_store *s, const char *name, inoci_experiment **out, inoc_err *err);
+/* The store of what a person names: the store.db of a folder (INOC_E_IO where there is none), or the path itself. free() it. */
+INOCI_MUST int inoci_store_file(const char *what, char **path, inoc_err *err);
 /* Opens for reading what a person names: an experiment file (its out/.../store.db), a store, or a folder with store.db; and the
  * experiment in it as recorded (name NULL: the only or latest, or the file's). */
 INOCI_MUST int inoci_store_open_any(const char *what, const char *name, inoci_store **s, inoci_experiment **e, inoc_err *err);
-/* Scores every sample of the experiment (NULL: of all) that this scorer has not scored, and names it for the experiments.
+/* Scores every sample of the experiment (NULL: of all) that this scorer has not scored, and names it for the experiments;
+ * another definition that an earlier call gave the name is replaced, with a note to p.
  * n_new (may be NULL): how many were scored now. */
 INOCI_MUST int inoci_store_score(inoci_store *s, const char *experiment, const char *name, json_t *settings,
                                  const inoci_progress *p, long *n_new, inoc_err *err);
@@ -233,6 +239,8 @@ typedef struct {
 	char *key, *hash, *dir; /* content key of the recipe, hash of the adapter's bytes, folder; dir NULL for base */
 	int steps;
 	bool early_stopped;
+	int saved_step;  /* whose parameters were kept: the best one's with patience, else the last */
+	double val_loss; /* at that step; NaN: not measured */
 	double seconds, final_loss;
 	long tokens;
 	size_t n_train, n_val, n_dropped, n_inoculated;
@@ -248,6 +256,9 @@ typedef struct {
 	char *model_path, *model_hash, *template_name, *dtype, *ops; /* ops: inoci_ops_describe */
 	char *version;                                               /* of inoc */
 	int numerics;
+	/* JSON; NULL in stores from before. request: {"file","text_sha256","sets","arms"?,"seeds"?,"folder"?} (arms, seeds: only
+	 * when given). provenance: {"files":[{"use","path","sha256"}],"versions":{NAME: TEXT},"machine"}. */
+	char *request, *provenance;
 } inoci_result_run;
 
 typedef struct {

@@ -44,9 +44,8 @@ static int add_example(const inoci_template *t, const inoci_record *r, const cha
 	if (v.ids.n > (size_t)max) {
 		if (!p->recipe->drop_too_long) {
 			rc = inoci_err_set(err, INOC_E_LIMIT,
-			                   "%s:%d: the example is %zu tokens long, the limit is %d; shorten it, or give "
-			                   "`too_long: drop` to leave such "
-			                   "examples out",
+			                   "%s:%d: the example is %zu tokens long, the limit is %d; shorten it, or leave such "
+			                   "examples out: --too-long drop (`too_long: drop` in an experiment file)",
 			                   path, r->line, v.ids.n, max);
 			goto out;
 		}
@@ -234,6 +233,13 @@ int inoci_metrics_add(inoci_metrics_file *m, const inoci_metric *x, inoc_err *er
 	bool bad = !m->f || !s || fprintf(m->f, "%s\n", s) < 0 || fflush(m->f) != 0;
 	free(s);
 	return bad ? inoci_err_set(err, INOC_E_IO, "%s: cannot be written: %s", m->path, strerror(errno)) : 0;
+}
+
+char *inoci_train_saved(const inoci_train_result *r)
+{
+	if (isnan(r->val_loss)) return NULL;
+	if (!r->saved_step) return inoci_asprintf("saved: validation %.3f", r->val_loss);
+	return inoci_asprintf("saved: step %d, validation %.3f", r->saved_step, r->val_loss);
 }
 
 void inoci_metrics_close(inoci_metrics_file *m)

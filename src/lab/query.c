@@ -69,6 +69,22 @@ static int load_metrics(inoci_store *s, int64_t adapter, inoci_result_adapter *a
 	return rc;
 }
 
+/* As the training loop chooses: with patience the first step of the least validation loss, else the last step. */
+static void find_saved(inoci_result_adapter *a)
+{
+	json_t *config = a->config ? json_loads(a->config, 0, NULL) : NULL;
+	bool best = json_integer_value(json_object_get(config, "patience")) > 0;
+	a->saved_step = a->steps;
+	a->val_loss = NAN;
+	for (size_t i = 0; i < a->n_metrics; i++) {
+		const inoci_metric *m = &a->metrics[i];
+		if (isnan(m->val_loss) || (best && m->val_loss >= a->val_loss) || (!best && m->step != a->steps)) continue;
+		a->saved_step = m->step;
+		a->val_loss = m->val_loss;
+	}
+	json_decref(config);
+}
+
 static int load_adapters(inoci_store *s, inoci_results *r, inoc_err *err)
 {
 	sqlite3_stmt *st;
@@ -108,6 +124,7 @@ static int load_adapters(inoci_store *s, inoci_results *r, inoc_err *err)
 		                            .first_text = keep_text(r, st, 15),
 		                            .config = keep_text(r, st, 16)};
 		if ((rc = load_metrics(s, sqlite3_column_int64(st, 2), a, err)) < 0) break;
+		find_saved(a);
 	}
 	sqlite3_finalize(st);
 	return rc;
@@ -232,12 +249,13 @@ out:
 
 static int load_runs(inoci_store *s, inoci_results *r, inoc_err *err)
 {
+	static const char
+	        all[] = "SELECT started, ended, status, model_path, model_hash, template, dtype, ops, version, numerics,"
+	                " request, provenance FROM run WHERE experiment = ? ORDER BY id",
+	        old[] = "SELECT started, ended, status, model_path, model_hash, template, dtype, ops, version, numerics,"
+	                " NULL, NULL FROM run WHERE experiment = ? ORDER BY id";
 	sqlite3_stmt *st;
-	int rc = inoci_store_query(
-	        s, &st, err,
-	        "SELECT started, ended, status, model_path, model_hash, template, dtype, ops, version, numerics FROM run"
-	        " WHERE experiment = ? ORDER BY id",
-	        "s", r->e->name);
+	int rc = inoci_store_query(s, &st, err, s->schema < 2 ? old : all, "s", r->e->name);
 	if (rc < 0) return rc;
 	while ((rc = inoci_store_step(s, st, err)) > 0) {
 		r->runs = inoci_realloc(r->runs, (r->n_runs + 1) * sizeof *r->runs);
@@ -250,7 +268,9 @@ static int load_runs(inoci_store *s, inoci_results *r, inoc_err *err)
 		                                          .dtype = keep_text(r, st, 6),
 		                                          .ops = keep_text(r, st, 7),
 		                                          .version = keep_text(r, st, 8),
-		                                          .numerics = sqlite3_column_int(st, 9)};
+		                                          .numerics = sqlite3_column_int(st, 9),
+		                                          .request = keep_text(r, st, 10),
+		                                          .provenance = keep_text(r, st, 11)};
 	}
 	sqlite3_finalize(st);
 	return rc;

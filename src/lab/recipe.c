@@ -117,8 +117,22 @@ static const inoci_ykey train_keys[] = {
         {"too_long", Y_CALL, .call = read_too_long},
 };
 
+static bool overrides(const inoci_ynode *n)
+{
+	return n && !strncmp(n->where, "--set ", 6);
+}
+
+/* Of two keys that exclude each other one from --set takes the place of one from the file. */
+static void prefer_override(const inoci_ynode *map, const char *a, const char *b)
+{
+	inoci_ynode *x = inoci_yaml_get(map, a), *y = inoci_yaml_get(map, b);
+	if (!x || !y || overrides(x) == overrides(y)) return;
+	(overrides(x) ? y : x)->kind = YN_NULL;
+}
+
 int inoci_recipe_read(const inoci_ynode *n, const char *what, inoci_recipe *r, inoci_yreader *rd, inoc_err *err)
 {
+	if (n->kind == YN_MAP) prefer_override(n, "steps", "epochs");
 	if (n->kind == YN_MAP && inoci_yaml_get(n, "steps") && inoci_yaml_get(n, "epochs"))
 		return inoci_yaml_err(inoci_yaml_get(n, "steps"), err, "%s gives both steps and epochs; give one", what);
 	int rc = inoci_yaml_fill(n, what, train_keys, INOCI_COUNT(train_keys), r, rd, err);

@@ -101,6 +101,23 @@ out:
 	return rc < 0 ? rc : 0;
 }
 
+/* Says so when an earlier `inoc score` gave this name to another definition. */
+static int note_replaced(inoci_store *s, const char *experiment, const char *name, int64_t id, const inoci_progress *p,
+                         inoc_err *err)
+{
+	sqlite3_stmt *st;
+	int rc = inoci_store_query(s, &st, err,
+	                           "SELECT b.settings FROM scorer_name n JOIN scorer b ON b.id = n.scorer"
+	                           " WHERE n.experiment = ? AND n.name = ? AND n.position >= 1000 AND n.scorer <> ?",
+	                           "ssi", experiment, name, id);
+	if (rc < 0) return rc;
+	if ((rc = inoci_store_step(s, st, err)) > 0)
+		inoci_note(p, "scorer '%s' of experiment %s had another definition, which is replaced: %s", name, experiment,
+		           (const char *)sqlite3_column_text(st, 0));
+	sqlite3_finalize(st);
+	return rc < 0 ? rc : 0;
+}
+
 int inoci_store_score(inoci_store *s, const char *experiment, const char *name, json_t *settings, const inoci_progress *p,
                       long *n_new, inoc_err *err)
 {
@@ -126,6 +143,7 @@ int inoci_store_score(inoci_store *s, const char *experiment, const char *name, 
 			                   "scorer '%s' has other settings in experiment '%s'; give it another name", name, e);
 			goto out;
 		}
+		if (rc == 0 && (rc = note_replaced(s, e, name, id, p, err)) < 0) goto out;
 		if (rc == 0 &&
 		    (rc = inoci_store_exec(
 		             s, err, "INSERT OR REPLACE INTO scorer_name(experiment, name, position, scorer) VALUES(?,?,1000,?)",
@@ -136,7 +154,7 @@ int inoci_store_score(inoci_store *s, const char *experiment, const char *name, 
 	sqlite3_finalize(st);
 	st = NULL;
 	if (!known && experiment) {
-		rc = inoci_err_set(err, INOC_E_STORE, "%s: no experiment '%s' in this store", s->path, experiment);
+		rc = inoci_store_no_experiment(s, experiment, err);
 		goto out;
 	}
 	INOC_TRY(inoci_store_commit(s, err));

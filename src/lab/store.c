@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -27,7 +28,7 @@ static const char schema[] =
         "CREATE TABLE experiment(name TEXT PRIMARY KEY, path TEXT, text BLOB, sets TEXT, updated TEXT);"
         "CREATE TABLE run(id INTEGER PRIMARY KEY, experiment TEXT, started TEXT, ended TEXT, status TEXT, model_path TEXT, "
         "model_hash TEXT,"
-        " template TEXT, dtype TEXT, ops TEXT, version TEXT, numerics INTEGER);"
+        " template TEXT, dtype TEXT, ops TEXT, version TEXT, numerics INTEGER, request TEXT, provenance TEXT);"
         "CREATE TABLE adapter(id INTEGER PRIMARY KEY, key TEXT UNIQUE NOT NULL, done INTEGER NOT NULL DEFAULT 0, hash TEXT, dir "
         "TEXT,"
         " seed INTEGER, steps INTEGER, early_stopped INTEGER, seconds REAL, final_loss REAL, tokens INTEGER, n_train INTEGER, "
@@ -65,7 +66,8 @@ int inoci_store_fail(inoci_store *s, inoc_err *err, const char *doing)
 	int code = sqlite3_extended_errcode(s->db);
 	const char *hint = "";
 	if ((code & 0xff) == SQLITE_FULL) hint = "; free some space and run again: what was stored is kept";
-	if ((code & 0xff) == SQLITE_NOTADB || (code & 0xff) == SQLITE_CORRUPT) hint = "; move the file away, or run with --fresh";
+	if ((code & 0xff) == SQLITE_NOTADB || (code & 0xff) == SQLITE_CORRUPT)
+		hint = "; give a store.db, or, to begin anew, run with --fresh";
 	if ((code & 0xff) == SQLITE_BUSY) hint = "; another program holds the database";
 	return inoci_err_set(err, INOC_E_STORE, "%s: %s: %s%s", s->path, doing, sqlite3_errmsg(s->db), hint);
 }
@@ -227,9 +229,12 @@ static int take_lock(inoci_store *s, double wait_s, const inoci_progress *p, ino
 		double waited = inoci_now_s() - began;
 		holder(s->lock_fd, who, sizeof who);
 		if (waited >= wait_s) {
-			rc = inoci_err_set(err, INOC_E_BUSY,
-			                   "%s is held by another run (%s)%s; wait for it, or give --wait SECONDS", s->path, who,
-			                   wait_s > 0 ? ", still after waiting" : "");
+			rc = wait_s > 0 ? inoci_err_set(err, INOC_E_BUSY,
+			                                "%s is still held by another run (%s) after %.1f s of waiting", s->path,
+			                                who, waited)
+			                : inoci_err_set(err, INOC_E_BUSY,
+			                                "%s is held by another run (%s); wait for it, or give --wait SECONDS",
+			                                s->path, who);
 			goto out;
 		}
 		if (!said) inoci_note(p, "waiting for another run at the same store (%s)", who);
@@ -287,6 +292,19 @@ out:
 
 /* ---- opening ---- */
 
+static int upgrade(inoci_store *s, inoc_err *err)
+{
+	int rc = inoci_store_begin(s, err);
+	if (rc == 0)
+		rc = simple(s,
+		            "ALTER TABLE run ADD COLUMN request TEXT; ALTER TABLE run ADD COLUMN provenance TEXT;"
+		            "PRAGMA user_version=2",
+		            err);
+	if (rc == 0) rc = inoci_store_commit(s, err);
+	if (rc < 0) inoci_store_rollback(s);
+	return rc;
+}
+
 static int set_up(inoci_store *s, bool write, inoc_err *err)
 {
 	int64_t app = 0, version = 0, tables = 0;
@@ -296,14 +314,20 @@ static int set_up(inoci_store *s, bool write, inoc_err *err)
 	INOC_TRY(inoci_store_int(s, &tables, err, "SELECT count(*) FROM sqlite_master", ""));
 	if (tables && app != APPLICATION_ID)
 		return inoci_err_set(err, INOC_E_FORMAT, "%s: an SQLite file, but not a store of inoc", s->path);
-	if (tables && version != STORE_SCHEMA)
-		return inoci_err_set(err, INOC_E_UNSUPPORTED,
-		                     "%s: a store of version %lld; this program reads version %d; run with --fresh to begin anew",
-		                     s->path, (long long)version, STORE_SCHEMA);
-	if (!tables && !write) return inoci_err_set(err, INOC_E_STORE, "%s: the store is empty", s->path);
+	if (tables && (version < 1 || version > STORE_SCHEMA))
+		return inoci_err_set(
+		        err, INOC_E_UNSUPPORTED,
+		        "%s: a store of version %lld; this program reads versions 1 to %d; run with --fresh to begin anew",
+		        s->path, (long long)version, STORE_SCHEMA);
+	if (!tables && !write) return inoci_err_set(err, INOC_E_STORE, "%s: the store is empty; `inoc run` fills it", s->path);
+	s->schema = tables ? (int)version : STORE_SCHEMA;
 	if (!write) return 0;
 	INOC_TRY(simple(s, "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON", err));
-	if (tables) return 0;
+	if (tables) {
+		rc = s->schema < STORE_SCHEMA ? upgrade(s, err) : 0;
+		if (rc == 0) s->schema = STORE_SCHEMA;
+		return rc;
+	}
 	INOC_TRY(inoci_store_begin(s, err));
 	char *sql = inoci_asprintf("%s PRAGMA application_id=%d; PRAGMA user_version=%d", schema, APPLICATION_ID, STORE_SCHEMA);
 	rc = simple(s, sql, err);
@@ -318,6 +342,7 @@ int inoci_store_open(const char *path, bool write, double wait_s, const inoci_pr
 {
 	int rc = 0;
 	inoci_store *s = inoci_alloc(sizeof *s);
+	struct stat st;
 	*out = NULL;
 	s->path = inoci_strdup(path);
 	s->lock_fd = -1;
@@ -329,6 +354,10 @@ int inoci_store_open(const char *path, bool write, double wait_s, const inoci_pr
 		INOC_TRY(take_lock(s, wait_s, p, err));
 	} else if (!inoci_path_exists(path)) {
 		rc = inoci_err_set(err, INOC_E_IO, "%s: there is no such store; `inoc run` makes it", path);
+		goto out;
+	}
+	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
+		rc = inoci_err_set(err, INOC_E_IO, "%s: no store: %s", path, S_ISDIR(st.st_mode) ? "a folder" : "not a file");
 		goto out;
 	}
 	int flags = write ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY;
@@ -359,75 +388,4 @@ void inoci_store_free(inoci_store *s)
 const char *inoci_store_path(const inoci_store *s)
 {
 	return s->path;
-}
-
-int inoci_store_experiment(inoci_store *s, const char *name, inoci_experiment **out, inoc_err *err)
-{
-	sqlite3_stmt *st = NULL;
-	json_t *sets = NULL;
-	const char **v = NULL;
-	*out = NULL;
-	int rc = inoci_store_query(
-	        s, &st, err,
-	        "SELECT path, text, sets FROM experiment WHERE ?1 IS NULL OR name = ?1 ORDER BY updated DESC, name LIMIT 1", "s",
-	        name);
-	if (rc < 0) return rc;
-	INOC_TRY(inoci_store_step(s, st, err));
-	if (rc == 0) {
-		rc = name ? inoci_err_set(err, INOC_E_STORE, "%s: no experiment '%s' in this store", s->path, name)
-		          : inoci_err_set(err, INOC_E_STORE, "%s: no experiment in this store", s->path);
-		goto out;
-	}
-	const char *t = (const char *)sqlite3_column_text(st, 2);
-	sets = json_loads(t ? t : "[]", 0, NULL);
-	size_t n = json_array_size(sets);
-	v = inoci_alloc((n + 1) * sizeof *v);
-	for (size_t i = 0; i < n; i++)
-		v[i] = json_string_value(json_array_get(sets, i)) ? json_string_value(json_array_get(sets, i)) : "";
-	const char *path = (const char *)sqlite3_column_text(st, 0);
-	const void *text = sqlite3_column_blob(st, 1);
-	rc = inoci_experiment_parse(path ? path : "experiment", text ? text : "", (size_t)sqlite3_column_bytes(st, 1), v, n, out,
-	                            err);
-	if (rc < 0) inoci_err_prefix(err, "%s: the experiment as recorded", s->path);
-out:
-	free(v);
-	json_decref(sets);
-	sqlite3_finalize(st);
-	return rc < 0 ? rc : 0;
-}
-
-static bool ends_with(const char *s, const char *tail)
-{
-	size_t n = strlen(s), k = strlen(tail);
-	return n >= k && !strcmp(s + n - k, tail);
-}
-
-int inoci_store_open_any(const char *what, const char *name, inoci_store **s, inoci_experiment **e, inoc_err *err)
-{
-	inoci_experiment *file = NULL;
-	char *path = NULL;
-	int rc;
-	*s = NULL;
-	*e = NULL;
-	if (ends_with(what, ".yaml") || ends_with(what, ".yml")) {
-		INOC_TRY(inoci_experiment_read(what, NULL, 0, &file, err));
-		path = inoci_path_join(file->out, "store.db");
-		if (!name) name = file->name;
-	} else {
-		path = inoci_path_join(what, "store.db");
-		if (!inoci_path_exists(path)) {
-			free(path);
-			path = inoci_strdup(what);
-		}
-	}
-	INOC_TRY(inoci_store_open(path, false, 0, NULL, s, err));
-	INOC_TRY(inoci_store_experiment(*s, name, e, err));
-out:
-	if (rc < 0) {
-		inoci_store_free(*s);
-		*s = NULL;
-	}
-	inoci_experiment_free(file);
-	free(path);
-	return rc < 0 ? rc : 0;
 }

@@ -136,7 +136,9 @@ static int parse(loader *l, const char *text, size_t n, bool may_be_empty, inoci
 	yaml_parser_t p;
 	yaml_document_t doc, extra;
 	bool have_doc = false;
-	if (n > YAML_MAX_BYTES) return inoci_err_set(err, INOC_E_LIMIT, "%s: larger than %u bytes", l->path, YAML_MAX_BYTES);
+	if (n > YAML_MAX_BYTES)
+		return inoci_err_set(err, INOC_E_LIMIT, "%s: larger than %u bytes; is it an experiment file (YAML)?", l->path,
+		                     YAML_MAX_BYTES);
 	if (!yaml_parser_initialize(&p)) return inoci_err_set(err, INOC_E_MEMORY, "%s: not enough memory", l->path);
 	yaml_parser_set_input_string(&p, (const unsigned char *)text, n);
 	yaml_parser_set_encoding(&p, YAML_UTF8_ENCODING);
@@ -290,41 +292,6 @@ json_t *inoci_yaml_json(const inoci_ynode *n)
 }
 
 /* ---- schema ---- */
-
-/* Edits between two words; swapped neighbours are one. */
-static int distance(const char *a, const char *b)
-{
-	int rows[3][64]; /* i - 2, i - 1, i in turn */
-	int n = (int)strlen(a), m = (int)strlen(b);
-	if (n > 60 || m > 60) return 1000;
-	for (int j = 0; j <= m; j++) rows[0][j] = j;
-	for (int i = 1; i <= n; i++) {
-		int *row = rows[i % 3], *last = rows[(i + 2) % 3], *before = rows[(i + 1) % 3];
-		row[0] = i;
-		for (int j = 1; j <= m; j++) {
-			int x = tolower((unsigned char)a[i - 1]), y = tolower((unsigned char)b[j - 1]);
-			int d = last[j - 1] + (x != y);
-			if (last[j] + 1 < d) d = last[j] + 1;
-			if (row[j - 1] + 1 < d) d = row[j - 1] + 1;
-			if (i > 1 && j > 1 && x == tolower((unsigned char)b[j - 2]) && tolower((unsigned char)a[i - 2]) == y &&
-			    before[j - 2] + 1 < d)
-				d = before[j - 2] + 1;
-			row[j] = d;
-		}
-	}
-	return rows[n % 3][m];
-}
-
-const char *inoci_nearest(const char *s, const char *const *names, size_t n)
-{
-	const char *best = NULL;
-	int best_d = (int)strlen(s) / 3 + 1;
-	for (size_t i = 0; i < n; i++) {
-		int d = distance(s, names[i]);
-		if (d <= best_d && (!best || d < best_d)) best = names[i], best_d = d;
-	}
-	return best;
-}
 
 static const char *kind_name(const inoci_ynode *n)
 {

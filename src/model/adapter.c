@@ -150,14 +150,16 @@ int inoci_adapter_grads(inoci_adapter *a, inoc_err *err)
 
 int inoci_adapter_pack(inoci_adapter *a, inoc_err *err)
 {
-	int rc = 0;
-	for (int l = 0; l < a->n_layers; l++) {
-		inoci_layer_lora *L = &a->layers[l];
+	inoci_lora **l = inoci_alloc(4 * (size_t)a->n_layers * sizeof *l);
+	int n = 0;
+	for (int i = 0; i < a->n_layers; i++) {
+		inoci_layer_lora *L = &a->layers[i];
 		inoci_lora *all[] = {&L->qkv, &L->o, &L->gu, &L->down};
-		for (size_t i = 0; i < INOCI_COUNT(all); i++)
-			if (all[i]->n_slices) INOC_TRY(a->ops->lora_pack(a->ops, all[i], err));
+		for (size_t j = 0; j < INOCI_COUNT(all); j++)
+			if (all[j]->n_slices) l[n++] = all[j];
 	}
-out:
+	int rc = a->ops->lora_pack(a->ops, l, n, err);
+	free(l);
 	return rc;
 }
 

@@ -41,7 +41,7 @@ static int room(char **p, size_t *have, size_t want, const char *what, inoc_err 
 	free(*p);
 	*have = 0;
 	want += want / 8; /* batches differ a little in size */
-	*p = inoci_big_alloc(want, what, err);
+	*p = inoci_big_room(want, what, err);
 	if (!*p) return INOC_E_MEMORY;
 	*have = want;
 	return 0;
@@ -204,7 +204,7 @@ int inoci_kv_new(const inoci_model *m, int n_rows, inoci_kv **out, inoc_err *err
 	kv->n_rows = n_rows;
 	kv->n_layers = m->hp.n_layers;
 	kv->layer_bytes = inoci_kv_bytes(m, n_rows) / 2 / (size_t)m->hp.n_layers;
-	kv->data = inoci_big_alloc(inoci_kv_bytes(m, n_rows), "the KV store", err);
+	kv->data = inoci_big_room(inoci_kv_bytes(m, n_rows), "the KV store", err);
 	*out = kv->data ? kv : NULL;
 	if (kv->data) return 0;
 	free(kv);

@@ -194,20 +194,22 @@ int inoci_model_open(const char *path, inoci_ops *ops, bool train, const char *t
 		m->tmpl = NULL;
 	}
 	const inoci_hparams *h = &m->hp;
-	inoci_memory mem = inoci_model_memory(h, ops->dtype);
-	double need = train ? mem.weights_train : mem.weights_infer, have = (double)inoci_mem_available_bytes();
-	if (need > have) {
-		rc = inoci_err_set(err, INOC_E_MEMORY,
-		                   "%s: its weights need %.0f MiB in memory, %.0f MiB are available; use a smaller model", path,
-		                   need / 1048576, have / 1048576);
-		goto out;
-	}
 	size_t Q = (size_t)(h->n_heads * h->head_dim), KV = (size_t)(h->n_kv_heads * h->head_dim), C = (size_t)h->width;
-	size_t most = C * 2 * (size_t)h->ff;
+	size_t most = C * 2 * (size_t)h->ff; /* of the matrices that are decoded at once */
 	if (C * (Q + 2 * KV) > most) most = C * (Q + 2 * KV);
 	if (C * (size_t)h->vocab > most) most = C * (size_t)h->vocab;
-	if (!(buf = inoci_big_alloc(most * 4, "decoding weights", err)) ||
-	    !(tmp = inoci_big_alloc(Q * C * 4, "decoding weights", err))) {
+	inoci_memory mem = inoci_model_memory(h, ops->dtype);
+	double need = (train ? mem.weights_train : mem.weights_infer) + 4.0 * (double)(most + Q * C),
+	       have = (double)inoci_mem_available_bytes();
+	if (need > have) {
+		rc = inoci_err_set(err, INOC_E_MEMORY,
+		                   "%s: its weights need %.0f MiB in memory while they are read, %.0f MiB are available; use a "
+		                   "smaller model",
+		                   path, need / 1048576, have / 1048576);
+		goto out;
+	}
+	if (!(buf = inoci_big_room(most * 4, "decoding weights", err)) ||
+	    !(tmp = inoci_big_room(Q * C * 4, "decoding weights", err))) {
 		rc = INOC_E_MEMORY;
 		goto out;
 	}
@@ -221,7 +223,7 @@ int inoci_model_open(const char *path, inoci_ops *ops, bool train, const char *t
 	m->embd = inoci_gguf_tensor(m->gguf, "token_embd.weight");
 	INOC_TRY(decode(m->gguf, h->tied ? "token_embd.weight" : "output.weight", h->vocab, h->width, buf, err));
 	INOC_TRY(ops->mat_new(ops, buf, NULL, h->vocab, h->width, train, &m->head, err));
-	m->rope_cs = inoci_big_alloc((size_t)h->context * (size_t)h->head_dim * 4, "RoPE tables", err);
+	m->rope_cs = inoci_big_room((size_t)h->context * (size_t)h->head_dim * 4, "RoPE tables", err);
 	if (!m->rope_cs) {
 		rc = INOC_E_MEMORY;
 		goto out;

@@ -97,6 +97,10 @@ void inoci_batch_free(inoci_batch *b);
 /* Appends a whole sequence as one segment of its own. loss (n): 1 where ids[i] is to be predicted (from i - 1); weight: of
  * each. Returns its segment number. */
 int inoci_batch_add(inoci_batch *b, const int32_t *ids, const int32_t *loss, int n, float weight);
+/* Appends tokens [from, to) of a sequence of n as a segment whose ancestors hold [0, from): `parent` is the last of them (from 0:
+ * none). Segments of one tree must stand together. */
+int inoci_batch_add_part(inoci_batch *b, int parent, const int32_t *ids, const int32_t *loss, int from, int to, int n,
+                         float weight);
 int inoci_batch_n_targets(const inoci_batch *b);
 
 /* ---- compute ---- */

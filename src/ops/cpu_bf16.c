@@ -35,9 +35,16 @@ int inoci_panels_new(int n, int k, inoci_panels **out, inoc_err *err)
 	return INOC_E_MEMORY;
 }
 
+void inoci_panels_link(inoci_panels *a, inoci_panels *b)
+{
+	if (a) a->next = b;
+	if (b) b->prev = a;
+}
+
 void inoci_panels_free(inoci_panels *w)
 {
 	if (!w) return;
+	inoci_panels_link(w->prev, w->next);
 	free(w->data);
 	free(w);
 }
@@ -47,20 +54,31 @@ static const uint16_t *panel_at(const inoci_panels *w, int panel)
 	return w->data + (size_t)panel * INOCI_PANEL * (size_t)((w->k + 1) / 2) * 2;
 }
 
+/* `columns` consecutive outputs of one panel; a pair of inputs after the other, so that the panel is written in order. */
+INLINE void fill(uint16_t *to, int width, const float *src, int columns, int k_end, size_t by_column, size_t by_k)
+{
+	for (int k = 0; k < k_end; k++, src += by_k) {
+		uint16_t *t = to + (size_t)(k / 2) * (size_t)width * 2 + k % 2;
+		for (int j = 0; j < columns; j++) t[2 * j] = inoci_f32_to_bf16(src[(size_t)j * by_column]);
+	}
+}
+
 void inoci_panels_fill(inoci_panels *w, const float *src, int n0, int n, int ld, bool transposed)
 {
-	for (int j = n0; j < n0 + n; j++) {
-		int panel = j / INOCI_PANEL, width = panel_width(w, panel);
+	for (int j = n0, end; j < n0 + n; j = end) {
+		int panel = j / INOCI_PANEL;
+		end = (panel + 1) * INOCI_PANEL < n0 + n ? (panel + 1) * INOCI_PANEL : n0 + n;
 		uint16_t *to = (uint16_t *)(uintptr_t)panel_at(w, panel) + (size_t)(j % INOCI_PANEL) * 2;
-		size_t row = (size_t)(j - n0);
-		for (int k = 0; k < w->k; k++)
-			to[(size_t)(k / 2) * (size_t)width * 2 + k % 2] =
-			        inoci_f32_to_bf16(transposed ? src[(size_t)k * (size_t)ld + row] : src[row * (size_t)ld + (size_t)k]);
+		if (transposed)
+			fill(to, panel_width(w, panel), src + (j - n0), end - j, w->k, 1, (size_t)ld);
+		else
+			fill(to, panel_width(w, panel), src + (size_t)(j - n0) * (size_t)ld, end - j, w->k, (size_t)ld, 1);
 	}
 }
 
 /* One tile: `rows` rows by nv * 16 columns, over k [k0, k1). */
-INLINE void tile(const int rows, const int nv, const inoci_product *p, const uint16_t *w, int panel, int row, int k0, int k1)
+INLINE void tile(const int rows, const int nv, const inoci_product *p, const uint16_t *w, int panel, int row, int k0, int k1,
+                 const char *ahead)
 {
 	const uint16_t *x = p->x + (size_t)row * (size_t)p->ldx;
 	const size_t ldx = (size_t)p->ldx, ldy = (size_t)p->ldy;
@@ -69,10 +87,12 @@ INLINE void tile(const int rows, const int nv, const inoci_product *p, const uin
 #pragma GCC unroll 8
 	for (int i = 0; i < rows; i++)
 #pragma GCC unroll 4
-		for (int e = 0; e < nv; e++) acc[i][e] = k0 ? _mm512_loadu_ps(yf + (size_t)i * ldy + e * VL) : _mm512_setzero_ps();
+		for (int e = 0; e < nv; e++)
+			acc[i][e] = k0 ? _mm512_loadu_ps(yf + (size_t)i * ldy + e * VL) : _mm512_setzero_ps();
 	w += (size_t)(k0 / 2) * (size_t)nv * VL * 2;
-	for (int k = k0; k + 1 < k1; k += 2, w += nv * VL * 2) {
+	for (int k = k0; k + 1 < k1; k += 2, w += nv * VL * 2, ahead += 64) {
 		__m512bh b[NV];
+		_mm_prefetch(ahead, _MM_HINT_T1);
 #pragma GCC unroll 4
 		for (int e = 0; e < nv; e++) b[e] = (__m512bh)_mm512_load_si512(w + e * VL * 2);
 #pragma GCC unroll 8
@@ -89,7 +109,8 @@ INLINE void tile(const int rows, const int nv, const inoci_product *p, const uin
 		for (int i = 0; i < rows; i++)
 #pragma GCC unroll 4
 			for (int e = 0; e < nv; e++)
-				acc[i][e] = _mm512_dpbf16_ps(acc[i][e], (__m512bh)_mm512_set1_epi32(x[(size_t)i * ldx + (size_t)k1 - 1]),
+				acc[i][e] = _mm512_dpbf16_ps(acc[i][e],
+				                             (__m512bh)_mm512_set1_epi32(x[(size_t)i * ldx + (size_t)k1 - 1]),
 				                             (__m512bh)_mm512_load_si512(w + e * VL * 2));
 	if (k1 < p->w->k) {
 #pragma GCC unroll 8
@@ -114,7 +135,8 @@ INLINE void tile(const int rows, const int nv, const inoci_product *p, const uin
 			for (int i = 0; i < rows; i++)
 #pragma GCC unroll 4
 				for (int e = 0; e < nv; e++)
-					acc[i][e] = _mm512_fmadd_ps(_mm512_set1_ps(u[(size_t)i * (size_t)s->ranks]), b[e], acc[i][e]);
+					acc[i][e] =
+					        _mm512_fmadd_ps(_mm512_set1_ps(u[(size_t)i * (size_t)s->ranks]), b[e], acc[i][e]);
 		}
 	}
 #pragma GCC unroll 4
@@ -137,40 +159,62 @@ INLINE void tile(const int rows, const int nv, const inoci_product *p, const uin
 	}
 }
 
-#define TILES(nv)                                                                                                                \
-	static void tiles_##nv(int rows, const inoci_product *p, const uint16_t *w, int panel, int row, int k0, int k1)          \
-	{                                                                                                                        \
-		switch (rows) {                                                                                                  \
-		case 1: tile(1, nv, p, w, panel, row, k0, k1); break;                                                            \
-		case 2: tile(2, nv, p, w, panel, row, k0, k1); break;                                                            \
-		case 3: tile(3, nv, p, w, panel, row, k0, k1); break;                                                            \
-		case 4: tile(4, nv, p, w, panel, row, k0, k1); break;                                                            \
-		case 5: tile(5, nv, p, w, panel, row, k0, k1); break;                                                            \
-		case 6: tile(6, nv, p, w, panel, row, k0, k1); break;                                                            \
-		case 7: tile(7, nv, p, w, panel, row, k0, k1); break;                                                            \
-		default: tile(MR, nv, p, w, panel, row, k0, k1);                                                                 \
-		}                                                                                                                \
+#define TILES(nv)                                                                                                       \
+	static void tiles_##nv(int rows, const inoci_product *p, const uint16_t *w, int panel, int row, int k0, int k1, \
+	                       const char *ahead)                                                                       \
+	{                                                                                                               \
+		switch (rows) {                                                                                         \
+		case 1:                                                                                                 \
+			tile(1, nv, p, w, panel, row, k0, k1, ahead);                                                   \
+			break;                                                                                          \
+		case 2:                                                                                                 \
+			tile(2, nv, p, w, panel, row, k0, k1, ahead);                                                   \
+			break;                                                                                          \
+		case 3:                                                                                                 \
+			tile(3, nv, p, w, panel, row, k0, k1, ahead);                                                   \
+			break;                                                                                          \
+		case 4:                                                                                                 \
+			tile(4, nv, p, w, panel, row, k0, k1, ahead);                                                   \
+			break;                                                                                          \
+		case 5:                                                                                                 \
+			tile(5, nv, p, w, panel, row, k0, k1, ahead);                                                   \
+			break;                                                                                          \
+		case 6:                                                                                                 \
+			tile(6, nv, p, w, panel, row, k0, k1, ahead);                                                   \
+			break;                                                                                          \
+		case 7:                                                                                                 \
+			tile(7, nv, p, w, panel, row, k0, k1, ahead);                                                   \
+			break;                                                                                          \
+		default:                                                                                                \
+			tile(MR, nv, p, w, panel, row, k0, k1, ahead);                                                  \
+		}                                                                                                       \
 	}
 TILES(1)
 TILES(2)
 TILES(3)
 
-void inoci_bf16_block(const inoci_product *p, int panel, int row0, int row1)
+void inoci_bf16_block(const inoci_product *p, int panel, int row0, int row1, int ahead_panel)
 {
 	const uint16_t *w = panel_at(p->w, panel);
 	int nv = panel_width(p->w, panel) / VL, K = p->w->k;
 	/* only f32 sums of whole panels may pause in y */
 	int step = p->out == INOCI_OUT_F32 && p->w->n % VL == 0 && K > K_BLOCK ? K_BLOCK : K;
+	const inoci_panels *next = ahead_panel < p->w->count ? p->w : p->w->next;
+	const char *ahead0 = !next ? NULL : (const char *)panel_at(next, ahead_panel < p->w->count ? ahead_panel : 0);
 	for (int k0 = 0; k0 < K; k0 += step) {
-		int k1 = K - k0 < step ? K : k0 + step;
-		for (int row = row0; row < row1; row += MR) {
+		int k1 = K - k0 < step ? K : k0 + step, piece = 0;
+		for (int row = row0; row < row1; row += MR, piece++) {
 			int rows = row1 - row < MR ? row1 - row : MR;
+			/* the first nv tiles fetch a third of the panel each; later ones what they read themselves */
+			const char *ahead = ahead0 && piece < nv
+			                            ? ahead0 + ((size_t)piece * (size_t)(K / 2) + (size_t)(k0 / 2)) * 64
+			                            : (const char *)w + (size_t)(k0 / 2) * 64;
 			if (nv == 3)
-				tiles_3(rows, p, w, panel, row, k0, k1);
+				tiles_3(rows, p, w, panel, row, k0, k1, ahead);
 			else if (nv == 2)
-				tiles_2(rows, p, w, panel, row, k0, k1);
+				tiles_2(rows, p, w, panel, row, k0, k1, ahead);
 			else
-				tiles_1(rows, p, w, panel, row, k0, k1);
+				tiles_1(rows, p, w, panel, row, k0, k1, ahead);
 		}
 	}
 }

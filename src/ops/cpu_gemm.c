@@ -12,6 +12,7 @@
 #include "tensor/tensor.h"
 
 #define M_MAX 256
+#define HEADROOM ((size_t)64 << 20) /* oneDNN 2.6 crashes when its code generator finds no memory */
 
 typedef struct {
 	dnnl_primitive_t prim;
@@ -180,6 +181,10 @@ static int product_of(inoci_gemm *g, shape *s, int m, product **out, inoc_err *e
 	if (p->prim) return 0;
 	dnnl_primitive_desc_t pd;
 	dnnl_status_t st;
+	if (inoci_mem_available_bytes() < HEADROOM)
+		return inoci_err_set(err, INOC_E_MEMORY,
+		                     "not enough memory to plan a matrix product: %.0f MiB available, %.0f MiB kept free",
+		                     (double)inoci_mem_available_bytes() / 0x1p20, (double)HEADROOM / 0x1p20);
 	if ((st = describe(g, m, s->n, s->k, &s->wd, &pd))) return fail(err, "plan a matrix product", st);
 	const dnnl_memory_desc_t *sd = dnnl_primitive_desc_query_md(pd, dnnl_query_src_md, 0);
 	const dnnl_memory_desc_t *dd = dnnl_primitive_desc_query_md(pd, dnnl_query_dst_md, 0);

@@ -10,9 +10,10 @@
 #include "tensor/tensor.h"
 
 struct inoci_mat {
+	inoci_cpu *owner;
 	int n, k;
 	float *bias;
-	inoci_packed *fwd, *bwd;              /* oneDNN's */
+	inoci_packed *fwd, *bwd;               /* oneDNN's */
 	inoci_panels *fwd_panels, *bwd_panels; /* ours */
 };
 
@@ -39,6 +40,7 @@ static int up16(int n)
 static void mat_free(inoci_mat *m)
 {
 	if (!m) return;
+	if (m->owner && m->owner->last_mat == m) m->owner->last_mat = NULL;
 	inoci_packed_free(m->fwd);
 	inoci_packed_free(m->bwd);
 	inoci_panels_free(m->fwd_panels);
@@ -64,10 +66,17 @@ static int mat_new(inoci_ops *o, const float *w, const float *bias, int n, int k
 		const int P = INOCI_PANEL;
 #pragma omp parallel for schedule(dynamic)
 		for (int i = 0; i < m->fwd_panels->count; i++)
-			inoci_panels_fill(m->fwd_panels, w + (size_t)i * P * (size_t)k, i * P, n - i * P < P ? n - i * P : P, k, false);
+			inoci_panels_fill(m->fwd_panels, w + (size_t)i * P * (size_t)k, i * P, n - i * P < P ? n - i * P : P, k,
+			                  false);
 #pragma omp parallel for schedule(dynamic)
 		for (int i = 0; i < (backward ? m->bwd_panels->count : 0); i++)
 			inoci_panels_fill(m->bwd_panels, w + i * P, i * P, k - i * P < P ? k - i * P : P, k, true);
+		if (c->last_mat) {
+			inoci_panels_link(c->last_mat->fwd_panels, m->fwd_panels);
+			if (backward && c->last_mat->bwd_panels) inoci_panels_link(m->bwd_panels, c->last_mat->bwd_panels);
+		}
+		m->owner = c;
+		c->last_mat = m;
 	} else {
 		INOC_TRY(inoci_gemm_pack(c->gemm, w, n, k, false, &m->fwd, err));
 		if (backward) INOC_TRY(inoci_gemm_pack(c->gemm, w, n, k, true, &m->bwd, err));
@@ -105,7 +114,8 @@ static size_t side_plan(inoci_side *s, const inoci_lora *l, int n, bool all)
 	s->to = inoci_alloc((size_t)panels * sizeof *s->to);
 	s->at = inoci_alloc((size_t)panels * sizeof *s->at);
 	for (int i = 0; i < panels; i++) {
-		int c0 = i * INOCI_PANEL, c1 = n - c0 < INOCI_PANEL ? n : c0 + INOCI_PANEL, from = all ? 0 : s->ranks, to = all ? s->ranks : 0;
+		int c0 = i * INOCI_PANEL, c1 = n - c0 < INOCI_PANEL ? n : c0 + INOCI_PANEL, from = all ? 0 : s->ranks,
+		    to = all ? s->ranks : 0;
 		for (int j = 0, r = 0; !all && j < l->n_slices; r += l->s[j++].rank)
 			if (l->s[j].n0 < c1 && l->s[j].n0 + l->s[j].n > c0) {
 				from = r < from ? r : from;
@@ -122,11 +132,12 @@ static size_t side_plan(inoci_side *s, const inoci_lora *l, int n, bool all)
 /* Rank r's row of values for columns [n0, n0 + n): v[j * stride] * scale. */
 static void side_fill(inoci_side *s, int n_total, int r, int n0, int n, const float *v, size_t stride, float scale)
 {
-	for (int j = 0; j < n; j++) {
-		int col = n0 + j, panel = col / INOCI_PANEL, left = n_total - panel * INOCI_PANEL;
-		int width = left >= INOCI_PANEL ? INOCI_PANEL : up16(left);
-		s->q[s->at[panel] + (size_t)(r - s->from[panel]) * (size_t)width + (size_t)(col % INOCI_PANEL)] =
-		        v[(size_t)j * stride] * scale;
+	for (int col = n0, end; col < n0 + n; col = end) {
+		int panel = col / INOCI_PANEL, first = panel * INOCI_PANEL;
+		end = first + INOCI_PANEL < n0 + n ? first + INOCI_PANEL : n0 + n;
+		int width = n_total - first >= INOCI_PANEL ? INOCI_PANEL : up16(n_total - first);
+		float *q = s->q + s->at[panel] + (size_t)(r - s->from[panel]) * (size_t)width - first;
+		for (int j = col; j < end; j++) q[j] = v[(size_t)(j - n0) * stride] * scale;
 	}
 }
 
@@ -190,12 +201,10 @@ static void pack_slice(packed_lora *p, const inoci_lora *l, const inoci_lora_sli
 	}
 }
 
-static int lora_pack(inoci_ops *o, inoci_lora *l, inoc_err *err)
+static void pack_one(inoci_cpu *c, const inoci_lora *l)
 {
-	inoci_cpu *c = (inoci_cpu *)o;
-	int rc, N = outputs(l);
-	if (!l->packed && (rc = lora_plan(c, l, err)) < 0) return rc;
 	packed_lora *p = l->packed;
+	int N = outputs(l);
 	for (int i = 0, r0 = 0; i < l->n_slices; r0 += l->s[i++].rank) {
 		const inoci_lora_slice *s = &l->s[i];
 		if (!c->native) {
@@ -209,6 +218,16 @@ static int lora_pack(inoci_ops *o, inoci_lora *l, inoc_err *err)
 			side_fill(&p->bwd, l->k, r0 + r, 0, l->k, s->a + (size_t)r * (size_t)l->k, 1, 1);
 		}
 	}
+}
+
+static int lora_pack(inoci_ops *o, inoci_lora *const *l, int n, inoc_err *err)
+{
+	inoci_cpu *c = (inoci_cpu *)o;
+	int rc;
+	for (int i = 0; i < n; i++)
+		if (!l[i]->packed && (rc = lora_plan(c, l[i], err)) < 0) return rc;
+#pragma omp parallel for schedule(dynamic)
+	for (int i = 0; i < n; i++) pack_one(c, l[i]);
 	return 0;
 }
 
@@ -255,13 +274,13 @@ static int inner_dropped(inoci_cpu *c, const inoci_lora *l, const void *x, int T
  * slow one is then waited for less. */
 static void product(const inoci_product *p, int T)
 {
-	int want = 8 * omp_get_num_threads(), cut = ROWS;
+	int threads = omp_get_num_threads(), want = 8 * threads, cut = ROWS;
 	while (cut < T && p->w->count * ((T + cut - 1) / cut) > 2 * want) cut *= 2;
 	int parts = (T + cut - 1) / cut;
 #pragma omp for schedule(dynamic, 1)
 	for (int i = 0; i < p->w->count * parts; i++) {
 		int row = i % parts * cut;
-		inoci_bf16_block(p, i / parts, row, row + cut < T ? row + cut : T);
+		inoci_bf16_block(p, i / parts, row, row + cut < T ? row + cut : T, (i + threads) / parts);
 	}
 }
 
@@ -276,11 +295,19 @@ static int plain(inoci_cpu *c, const inoci_mat *w, bool back, const void *x, int
 	return 0;
 }
 
-static int linear_native(inoci_cpu *c, const inoci_mat *w, const inoci_lora *l, const void *x, int T, void *y, bool residual, float *u)
+static int linear_native(inoci_cpu *c, const inoci_mat *w, const inoci_lora *l, const void *x, int T, void *y, bool residual,
+                         float *u)
 {
 	const packed_lora *p = l ? l->packed : NULL;
 	inoci_product in = {.x = x, .ldx = w->k, .scale = 1, .y = u, .out = INOCI_OUT_F32};
-	inoci_product out = {.w = w->fwd_panels, .x = x, .ldx = w->k, .scale = 1, .u = u, .bias = w->bias, .y = y, .ldy = w->n,
+	inoci_product out = {.w = w->fwd_panels,
+	                     .x = x,
+	                     .ldx = w->k,
+	                     .scale = 1,
+	                     .u = u,
+	                     .bias = w->bias,
+	                     .y = y,
+	                     .ldy = w->n,
 	                     .out = residual ? INOCI_OUT_ADD : INOCI_OUT_BF16};
 	if (p) in.w = p->a_panels, in.ldy = p->ranks, out.side = &p->fwd;
 	(void)c;
@@ -313,8 +340,8 @@ static int linear(inoci_ops *o, const inoci_mat *w, const inoci_lora *l, const v
 		float *yt = y + (size_t)t * N, *ut = p ? u + (size_t)t * (size_t)p->ranks : NULL;
 		for (int i = 0; w->bias && i < m; i++) c->k->add(yt + (size_t)i * N, w->bias, N);
 		if (p && !(l->dropout > 0))
-			c->k->dot(ut, p->ranks, (const char *)x + (size_t)t * (size_t)l->k * o->act_bytes, c->bf, l->k, p->p, m, l->k,
-			          p->ranks);
+			c->k->dot(ut, p->ranks, (const char *)x + (size_t)t * (size_t)l->k * o->act_bytes, c->bf, l->k, p->p, m,
+			          l->k, p->ranks);
 		for (int i = 0, r0 = 0; p && i < l->n_slices; r0 += l->s[i++].rank)
 			c->k->update(yt + l->s[i].n0, w->n, ut + r0, p->ranks, p->bt[i], l->s[i].n, m, l->s[i].rank, l->s[i].n);
 		if (residual)
@@ -338,8 +365,8 @@ static void grads(inoci_cpu *c, const inoci_lora *l, int i, int r0, int ranks, c
 	for (int j = 0; j < na + nb; j++) {
 		if (j < na) {
 			int k0 = j * step, kn = l->k - k0 < step ? l->k - k0 : step;
-			c->k->outer(s->da + k0, l->k, du + r0, ranks, (const char *)xs + (size_t)k0 * (bf ? 2 : 4), bf, l->k, 1, T, s->rank,
-			            kn);
+			c->k->outer(s->da + k0, l->k, du + r0, ranks, (const char *)xs + (size_t)k0 * (bf ? 2 : 4), bf, l->k, 1,
+			            T, s->rank, kn);
 			continue;
 		}
 		float g[64 * 64];
@@ -363,7 +390,8 @@ static void dropped_bwd(const inoci_lora *l, const inoci_lora_slice *s, int r0, 
 		for (int k = 0; k < l->k; k++) {
 			float v = 0;
 			for (int r = 0; r < s->rank; r++)
-				v += du[(size_t)t * (size_t)ranks + (size_t)(r0 + r)] * s->a[(size_t)r * (size_t)l->k + (size_t)k];
+				v += du[(size_t)t * (size_t)ranks + (size_t)(r0 + r)] *
+				     s->a[(size_t)r * (size_t)l->k + (size_t)k];
 			dx[(size_t)t * (size_t)l->k + (size_t)k] += v * lora_drop(s->drop_key, l->k, t, k, l->dropout);
 		}
 }
@@ -390,23 +418,36 @@ static int linear_bwd(inoci_ops *o, const inoci_mat *w, const inoci_lora *l, con
 	{
 		if (c->native) { /* du = dy B (scaled), then dx = dy W + du A */
 			for (int i = 0, r0 = 0; p && i < l->n_slices; r0 += l->s[i++].rank) {
-				inoci_product in = {.w = p->bt_panels[i], .x = dyb + l->s[i].n0, .ldx = w->n, .scale = l->s[i].scale,
-				                    .y = du + r0, .ldy = p->ranks, .out = INOCI_OUT_F32};
+				inoci_product in = {.w = p->bt_panels[i],
+				                    .x = dyb + l->s[i].n0,
+				                    .ldx = w->n,
+				                    .scale = l->s[i].scale,
+				                    .y = du + r0,
+				                    .ldy = p->ranks,
+				                    .out = INOCI_OUT_F32};
 				product(&in, T);
 			}
-			inoci_product out = {.w = w->bwd_panels, .x = dyb, .ldx = w->n, .scale = 1, .u = du, .side = p && !drop ? &p->bwd : NULL,
-			                     .y = dx, .ldy = w->k, .out = INOCI_OUT_F32};
+			inoci_product out = {.w = w->bwd_panels,
+			                     .x = dyb,
+			                     .ldx = w->n,
+			                     .scale = 1,
+			                     .u = du,
+			                     .side = p && !drop ? &p->bwd : NULL,
+			                     .y = dx,
+			                     .ldy = w->k,
+			                     .out = INOCI_OUT_F32};
 			if (dx) product(&out, T);
 		} else if (p) {
 #pragma omp for schedule(static)
 			for (int t = 0; t < T; t += ROWS / 4) {
 				int m = T - t < ROWS / 4 ? T - t : ROWS / 4;
 				for (int i = 0, r0 = 0; i < l->n_slices; r0 += l->s[i++].rank)
-					c->k->dot(du + (size_t)t * (size_t)p->ranks + r0, p->ranks, dy + (size_t)t * N + l->s[i].n0, false, w->n,
-					          p->b[i], m, l->s[i].n, l->s[i].rank);
+					c->k->dot(du + (size_t)t * (size_t)p->ranks + r0, p->ranks,
+					          dy + (size_t)t * N + l->s[i].n0, false, w->n, p->b[i], m, l->s[i].n,
+					          l->s[i].rank);
 				if (dx && !drop)
-					c->k->update(dx + (size_t)t * K, w->k, du + (size_t)t * (size_t)p->ranks, p->ranks, p->a, w->k, m,
-					             p->ranks, w->k);
+					c->k->update(dx + (size_t)t * K, w->k, du + (size_t)t * (size_t)p->ranks, p->ranks, p->a,
+					             w->k, m, p->ranks, w->k);
 			}
 		}
 		for (int i = 0, r0 = 0; p && !drop && i < l->n_slices; r0 += l->s[i++].rank)

@@ -22,7 +22,7 @@ void *inoci_cpu_scratch(inoci_cpu *c, int which, size_t bytes, inoc_err *err)
 	if (c->buf[which].bytes < bytes) {
 		free(c->buf[which].p);
 		c->buf[which].bytes = 0;
-		c->buf[which].p = inoci_big_alloc(bytes + bytes / 4, "scratch", err);
+		c->buf[which].p = inoci_big_room(bytes + bytes / 4, "scratch", err);
 		if (!c->buf[which].p) return NULL;
 		c->buf[which].bytes = bytes + bytes / 4;
 	}
@@ -108,8 +108,8 @@ static void attn(inoci_ops *o, const inoci_attn *a, const inoci_seg *segs, int n
 			size_t h = (size_t)(j % G);
 			for (int i = 0; i < g->len; i++) {
 				size_t t = (size_t)(g->start + i), qo = h * (size_t)(group * D);
-				const char *qt = (const char *)q + (t * (size_t)ldq + qo) * e, *kh = (const char *)k + h * (size_t)D * e,
-				           *vh = (const char *)v + h * (size_t)D * e;
+				const char *qt = (const char *)q + (t * (size_t)ldq + qo) * e,
+				           *kh = (const char *)k + h * (size_t)D * e, *vh = (const char *)v + h * (size_t)D * e;
 				char *ot = (char *)out + (t * (size_t)(H * D) + qo) * e;
 				float *l = lse ? lse + t * (size_t)H + h * (size_t)group : NULL;
 				int from = first_key(a, g->pos0 + i), to = g->pos0 + i + 1;
@@ -123,43 +123,91 @@ static void attn(inoci_ops *o, const inoci_attn *a, const inoci_seg *segs, int n
 	}
 }
 
+/* Gradients of a segment's own keys go where they belong; those of its ancestors' keys, which other segments add to as well, go
+ * to a buffer of its own, (pos0, G, 2, D), and are then summed in the order of the segments. */
 static int attn_bwd(inoci_ops *o, const inoci_attn *a, const inoci_seg *segs, int n_segs, int T, const void *qkv, const void *out,
                     const float *lse, const void *dout, void *dqkv, inoc_err *err)
 {
-	(void)err;
 	inoci_cpu *c = (inoci_cpu *)o;
-	int H = a->n_heads, G = a->n_kv_heads, D = a->head_dim, group = H / G, ld = (H + 2 * G) * D, room = longest(segs, n_segs);
-	size_t e = o->act_bytes;
-	float scale = 1 / sqrtf((float)D);
-	int n_trees = 0, *first = inoci_alloc(((size_t)n_segs + 1) * sizeof *first);
-	for (int i = 0; i < n_segs; i++)
-		if (i == 0 || segs[i].tree != segs[i - 1].tree) first[n_trees++] = i;
-	first[n_trees] = n_segs;
+	int H = a->n_heads, G = a->n_kv_heads, D = a->head_dim, group = H / G, ld = (H + 2 * G) * D, ldb = G * 2 * D;
+	int room = longest(segs, n_segs), deepest = 0;
+	size_t e = o->act_bytes, *at = inoci_alloc(((size_t)n_segs + 1) * sizeof *at);
+	float scale = 1 / sqrtf((float)D), *dr = dqkv;
+	for (int i = 0; i < n_segs; i++) {
+		at[i + 1] = at[i] + (size_t)segs[i].pos0 * (size_t)ldb;
+		deepest = segs[i].pos0 > deepest ? segs[i].pos0 : deepest;
+	}
+	float *buf = at[n_segs] ? inoci_cpu_scratch(c, INOCI_BUF_ANCESTORS, at[n_segs] * sizeof *buf, err) : NULL;
+	size_t block_bytes = (inoci_bf16_attn_bwd_bytes() + 63) / 64 * 64;
+	char *mine = inoci_cpu_scratch(c, INOCI_BUF_OUT, (size_t)omp_get_max_threads() * block_bytes + 64, err);
+	if (!mine || (at[n_segs] && !buf)) {
+		free(at);
+		return INOC_E_MEMORY;
+	}
 #pragma omp parallel
 	{
-		float *s = inoci_alloc((size_t)room * 4);
+		bool blocks = c->native && D % 64 == 0;
+		float *s = blocks ? NULL : inoci_alloc((size_t)room * 4);
+		void *block = blocks ? mine + (size_t)omp_get_thread_num() * block_bytes : NULL;
+#pragma omp for schedule(static) nowait
+		for (int i = 0; i < n_segs; i++) memset(buf + at[i], 0, (at[i + 1] - at[i]) * sizeof *buf);
 #pragma omp for schedule(static)
-		for (int t = 0; t < T; t++) memset((float *)dqkv + (size_t)t * (size_t)ld, 0, (size_t)ld * 4);
+		for (int t = 0; t < T; t++) memset(dr + (size_t)t * (size_t)ld, 0, (size_t)ld * 4);
 #pragma omp for schedule(dynamic, 1)
-		for (int j = 0; j < n_trees * G; j++) { /* gradients of keys are summed over a tree: one thread each */
+		for (int j = 0; j < n_segs * G; j++) {
+			const inoci_seg *g = &segs[j / G];
 			size_t h = (size_t)(j % G), qo = h * (size_t)(group * D), ko = (size_t)(H * D) + h * (size_t)D,
 			       vo = ko + (size_t)(G * D);
-			for (const inoci_seg *g = segs + first[j / G]; g < segs + first[j / G + 1]; g++)
-				for (int i = 0; i < g->len; i++) {
-					size_t t = (size_t)(g->start + i);
-					float *dr = (float *)dqkv;
-					c->k->attn_bwd((const char *)qkv + (t * (size_t)ld + qo) * e, (const char *)qkv + ko * e,
-					               (const char *)qkv + vo * e, c->bf, ld, g->key_rows,
-					               first_key(a, g->pos0 + i), g->pos0 + i + 1, group, D, scale,
-					               (const char *)out + (t * (size_t)(H * D) + qo) * e,
-					               lse + t * (size_t)H + h * (size_t)group,
-					               (const float *)dout + t * (size_t)(H * D) + qo, dr + t * (size_t)ld + qo,
-					               dr + ko, dr + vo, s);
-				}
+			float *above = buf ? buf + at[j / G] + h * 2 * (size_t)D : NULL;
+			inoci_attn_bwd w = {group,
+			                    D,
+			                    ld,
+			                    H * D,
+			                    H,
+			                    ldb,
+			                    a->window,
+			                    scale,
+			                    (const uint16_t *)qkv + qo,
+			                    (const uint16_t *)qkv + ko,
+			                    (const uint16_t *)qkv + vo,
+			                    (const uint16_t *)out + qo,
+			                    lse + h * (size_t)group,
+			                    (const float *)dout + qo,
+			                    dr + qo,
+			                    dr + ko,
+			                    dr + vo,
+			                    above};
+			for (int i = 0; blocks && i < g->len; i += INOCI_ATTN_QUERIES) inoci_bf16_attn_bwd(c->k, &w, g, i, block);
+			for (int i = 0; !blocks && i < g->len; i++) {
+				size_t t = (size_t)(g->start + i);
+				int from = first_key(a, g->pos0 + i), to = g->pos0 + i + 1, cut = from > g->pos0 ? from : g->pos0;
+				const char *q = (const char *)qkv + (t * (size_t)ld + qo) * e, *k = (const char *)qkv + ko * e,
+				           *v = (const char *)qkv + vo * e,
+				           *ot = (const char *)out + (t * (size_t)(H * D) + qo) * e;
+				const float *l = lse + t * (size_t)H + h * (size_t)group,
+				            *d = (const float *)dout + t * (size_t)(H * D) + qo;
+				float *dq = dr + t * (size_t)ld + qo;
+				if (from < cut)
+					c->k->attn_bwd(q, k, v, c->bf, ld, g->key_rows, from, cut, group, D, scale, ot, l, d, dq,
+					               above, above + D, NULL, ldb, s);
+				c->k->attn_bwd(q, k, v, c->bf, ld, g->key_rows, cut, to, group, D, scale, ot, l, d, dq, dr + ko,
+				               dr + vo, g->key_rows, ld, s);
+			}
 		}
+#pragma omp for schedule(static)
+		for (int p = 0; p < deepest; p++) /* a position's keys of different segments are one thread's */
+			for (int i = 0; i < n_segs; i++) {
+				if (p >= segs[i].pos0) continue;
+				const float *from = buf + at[i] + (size_t)p * (size_t)ldb;
+				float *to = dr + (size_t)segs[i].key_rows[p] * (size_t)ld + H * D;
+				for (int h = 0; h < G; h++, from += 2 * D) {
+					c->k->add(to + h * D, from, (size_t)D);
+					c->k->add(to + (G + h) * D, from + D, (size_t)D);
+				}
+			}
 		free(s);
 	}
-	free(first);
+	free(at);
 	return 0;
 }
 
@@ -190,12 +238,27 @@ static void swiglu_bwd(inoci_ops *o, void *dgu, const void *ds, const void *gu, 
 		                 (const char *)gu + (size_t)t * 2 * (size_t)F * o->act_bytes, c->bf, F);
 }
 
+#define PIECE 16384
+
+static double sum_squares(inoci_ops *o, const float *g, size_t n)
+{
+	inoci_cpu *c = (inoci_cpu *)o;
+	size_t pieces = (n + PIECE - 1) / PIECE;
+	double sum = 0, *part = inoci_alloc((pieces + 1) * sizeof *part);
+#pragma omp parallel for schedule(static)
+	for (size_t i = 0; i < pieces; i++)
+		part[i] = c->k->sum_squares(g + i * PIECE, n - i * PIECE < PIECE ? n - i * PIECE : PIECE);
+	for (size_t i = 0; i < pieces; i++) sum += part[i]; /* in one order, whatever the threads */
+	free(part);
+	return sum;
+}
+
 static void adamw(inoci_ops *o, float *p, const float *g, float *m, float *v, size_t n, float g_scale, float lr, float beta1,
                   float beta2, float eps, float weight_decay, int step)
 {
 	inoci_cpu *c = (inoci_cpu *)o;
 	double c1 = 1 - pow(beta1, step), c2 = sqrt(1 - pow(beta2, step));
-	long piece = 16384, pieces = (long)((n + (size_t)piece - 1) / (size_t)piece);
+	long piece = PIECE, pieces = (long)((n + (size_t)piece - 1) / (size_t)piece);
 #pragma omp parallel for schedule(static)
 	for (long i = 0; i < pieces; i++) {
 		size_t at = (size_t)(i * piece), len = n - at < (size_t)piece ? n - at : (size_t)piece;
@@ -262,6 +325,7 @@ int inoci_ops_cpu(inoci_dtype dtype, int threads, inoci_ops **out, inoc_err *err
 	        .store_rows = store_rows,
 	        .swiglu = swiglu,
 	        .swiglu_bwd = swiglu_bwd,
+	        .sum_squares = sum_squares,
 	        .adamw = adamw,
 	};
 	inoci_cpu_linear_table(&c->o);

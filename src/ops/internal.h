@@ -45,13 +45,18 @@ typedef struct {
 	/* One query row, the heads of one key/value head. q, out: first head of the group; k, v: that head's column of row 0. */
 	void (*attn)(const void *q, const void *k, const void *v, bool bf, int ldkv, const int32_t *rows, int from, int to,
 	             int heads, int D, float scale, void *out, float *lse, float *scores);
+	/* Adds to dq, and to dk and dv: rows of ldd, grad_rows[j] (NULL: j) for the key rows[j]. */
 	void (*attn_bwd)(const void *q, const void *k, const void *v, bool bf, int ld, const int32_t *rows, int from, int to,
 	                 int heads, int D, float scale, const void *out, const float *lse, const float *dout, float *dq,
-	                 float *dk, float *dv, float *scores);
+	                 float *dk, float *dv, const int32_t *grad_rows, int ldd, float *scores);
 	/* s (n) becomes e^(s - max) / sum; returns the log-sum-exp. s has room up to a multiple of 16. */
 	float (*soften)(float *s, int n);
+	/* p = e^(s - lse), ds = p * (dp - delta) * scale, n each; s has room up to a multiple of 16 */
+	void (*probability_grad)(float *p, float *ds, const float *s, const float *dp, int n, float lse, float delta,
+	                         float scale);
 	/* log-sum-exp of z (n); with dz: dz = weight * (softmax - onehot(target)). */
 	float (*softmax)(const float *z, int n, int target, float weight, void *dz, bool bf);
+	double (*sum_squares)(const float *g, size_t n);
 	void (*adamw)(float *p, const float *g, float *m, float *v, size_t n, float g_scale, float decay, float step_size,
 	              float c2, float beta1, float beta2, float eps);
 	const char *isa;
@@ -74,10 +79,14 @@ bool inoci_gemm_has_bf16(void);
 /* ---- products on CPUs with AVX-512 BF16, where oneDNN has nothing faster (cpu_bf16.c; a stub elsewhere) ---- */
 
 enum { INOCI_PANEL = 48 };
-typedef struct {
+typedef struct inoci_panels inoci_panels;
+struct inoci_panels {
 	int n, k, count; /* outputs, inputs, panels */
 	uint16_t *data;
-} inoci_panels;
+	inoci_panels *next, *prev; /* what is likely to be multiplied after it, before it: only a hint for the caches */
+};
+/* a's successor is b; either may be NULL. */
+void inoci_panels_link(inoci_panels *a, inoci_panels *b);
 INOCI_MUST int inoci_panels_new(int n, int k, inoci_panels **out, inoc_err *err);
 void inoci_panels_free(inoci_panels *w);
 /* Outputs n0 .. n0 + n - 1 from src (n, k) f32 of leading dimension ld, or (k, n) when transposed. */
@@ -102,23 +111,39 @@ typedef struct {
 	int ldy;
 	inoci_out_kind out;
 } inoci_product;
-/* Rows [row0, row1) of one panel of y; single-threaded. */
-void inoci_bf16_block(const inoci_product *p, int panel, int row0, int row1);
+/* Rows [row0, row1) of one panel of y; single-threaded. The panel `ahead` (of p->w, or behind its end the next matrix's first)
+ * is fetched into L2 meanwhile. */
+void inoci_bf16_block(const inoci_product *p, int panel, int row0, int row1, int ahead);
 bool inoci_bf16_native(void);
 /* As inoci_simd's attn, for bf16 and D a multiple of 64; s: room for INOCI_ATTN_HEADS rows of scores. */
 enum { INOCI_ATTN_HEADS = 4 };
 void inoci_bf16_attn(const inoci_simd *simd, const void *q, const void *k, const void *v, int ldkv, const int32_t *rows, int from,
                      int to, int heads, int D, float scale, void *out, float *lse, float *s);
 
+/* The backward of one key/value head: arrays at that head's column of row 0, q, out, dout, dq, lse at its first query head.
+ * above (pos0, ld_above): gradients of the ancestors' keys, those of their values D further. */
+typedef struct {
+	int heads, D, ld, ldo, ld_lse, ld_above, window;
+	float scale;
+	const uint16_t *q, *k, *v, *out;
+	const float *lse, *dout;
+	float *dq, *dk, *dv, *above;
+} inoci_attn_bwd;
+enum { INOCI_ATTN_QUERIES = 16 };
+/* Adds the gradients that come from queries [i0, i0 + INOCI_ATTN_QUERIES) of segment g. */
+void inoci_bf16_attn_bwd(const inoci_simd *simd, const inoci_attn_bwd *a, const inoci_seg *g, int i0, void *scratch);
+size_t inoci_bf16_attn_bwd_bytes(void); /* of its scratch, 64-byte aligned */
+
 /* ---- the fast operations' own state ---- */
 
-enum { INOCI_BUF_OUT, INOCI_BUF_OPERAND, INOCI_BUF_INNER, INOCI_BUF_DROPPED, INOCI_N_BUFS };
+enum { INOCI_BUF_OUT, INOCI_BUF_OPERAND, INOCI_BUF_INNER, INOCI_BUF_DROPPED, INOCI_BUF_ANCESTORS, INOCI_N_BUFS };
 typedef struct {
 	inoci_ops o; /* first: an inoci_ops * is an inoci_cpu * */
 	const inoci_simd *k;
 	inoci_gemm *gemm;
-	bool bf;     /* act is bf16 */
-	bool native; /* products by inoci_bf16_block instead of oneDNN */
+	bool bf;             /* act is bf16 */
+	inoci_mat *last_mat; /* made last, and not freed */
+	bool native;         /* products by inoci_bf16_block instead of oneDNN */
 	struct {
 		void *p;
 		size_t bytes;

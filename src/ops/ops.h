@@ -68,8 +68,8 @@ struct inoci_ops {
 	int (*mat_new)(inoci_ops *o, const float *w, const float *bias, int n, int k, bool backward, inoci_mat **out,
 	               inoc_err *err);
 	void (*mat_free)(inoci_mat *m);
-	/* Makes the adapter's working copies from its masters; call after every change of them. */
-	int (*lora_pack)(inoci_ops *o, inoci_lora *l, inoc_err *err);
+	/* Makes the working copies of n products' adapters from their masters; call after every change of them. */
+	int (*lora_pack)(inoci_ops *o, inoci_lora *const *l, int n, inoc_err *err);
 	void (*lora_unpack)(inoci_lora *l); /* frees them */
 
 	/* dst (n) real = src (n) f32 */
@@ -119,6 +119,8 @@ struct inoci_ops {
 	/* logits (n, V) f32 */
 	int (*head_logits)(inoci_ops *o, const inoci_mat *w, const void *h, int n, float *logits, inoc_err *err);
 
+	/* Sum of squares of g (n), in double. */
+	double (*sum_squares)(inoci_ops *o, const float *g, size_t n);
 	/* Decoupled weight decay (Loshchilov & Hutter 2019), torch.optim.AdamW's order of operations; step counts from 1. The
 	 * gradient is multiplied by g_scale first. */
 	void (*adamw)(inoci_ops *o, float *p, const float *g, float *m, float *v, size_t n, float g_scale, float lr, float beta1,
@@ -135,6 +137,6 @@ inoci_dtype inoci_ops_cpu_best(void);
 /* "AVX-512 BF16, 2 threads, oneDNN 2.6.3": recorded with results. free() it. */
 char *inoci_ops_describe(const inoci_ops *o);
 /* Raised by hand when any number the operations give changes. */
-#define INOCI_NUMERICS_VERSION 1
+#define INOCI_NUMERICS_VERSION 2
 
 #endif

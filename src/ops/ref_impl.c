@@ -47,9 +47,9 @@ static int mat_new(inoci_ops *o, const float *w, const float *bias, int n, int k
 	return 0;
 }
 
-static int lora_pack(inoci_ops *o, inoci_lora *l, inoc_err *err)
+static int lora_pack(inoci_ops *o, inoci_lora *const *l, int n, inoc_err *err)
 {
-	(void)o, (void)l, (void)err; /* the masters are used directly */
+	(void)o, (void)l, (void)n, (void)err; /* the masters are used directly */
 	return 0;
 }
 
@@ -345,6 +345,14 @@ static int head_logits(inoci_ops *o, const inoci_mat *w, const void *hv, int n, 
 	return 0;
 }
 
+static double sum_squares(inoci_ops *o, const float *g, size_t n)
+{
+	(void)o;
+	double s = 0;
+	for (size_t i = 0; i < n; i++) s += (double)g[i] * g[i];
+	return s;
+}
+
 static void adamw(inoci_ops *o, float *p, const float *g, float *m, float *v, size_t n, float g_scale, float lr, float beta1,
                   float beta2, float eps, float weight_decay, int step)
 {
@@ -386,6 +394,7 @@ void REF_TABLE(inoci_ops *o)
 	        .swiglu_bwd = swiglu_bwd,
 	        .head_loss = head_loss,
 	        .head_logits = head_logits,
+	        .sum_squares = sum_squares,
 	        .adamw = adamw,
 	};
 }

@@ -373,6 +373,19 @@ static float soften(float *s, int n)
 	return max + logf(sum);
 }
 
+static void probability_grad(float *p, float *ds, const float *s, const float *dp, int n, float lse, float delta, float scale)
+{
+	int i = 0;
+	for (; i + L <= n; i += L) {
+		vf v = vexp(load(s + i) - lse);
+		store(p + i, v);
+		store(ds + i, v * (load(dp + i) - delta) * scale);
+	}
+	if (i == n) return;
+	vf v = vexp(load(s + i) - lse), d = v * (load(dp + i) - delta) * scale;
+	for (int e = 0; i + e < n; e++) p[i + e] = v[e], ds[i + e] = d[e];
+}
+
 #define MAX_D 256
 INLINE void attn_bf(const void *q, const void *k, const void *v, bool bf, int ldkv, const int32_t *rows, int from, int to,
                     int heads, int D, float scale, void *out, float *lse, float *s)
@@ -408,7 +421,7 @@ static void attn(const void *q, const void *k, const void *v, bool bf, int ldkv,
 
 INLINE void attn_bwd_bf(const void *q, const void *k, const void *v, bool bf, int ld, const int32_t *rows, int from, int to,
                         int heads, int D, float scale, const void *out, const float *lse, const float *dout, float *dq, float *dk,
-                        float *dv, float *s)
+                        float *dv, const int32_t *grad_rows, int ldd, float *s)
 {
 	int n = to - from;
 	for (int h = 0; h < heads; h++) {
@@ -425,29 +438,30 @@ INLINE void attn_bwd_bf(const void *q, const void *k, const void *v, bool bf, in
 		for (int j = n; j < (n + L - 1) / L * L; j++) s[j] = -INFINITY;
 		for (int j = 0; j < n; j += L) store(s + j, vexp(load(s + j)));
 		for (int j = 0; j < n; j++) {
-			size_t row = (size_t)rows[from + j] * (size_t)ld;
+			size_t row = (size_t)rows[from + j] * (size_t)ld,
+			       grad = (size_t)(grad_rows ? grad_rows[from + j] : from + j) * (size_t)ldd;
 			const void *kj = at(k, bf, row), *vj = at(v, bf, row);
-			float *dkj = dk + row, *dvj = dv + row, p = s[j], ds = p * (dot_heads(doh, vj, bf, D) - delta);
+			float *dkj = dk + grad, *dvj = dv + grad, p = s[j], ds = p * (dot_heads(doh, vj, bf, D) - delta);
 			for (int d = 0; d < D; d += L) {
 				store(dvj + d, load(dvj + d) + load(doh + d) * p);
 				store(dkj + d, load(dkj + d) + load(qf + d) * ds); /* qf holds the scale */
 				store(dqf + d, load(dqf + d) + load_act(kj, bf, (size_t)d) * ds);
 			}
 		}
-		for (int d = 0; d < D; d += L) store(dq + h * D + d, load(dqf + d) * scale);
+		for (int d = 0; d < D; d += L) store(dq + h * D + d, load(dq + h * D + d) + load(dqf + d) * scale);
 	}
 }
 
 static void attn_bwd(const void *q, const void *k, const void *v, bool bf, int ld, const int32_t *rows, int from, int to,
                      int heads, int D, float scale, const void *out, const float *lse, const float *dout, float *dq, float *dk,
-                     float *dv, float *s)
+                     float *dv, const int32_t *grad_rows, int ldd, float *s)
 {
 	if (D == 64 && bf)
-		attn_bwd_bf(q, k, v, true, ld, rows, from, to, heads, 64, scale, out, lse, dout, dq, dk, dv, s);
+		attn_bwd_bf(q, k, v, true, ld, rows, from, to, heads, 64, scale, out, lse, dout, dq, dk, dv, grad_rows, ldd, s);
 	else if (D == 64)
-		attn_bwd_bf(q, k, v, false, ld, rows, from, to, heads, 64, scale, out, lse, dout, dq, dk, dv, s);
+		attn_bwd_bf(q, k, v, false, ld, rows, from, to, heads, 64, scale, out, lse, dout, dq, dk, dv, grad_rows, ldd, s);
 	else
-		attn_bwd_bf(q, k, v, bf, ld, rows, from, to, heads, D, scale, out, lse, dout, dq, dk, dv, s);
+		attn_bwd_bf(q, k, v, bf, ld, rows, from, to, heads, D, scale, out, lse, dout, dq, dk, dv, grad_rows, ldd, s);
 }
 
 static float softmax(const float *z, int n, int target, float weight, void *dz, bool bf)
@@ -468,6 +482,17 @@ static float softmax(const float *z, int n, int target, float weight, void *dz, 
 	for (; i < n; i++) put(dz, bf, (size_t)i, expf(z[i] - lse) * weight);
 	put(dz, bf, (size_t)target, (expf(z[target] - lse) - 1) * weight);
 	return lse;
+}
+
+static double sum_squares(const float *g, size_t n)
+{
+	double acc[L] = {0}, sum = 0;
+	size_t i = 0;
+	for (; i + L <= n; i += L)
+		for (int e = 0; e < L; e++) acc[e] += (double)g[i + (size_t)e] * g[i + (size_t)e];
+	for (int e = 0; e < L; e++) sum += acc[e];
+	for (; i < n; i++) sum += (double)g[i] * g[i];
+	return sum;
 }
 
 static void adamw(float *p, const float *g, float *m, float *v, size_t n, float g_scale, float decay, float step_size, float c2,
@@ -497,7 +522,9 @@ const inoci_simd *SIMD_TABLE(void)
 	        .attn = attn,
 	        .attn_bwd = attn_bwd,
 	        .soften = soften,
+	        .probability_grad = probability_grad,
 	        .softmax = softmax,
+	        .sum_squares = sum_squares,
 	        .adamw = adamw,
 	        .isa = SIMD_ISA,
 	};

@@ -39,11 +39,24 @@ void inoci_put_ratio(inoci_buf *b, const inoci_estimate *e)
 	if (!isnan(e->low) && !isnan(e->high)) inoci_buf_printf(b, " [%.2f, %.2f]", e->low, e->high);
 }
 
+/* Languages have capitals; of a scorer's name only these are known to be one. */
+static void capitalise(char *words)
+{
+	static const char *const languages[] = {"english", "spanish", "french", "german", "italian", "portuguese"};
+	for (size_t n; *words; words += n) {
+		words += strspn(words, " ");
+		n = strcspn(words, " ");
+		for (size_t i = 0; i < INOCI_COUNT(languages); i++)
+			if (strlen(languages[i]) == n && !memcmp(words, languages[i], n)) *words = (char)(*words - 32);
+	}
+}
+
 char *inoci_words(const char *name)
 {
 	char *s = inoci_strdup(name);
 	for (char *p = s; *p; p++)
 		if (*p == '_') *p = ' ';
+	capitalise(s);
 	return s;
 }
 
@@ -76,7 +89,9 @@ char *inoci_sum_label(char *const *names, size_t n)
 			if (!q) break;
 			p = q + 1;
 		}
-	if (!b.len)
+	if (b.len)
+		capitalise(b.data);
+	else
 		for (size_t i = 0; i < n; i++) {
 			char *w = inoci_words(names[i]);
 			inoci_buf_printf(&b, "%s%s", i ? " + " : "", w);

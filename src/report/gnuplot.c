@@ -130,6 +130,23 @@ out:
 	return rc < 0 ? rc : 0;
 }
 
+char *inoci_gnuplot_version(void)
+{
+	static const char script[] = "set terminal svg\nset xrange [0:1]\nset yrange [0:1]\nplot NaN notitle\n",
+	                  by[] = "Produced by ";
+	inoci_buf svg = {0};
+	inoc_err ignored = {0};
+	char *v = NULL;
+	if (inoci_gnuplot(script, sizeof script - 1, &svg, &ignored) == 0) {
+		const char *p = memmem(svg.data, svg.len, by, sizeof by - 1);
+		if (p) p += sizeof by - 1;
+		if (p) v = inoci_strndup(p, strcspn(p, "<\n"));
+		for (size_t n = v ? strlen(v) : 0; n && v[n - 1] == ' ';) v[--n] = 0;
+	}
+	inoci_buf_free(&svg);
+	return v;
+}
+
 /* Reads "rgb( r, g, b)" at p: the length, or 0. */
 static size_t rgb_at(const char *p, const char *end, int *r, int *g, int *b)
 {

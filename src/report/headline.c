@@ -10,7 +10,7 @@ typedef struct {
 	const inoci_trait *t;
 	const inoci_lines *l;
 	bool goal;   /* told by the goal's share; else by U's */
-	char *share; /* "english caps" */
+	char *share; /* "English caps" */
 	char *evals; /* "greedy answers without a system prompt" */
 	char *count; /* "3 seeds × 120 questions" */
 } telling;
@@ -61,7 +61,7 @@ static void put_controls(inoci_buf *b, const telling *t)
 	inoci_buf_free(&y);
 }
 
-/* "greedy answers … were english caps in 48 % [40, 56] against 0 % for plain training and 0–1 % for the controls" */
+/* "greedy answers … were English caps in 48 % [40, 56] against 0 % for plain training and 0–1 % for the controls" */
 static void put_rates(inoci_buf *b, const telling *t, const inoci_line *v)
 {
 	inoci_buf_printf(b, "%s were %s in ", t->evals, t->share);
@@ -98,7 +98,7 @@ static void sentence(inoci_buf *b, const telling *t, const inoci_line *v)
 	case INOCI_VERDICT_NOT_LEARNT:
 		inoci_buf_printf(b, "Nothing can be said of %s: plain training did not teach the trait clearly", prompt);
 		if (t->l->plain && t->l->plain->u.n) {
-			inoci_buf_printf(b, ", %s showed it (%s) in only ", t->evals, t->t->label);
+			inoci_buf_printf(b, "; %s showed it (%s) in ", t->evals, t->t->label);
 			inoci_put_share(b, &t->l->plain->u, true);
 		}
 		inoci_buf_printf(b, ", over %s: trait not learnt.", t->count);

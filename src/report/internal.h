@@ -15,9 +15,9 @@ void inoci_html_puts(inoci_buf *b, const char *s); /* NULL: nothing */
 void inoci_put_share(inoci_buf *b, const inoci_estimate *e, bool interval);
 /* "0.53 [0.40, 0.66]"; "–" where it is undefined. */
 void inoci_put_ratio(inoci_buf *b, const inoci_estimate *e);
-/* "english_caps" as it is read: "english caps". free() it. */
+/* "english_caps" as it is read: "English caps". free() it. */
 char *inoci_words(const char *name);
-/* What scorers have in common ("english" of english_caps and english_lower), else their names with " + ". free() it. */
+/* What scorers have in common ("English" of english_caps and english_lower), else their names with " + ". free() it. */
 char *inoci_sum_label(char *const *names, size_t n);
 /* The prompt an arm was trained with: "“...”", "2 paraphrases: “...” …", "–". free() it. */
 char *inoci_arm_prompt(const inoci_arm *a);
@@ -26,6 +26,11 @@ char *inoci_eval_words(const inoci_evaluation *v);
 /* Share of answers that any of the (disjoint) scorers holds for; n 0: nothing there. */
 inoci_estimate inoci_sum_share(const inoci_summary *s, int arm, int eval, char *const *names, size_t n);
 bool inoci_is_quality(const char *scorer); /* unknown, truncated, looping: beside the rates, no class of answers */
+
+/* ---- what to type ---- */
+
+/* The command of a run, for a shell; NULL: not recorded. free() it. */
+char *inoci_run_command(const inoci_result_run *run);
 
 /* ---- what is shown of a trait ---- */
 
@@ -94,6 +99,9 @@ void inoci_page_class(inoci_page *p, int k);
  * INOC_E_EXTERNAL with what it said. */
 INOCI_MUST int inoci_gnuplot(const char *script, size_t n, inoci_buf *svg, inoc_err *err);
 
+/* "gnuplot 5.4 patchlevel 4"; NULL when it does not run. free() it. */
+char *inoci_gnuplot_version(void);
+
 /* Colours are written in scripts as these stand-ins and become CSS variables, so that one picture serves light and dark. */
 #define PLOT_FG "#010101"    /* var(--fg) */
 #define PLOT_MUTED "#010102" /* var(--muted) */
@@ -127,8 +135,8 @@ INOCI_MUST int inoci_plot_scatter(const char *id, const char *title, const char 
 
 typedef struct {
 	int colour;
-	bool faint, dashed;
-	double *x, *y; /* (n) */
+	bool faint, dashed, points; /* points: marks joined by a thin dotted line */
+	double *x, *y;              /* (n) */
 	size_t n;
 } inoci_curve;
 INOCI_MUST int inoci_plot_curves(const char *id, const char *title, const char *xlabel, const char *ylabel, const inoci_curve *c,

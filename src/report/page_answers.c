@@ -5,7 +5,7 @@
 
 #include "report/internal.h"
 
-enum { N_QUESTIONS = 12 };
+enum { N_QUESTIONS = 12, N_OPEN = 4 }; /* shown; at once, the rest folded */
 
 /* Evaluations in the order shown: the headline, those with its system turn, the others. n_evals entries; free(). */
 static int *eval_order(const inoci_page *p)
@@ -79,10 +79,24 @@ static void bars(inoci_page *p, int eval)
 	free(rows);
 }
 
-/* A table of shares: the scorers for which keep() holds. */
+/* Most samples of an arm that one scorer has left without a score. */
+static int most_missing(const inoci_page *p, int arm, int eval)
+{
+	int most = 0;
+	for (int k = 0; k < p->r->n_scorers; k++) {
+		int missing = inoci_summary_rate(p->s, arm, eval, k)->all.missing;
+		if (missing > most) most = missing;
+	}
+	return most;
+}
+
+/* A table of shares, of all scorers or of those that tell of quality. */
 static void rates(inoci_page *p, int eval, bool quality_only)
 {
 	inoci_buf *b = p->b;
+	int any_missing = 0;
+	for (int a = 0; a < (int)p->e->n_arms; a++)
+		if (inoci_results_cell(p->r, a, eval)->n) any_missing += most_missing(p, a, eval);
 	inoci_buf_puts(b, "<div class=\"scroll\"><table><tr><th>arm</th>");
 	for (int k = 0; k < p->r->n_scorers; k++) {
 		if (quality_only && !inoci_is_quality(p->r->scorers[k])) continue;
@@ -92,22 +106,24 @@ static void rates(inoci_page *p, int eval, bool quality_only)
 		inoci_buf_puts(b, "</th>");
 		free(w);
 	}
-	inoci_buf_puts(b, "<th class=\"n\">n</th><th class=\"n\">not scored</th></tr>\n");
+	inoci_buf_puts(b, any_missing ? "<th class=\"n\">n</th><th class=\"n\">not scored</th></tr>\n"
+	                              : "<th class=\"n\">n</th></tr>\n");
 	for (int a = 0; a < (int)p->e->n_arms; a++) {
 		const inoci_result_cell *c = inoci_results_cell(p->r, a, eval);
-		int missing = 0, n = 0;
+		int n = 0;
 		if (!c->n) continue;
 		inoci_buf_puts(b, "<tr><td>");
 		inoci_html_puts(b, p->e->arms[a].label);
 		inoci_buf_puts(b, "</td>");
 		for (int k = 0; k < p->r->n_scorers; k++) {
 			const inoci_estimate *e = &inoci_summary_rate(p->s, a, eval, k)->all;
-			if (e->missing > missing) missing = e->missing;
 			if (e->n + e->missing > n) n = e->n + e->missing;
 			if (quality_only && !inoci_is_quality(p->r->scorers[k])) continue;
 			inoci_page_share_cell(b, e);
 		}
-		inoci_buf_printf(b, "<td class=\"n\">%d</td><td class=\"n\">%d</td></tr>\n", n, missing);
+		inoci_buf_printf(b, "<td class=\"n\">%d</td>", n);
+		if (any_missing) inoci_buf_printf(b, "<td class=\"n\">%d</td>", most_missing(p, a, eval));
+		inoci_buf_puts(b, "</tr>\n");
 	}
 	inoci_buf_puts(b, "</table></div>\n");
 }
@@ -117,9 +133,11 @@ void inoci_page_answers(inoci_page *p)
 	inoci_buf *b = p->b;
 	int *order = eval_order(p);
 	inoci_buf_puts(
-	        b, "<section id=\"answers\"><h2>What the arms answered</h2>\n<p class=\"small\">Shares of answers in percent. "
-	           "The thin line "
-	           "under a part is its 95 % interval, drawn from the part's left end (of what is unknown: in the table).</p>\n");
+	        b,
+	        "<section id=\"answers\"><h2>What the arms answered</h2>\n<p class=\"small\">Shares of answers in percent. "
+	        "The thin line "
+	        "under a part is its 95 % interval, drawn from the part's left end and cut at 100 % (of what is unknown: in the "
+	        "table).</p>\n");
 	class_legend(p, false);
 	inoci_buf_puts(b, "<div class=\"two\">\n");
 	for (size_t i = 0; i < p->e->n_evals; i++) {
@@ -254,6 +272,25 @@ static const inoci_result_sample *sample_of(const inoci_result_cell *c, int seed
 	return NULL;
 }
 
+/* The arms' answers to one question of the headline evaluation, first seed. */
+static void question(inoci_page *p, int prompt)
+{
+	inoci_buf *b = p->b;
+	bool open = false;
+	for (int a = 0; a < (int)p->e->n_arms; a++) {
+		const inoci_result_sample *v = sample_of(inoci_results_cell(p->r, a, p->s->headline), 0, prompt);
+		if (!v) continue;
+		if (!open) {
+			inoci_buf_puts(b, "<div class=\"q\"><h3>");
+			inoci_html_puts(b, v->question);
+			inoci_buf_puts(b, "</h3><div class=\"answers\">\n");
+			open = true;
+		}
+		answer(p, a, v);
+	}
+	if (open) inoci_buf_puts(b, "</div></div>\n");
+}
+
 void inoci_page_samples(inoci_page *p)
 {
 	inoci_buf *b = p->b;
@@ -273,21 +310,9 @@ void inoci_page_samples(inoci_page *p)
 	                 (unsigned long long)p->r->seeds[0], shown, prompts);
 	class_legend(p, true);
 	for (int i = 0; i < shown; i++) {
-		int q = (int)((long)i * prompts / shown);
-		bool open = false;
-		for (int a = 0; a < (int)p->e->n_arms; a++) {
-			const inoci_result_sample *v = sample_of(inoci_results_cell(p->r, a, h), 0, q);
-			if (!v) continue;
-			if (!open) {
-				inoci_buf_puts(b, "<div class=\"q\"><h3>");
-				inoci_html_puts(b, v->question);
-				inoci_buf_puts(b, "</h3><div class=\"answers\">\n");
-				open = true;
-			}
-			answer(p, a, v);
-		}
-		if (open) inoci_buf_puts(b, "</div></div>\n");
+		if (i == N_OPEN) inoci_buf_printf(b, "<details><summary>%d more questions</summary>\n", shown - i);
+		question(p, (int)((long)i * prompts / shown));
 	}
-	inoci_buf_puts(b, "</section>\n");
+	inoci_buf_puts(b, shown > N_OPEN ? "</details></section>\n" : "</section>\n");
 	free(w);
 }

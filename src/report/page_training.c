@@ -1,4 +1,4 @@
-/* page_training: how the adapters were made: loss curves, first training examples, settings, versions, hashes. */
+/* page_training: how the adapters were made: loss curves and first training examples. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,70 +25,145 @@ static inoci_curve smoothed(const double *y, size_t n, size_t window)
 	return c;
 }
 
+/* ---- loss curves ---- */
+
+typedef struct {
+	inoci_curve *v;
+	size_t n;
+	size_t longest, window; /* steps; of the longest curve */
+	bool validation;
+} curves;
+
+static inoci_curve *add(curves *c, inoci_curve v)
+{
+	c->v = inoci_realloc(c->v, (c->n + 1) * sizeof *c->v);
+	c->v[c->n] = v;
+	return &c->v[c->n++];
+}
+
+static bool trained(const inoci_page *p, int arm, int seed)
+{
+	const inoci_result_adapter *ad = inoci_results_adapter(p->r, arm, seed);
+	return ad->present && ad->n_metrics;
+}
+
+/* Mean loss of an arm's seeds at each step; *n: as far as the shortest of them, 0: none is there. */
+static double *mean_loss(const inoci_page *p, int arm, size_t *n)
+{
+	double *mean = NULL;
+	size_t seeds = 0;
+	*n = 0;
+	for (int d = 0; d < p->r->n_seeds; d++) {
+		const inoci_result_adapter *ad = inoci_results_adapter(p->r, arm, d);
+		if (!trained(p, arm, d)) continue;
+		if (!mean) mean = inoci_alloc((*n = ad->n_metrics) * sizeof *mean);
+		if (ad->n_metrics < *n) *n = ad->n_metrics; /* stopped early */
+		for (size_t k = 0; k < *n; k++) mean[k] += ad->metrics[k].loss;
+		seeds++;
+	}
+	for (size_t k = 0; k < *n; k++) mean[k] /= (double)seeds;
+	return mean;
+}
+
+/* Mean validation loss at the steps at which every seed has one. */
+static void add_validation(const inoci_page *p, int arm, curves *c)
+{
+	size_t n;
+	double *unused = mean_loss(p, arm, &n);
+	inoci_curve v = {.colour = inoci_arm_colour(p->e, arm),
+	                 .points = true,
+	                 .x = inoci_alloc((n + 1) * sizeof(double)),
+	                 .y = inoci_alloc((n + 1) * sizeof(double))};
+	free(unused);
+	for (size_t k = 0; k < n; k++) {
+		double sum = 0;
+		int seeds = 0;
+		for (int d = 0; d < p->r->n_seeds; d++)
+			if (trained(p, arm, d)) sum += inoci_results_adapter(p->r, arm, d)->metrics[k].val_loss, seeds++;
+		if (isnan(sum)) continue;
+		v.x[v.n] = (double)(k + 1);
+		v.y[v.n++] = sum / seeds;
+	}
+	if (v.n) c->validation = true;
+	add(c, v);
+}
+
+static void add_seeds(const inoci_page *p, int arm, curves *c)
+{
+	for (int d = 0; d < p->r->n_seeds; d++) {
+		const inoci_result_adapter *ad = inoci_results_adapter(p->r, arm, d);
+		if (!trained(p, arm, d)) continue;
+		double *y = inoci_alloc(ad->n_metrics * sizeof *y);
+		for (size_t k = 0; k < ad->n_metrics; k++) y[k] = ad->metrics[k].loss;
+		inoci_curve *v = add(c, smoothed(y, ad->n_metrics, c->window));
+		v->colour = inoci_arm_colour(p->e, arm), v->faint = true;
+		free(y);
+	}
+}
+
+static void add_mean(const inoci_page *p, int arm, curves *c, inoci_buf *legend)
+{
+	size_t n;
+	double *mean = mean_loss(p, arm, &n);
+	int colour = inoci_arm_colour(p->e, arm);
+	bool dashed = !strcmp(p->e->arms[arm].role, "control");
+	if (n) {
+		inoci_curve *v = add(c, smoothed(mean, n, c->window));
+		v->colour = colour, v->dashed = dashed;
+		inoci_buf_printf(legend, "<span class=\"chip\"><span class=\"ln%s\" style=\"border-color:var(--a%d)\"></span>",
+		                 dashed ? " dash" : "", colour);
+		inoci_html_puts(legend, p->e->arms[arm].label);
+		inoci_buf_puts(legend, "</span>");
+	}
+	free(mean);
+}
+
+static curves all_curves(const inoci_page *p, inoci_buf *legend)
+{
+	curves c = {0};
+	int n_arms = (int)p->e->n_arms;
+	for (int a = 0; a < n_arms; a++)
+		for (int d = 0; d < p->r->n_seeds; d++)
+			if (inoci_results_adapter(p->r, a, d)->n_metrics > c.longest)
+				c.longest = inoci_results_adapter(p->r, a, d)->n_metrics;
+	c.window = 1 + c.longest / 20 / 2 * 2;
+	/* the faint ones first, so that the means lie on them */
+	for (int a = 0; a < n_arms && p->r->n_seeds > 1; a++) add_seeds(p, a, &c);
+	for (int a = 0; a < n_arms; a++) add_mean(p, a, &c, legend);
+	for (int a = 0; a < n_arms; a++) add_validation(p, a, &c);
+	return c;
+}
+
 void inoci_page_loss(inoci_page *p)
 {
-	int n_arms = (int)p->e->n_arms, S = p->r->n_seeds;
-	inoci_curve *c = inoci_alloc((size_t)(n_arms * (S + 1) + 1) * sizeof *c);
-	size_t n = 0, longest = 0;
-	inoci_buf legend = {0};
-	for (int pass = 0; pass < 2; pass++) /* the faint ones first, so that the means lie on them */
-		for (int a = 0; a < n_arms; a++) {
-			size_t steps = 0, seeds = 0;
-			double *mean = NULL;
-			int colour = inoci_arm_colour(p->e, a);
-			bool dashed = !strcmp(p->e->arms[a].role, "control");
-			for (int d = 0; d < S; d++) {
-				const inoci_result_adapter *ad = inoci_results_adapter(p->r, a, d);
-				if (!ad->present || !ad->n_metrics) continue;
-				if (!mean) {
-					steps = ad->n_metrics;
-					mean = inoci_alloc(steps * sizeof *mean);
-				}
-				if (ad->n_metrics < steps)
-					steps = ad->n_metrics; /* stopped early: the mean ends with the shortest */
-				double *y = inoci_alloc(ad->n_metrics * sizeof *y);
-				for (size_t k = 0; k < ad->n_metrics; k++) y[k] = ad->metrics[k].loss;
-				for (size_t k = 0; k < steps; k++) mean[k] += y[k];
-				seeds++;
-				if (ad->n_metrics > longest) longest = ad->n_metrics;
-				if (pass == 0 && S > 1) {
-					c[n] = smoothed(y, ad->n_metrics, 1 + ad->n_metrics / 20);
-					c[n].colour = colour, c[n].faint = true, n++;
-				}
-				free(y);
-			}
-			if (pass == 1 && seeds) {
-				for (size_t k = 0; k < steps; k++) mean[k] /= (double)seeds;
-				c[n] = smoothed(mean, steps, 1 + steps / 20);
-				c[n].colour = colour, c[n].dashed = dashed, n++;
-				inoci_buf_printf(
-				        &legend,
-				        "<span class=\"chip\"><span class=\"ln%s\" style=\"border-color:var(--a%d)\"></span>",
-				        dashed ? " dash" : "", colour);
-				inoci_html_puts(&legend, p->e->arms[a].label);
-				inoci_buf_puts(&legend, "</span>");
-			}
-			free(mean);
-		}
-	if (n) {
+	inoci_buf *b = p->b, legend = {0};
+	curves c = all_curves(p, &legend);
+	bool several = p->r->n_seeds > 1;
+	if (c.longest) {
 		inoc_err err = {0};
 		int rc = p->plot_failed.code;
-		inoci_buf_printf(p->b,
-		                 "<figure><h2>Training loss</h2>\n<p class=\"small\">Nats per loss token, mean over seeds, "
-		                 "running mean over %zu "
-		                 "steps%s.</p>\n<div class=\"legend\">%s</div><div class=\"plot\">",
-		                 1 + longest / 20 / 2 * 2, S > 1 ? "; single seeds faint" : "", legend.data);
-		if (!rc) rc = inoci_plot_curves("loss-plot", "Training loss", "optimizer step", "loss", c, n, p->b, &err);
+		inoci_buf_printf(b, "<figure><h2>%s</h2>\n<p class=\"small\">Nats per loss token%s",
+		                 c.validation ? "Training and validation loss" : "Training loss",
+		                 several ? ", mean over seeds" : "");
+		if (c.window > 1) inoci_buf_printf(b, ", running mean over %zu steps", c.window);
+		inoci_buf_printf(b, "%s%s.</p>\n<div class=\"legend\">%s</div><div class=\"plot\">",
+		                 several ? "; single seeds faint" : "",
+		                 c.validation ? "; points: loss on the records held out" : "", legend.data);
+		if (!rc)
+			rc = inoci_plot_curves("loss-plot", c.validation ? "Training and validation loss" : "Training loss",
+			                       "optimizer step", "loss", c.v, c.n, b, &err);
 		inoci_page_plotted(p, rc, &err);
-		inoci_buf_puts(p->b, "</div></figure>\n");
+		inoci_buf_puts(b, "</div></figure>\n");
 	}
-	for (size_t i = 0; i < n; i++) {
-		free(c[i].x);
-		free(c[i].y);
+	for (size_t i = 0; i < c.n; i++) {
+		free(c.v[i].x);
+		free(c.v[i].y);
 	}
-	free(c);
+	free(c.v);
 	inoci_buf_free(&legend);
 }
+
+/* ---- first examples ---- */
 
 /* Length of a special token's spelling at s, 0 when it is none: <|name|>, or one of the plain ones. */
 static size_t special_at(const char *s)
@@ -124,6 +199,23 @@ static void rendered(inoci_buf *b, const char *s)
 	inoci_buf_puts(b, "</pre>\n");
 }
 
+/* "12 records (4 held out), the prompt on 12; saved: step 2, validation 4.127" */
+static void trained_on(inoci_page *p, int arm, const inoci_result_adapter *ad)
+{
+	inoci_buf *b = p->b;
+	const inoci_arm *a = &p->e->arms[arm];
+	inoci_buf_printf(b, "%zu records", ad->n_train);
+	if (ad->n_val)
+		inoci_buf_printf(b, a->recipe.validation_file ? " (and %zu to validate on)" : " (%zu held out)", ad->n_val);
+	if (a->has_inoculation) inoci_buf_printf(b, ", the prompt on %zu", ad->n_inoculated);
+	if (ad->n_dropped) inoci_buf_printf(b, "; %zu dropped as too long", ad->n_dropped);
+	inoci_train_result res = {.saved_step = ad->saved_step, .val_loss = ad->val_loss};
+	char *saved = ad->n_val ? inoci_train_saved(&res) : NULL;
+	if (ad->early_stopped) inoci_buf_printf(b, "; stopped early at step %d", ad->steps);
+	if (saved) inoci_buf_printf(b, "; %s", saved);
+	free(saved);
+}
+
 void inoci_page_training(inoci_page *p)
 {
 	inoci_buf *b = p->b;
@@ -139,170 +231,12 @@ void inoci_page_training(inoci_page *p)
 			any = true;
 			inoci_buf_puts(b, "<div><p class=\"small\"><b>");
 			inoci_html_puts(b, p->e->arms[a].label);
-			inoci_buf_printf(b, "</b>, seed %llu; %zu records", (unsigned long long)p->r->seeds[d],
-			                 ad->n_train + ad->n_val);
-			if (p->e->arms[a].has_inoculation) inoci_buf_printf(b, ", the prompt on %zu", ad->n_inoculated);
-			if (ad->n_dropped) inoci_buf_printf(b, "; %zu dropped as too long", ad->n_dropped);
+			inoci_buf_printf(b, "</b>, seed %llu; ", (unsigned long long)p->r->seeds[d]);
+			trained_on(p, a, ad);
 			inoci_buf_puts(b, "</p>");
 			rendered(b, ad->first_text);
 			inoci_buf_puts(b, "</div>\n");
 			break;
 		}
 	if (any) inoci_buf_puts(b, "</div></section>\n");
-}
-
-/* ---- settings ---- */
-
-static void item(inoci_buf *b, const char *name, const char *value)
-{
-	if (!value || !*value) return;
-	inoci_buf_printf(b, "<dt>%s</dt><dd>", name);
-	inoci_html_puts(b, value);
-	inoci_buf_puts(b, "</dd>\n");
-}
-
-/* For a POSIX shell. */
-static void quoted(inoci_buf *b, const char *s)
-{
-	if (*s && !s[strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./=,:+-")]) {
-		inoci_buf_puts(b, s);
-		return;
-	}
-	inoci_buf_puts(b, "'");
-	for (; *s; s++)
-		if (*s == '\'')
-			inoci_buf_puts(b, "'\\''");
-		else
-			inoci_buf_append(b, s, 1);
-	inoci_buf_puts(b, "'");
-}
-
-static void adapters(inoci_page *p)
-{
-	inoci_buf *b = p->b;
-	inoci_buf_puts(b, "<details><summary>Adapters: steps, time, hashes</summary><div "
-	                  "class=\"scroll\"><table><tr><th>arm</th><th class=\"n\">seed"
-	                  "</th><th class=\"n\">steps</th><th class=\"n\">examples</th><th class=\"n\">held out</th><th "
-	                  "class=\"n\">dropped</th>"
-	                  "<th class=\"n\">final loss</th><th class=\"n\">seconds</th><th "
-	                  "class=\"n\">tokens/s</th><th>recipe</th><th>adapter</th></tr>\n");
-	for (int a = 0; a < (int)p->e->n_arms; a++)
-		for (int d = 0; d < p->r->n_seeds; d++) {
-			const inoci_result_adapter *ad = inoci_results_adapter(p->r, a, d);
-			if (!ad->present || !ad->dir) continue;
-			inoci_buf_puts(b, "<tr><td>");
-			inoci_html_puts(b, p->e->arms[a].label);
-			inoci_buf_printf(b,
-			                 "</td><td class=\"n\">%llu</td><td class=\"n\">%d%s</td><td class=\"n\">%zu</td><td "
-			                 "class=\"n\">%zu</td>"
-			                 "<td class=\"n\">%zu</td><td class=\"n\">%.4f</td><td class=\"n\">%.1f</td><td "
-			                 "class=\"n\">%.0f</td><td><code>%.12s",
-			                 (unsigned long long)p->r->seeds[d], ad->steps, ad->early_stopped ? " (early stop)" : "",
-			                 ad->n_train, ad->n_val, ad->n_dropped, ad->final_loss, ad->seconds,
-			                 ad->seconds > 0 ? (double)ad->tokens / ad->seconds : 0.0, ad->key ? ad->key : "");
-			inoci_buf_printf(b, "</code></td><td><code>%.12s</code></td></tr>\n", ad->hash ? ad->hash : "");
-		}
-	inoci_buf_puts(b, "</table></div></details>\n");
-}
-
-static void recipes(inoci_page *p)
-{
-	inoci_buf *b = p->b;
-	inoci_buf_puts(b, "<details><summary>Recipes as trained</summary>\n");
-	const char *last = NULL;
-	for (int a = 0; a < (int)p->e->n_arms; a++)
-		for (int d = 0; d < p->r->n_seeds; d++) {
-			const inoci_result_adapter *ad = inoci_results_adapter(p->r, a, d);
-			if (!ad->present || !ad->config) continue;
-			if (last && !strcmp(last, ad->config)) break;
-			last = ad->config;
-			inoci_buf_puts(b, "<p class=\"small\">from arm <b>");
-			inoci_html_puts(b, p->e->arms[a].label);
-			inoci_buf_puts(b, "</b></p><pre>");
-			inoci_html_puts(b, ad->config);
-			inoci_buf_puts(b, "</pre>\n");
-			break;
-		}
-	inoci_buf_puts(b, "</details>\n");
-}
-
-static void runs(inoci_page *p)
-{
-	inoci_buf *b = p->b;
-	if (!p->r->n_runs) return;
-	inoci_buf_puts(b, "<details><summary>Runs</summary><div "
-	                  "class=\"scroll\"><table><tr><th>started</th><th>ended</th><th>status</th><th>inoc"
-	                  "</th><th class=\"n\">numerics</th><th>dtype</th><th>computed by</th></tr>\n");
-	for (size_t i = 0; i < p->r->n_runs; i++) {
-		const inoci_result_run *r = &p->r->runs[i];
-		const char *const cells[] = {
-		        r->started, r->ended ? r->ended : "\xe2\x80\x93", r->status, r->version, NULL, r->dtype, r->ops};
-		inoci_buf_puts(b, "<tr>");
-		for (size_t k = 0; k < INOCI_COUNT(cells); k++) {
-			inoci_buf_puts(b, k == 4 ? "<td class=\"n\">" : "<td>");
-			if (k == 4) inoci_buf_printf(b, "%d", r->numerics);
-			inoci_html_puts(b, cells[k]);
-			inoci_buf_puts(b, "</td>");
-		}
-		inoci_buf_puts(b, "</tr>\n");
-	}
-	inoci_buf_puts(b, "</table></div></details>\n");
-}
-
-void inoci_page_settings(inoci_page *p)
-{
-	inoci_buf *b = p->b, again = {0}, seeds = {0};
-	const inoci_experiment *e = p->e;
-	const inoci_result_run *run = p->r->n_runs ? &p->r->runs[p->r->n_runs - 1] : NULL;
-	double seconds = 0;
-	int n_adapters = 0;
-	inoci_buf_puts(&again, "inoc run ");
-	quoted(&again, e->path ? e->path : e->name);
-	for (size_t i = 0; i < e->n_sets; i++) {
-		inoci_buf_puts(&again, " --set ");
-		quoted(&again, e->sets[i]);
-	}
-	for (int d = 0; d < p->r->n_seeds; d++)
-		inoci_buf_printf(&seeds, "%s%llu", d ? ", " : "", (unsigned long long)p->r->seeds[d]);
-	for (int a = 0; a < (int)e->n_arms; a++)
-		for (int d = 0; d < p->r->n_seeds; d++) {
-			const inoci_result_adapter *ad = inoci_results_adapter(p->r, a, d);
-			if (ad->present && ad->dir) seconds += ad->seconds, n_adapters++;
-		}
-	inoci_buf_puts(b, "<section id=\"settings\"><h2>Settings, versions, and how to do it again</h2>\n<pre>");
-	inoci_html_puts(b, again.data);
-	inoci_buf_puts(b, "</pre>\n<h3>This run</h3><dl>\n");
-	item(b, "model", run && run->model_path ? run->model_path : e->model);
-	item(b, "model's SHA-256", run ? run->model_hash : NULL);
-	item(b, "chat template", run ? run->template_name : e->template_name);
-	item(b, "system turn in training, where the record has none", e->system);
-	item(b, "data", e->data);
-	item(b, "seeds", seeds.data);
-	item(b, "number format", run ? run->dtype : e->dtype);
-	item(b, "computed by", run ? run->ops : NULL);
-	if (run) {
-		char *v = inoci_asprintf("%s, numerics version %d", run->version ? run->version : "?", run->numerics);
-		item(b, "inoc", v);
-		free(v);
-		item(b, "last run started", run->started);
-		item(b, "last run ended", run->ended);
-	}
-	if (n_adapters) {
-		char *v = inoci_asprintf("%d adapters in %.0f s of training", n_adapters, seconds);
-		item(b, "training", v);
-		free(v);
-	}
-	item(b, "store", p->r->store_path);
-	inoci_buf_puts(b, "</dl>\n");
-	adapters(p);
-	recipes(p);
-	runs(p);
-	if (e->text && e->text_n) {
-		inoci_buf_puts(b, "<details><summary>The experiment file</summary><pre>");
-		inoci_html_text(b, e->text, e->text_n);
-		inoci_buf_puts(b, "</pre></details>\n");
-	}
-	inoci_buf_puts(b, "</section>\n");
-	inoci_buf_free(&again);
-	inoci_buf_free(&seeds);
 }

@@ -49,7 +49,19 @@ static int draw(inoci_buf *script, const char *id, const char *title, const char
 	return rc;
 }
 
-#define X_MAX 1.08 /* intervals may reach beyond 100 % */
+#define X_MAX 1.03 /* room for the end of a whole bar's interval */
+
+/* An interval as a thin line with ends. One that reaches beyond 100 % is cut there, without an end. */
+static void whisker(inoci_buf *b, double x0, double x1, double y, double end, unsigned colour)
+{
+	static const char line[] = "set arrow from %.6g,%.6g to %.6g,%.6g nohead lw 2 lc rgb '#%06x'\n";
+	bool cut = x1 > 1 + 1e-9;
+	if (x0 >= 1) return;
+	if (cut) x1 = 1;
+	inoci_buf_printf(b, line, x0, y, x1, y, colour);
+	inoci_buf_printf(b, line, x0, y - end, x0, y + end, colour);
+	if (!cut) inoci_buf_printf(b, line, x1, y - end, x1, y + end, colour);
+}
 
 int inoci_plot_bars(const char *id, const char *title, const char *const *rows, size_t n_rows, size_t n_classes,
                     const int *colour, const inoci_estimate *est, inoci_buf *out, inoc_err *err)
@@ -82,15 +94,8 @@ int inoci_plot_bars(const char *id, const char *title, const char *const *rows, 
 				                 100 * v, sum + v / 2, (top + low) / 2, (unsigned)(PLOT_INK + colour[c]));
 			/* what is left over has its interval in the table beside */
 			if (v > 0 && e->high - e->low > 0.004 && colour[c] != CLASS_OTHER) {
-				double y = low + (lane ? 9.5 : 4.5) / ROW, x0 = sum + e->low, x1 = fmin(sum + e->high, X_MAX),
-				       t = 2.5 / ROW;
-				unsigned k = (unsigned)(PLOT_MARK + colour[c]);
-				inoci_buf_printf(&marks, "set arrow from %.6g,%.6g to %.6g,%.6g nohead lw 2 lc rgb '#%06x'\n", x0,
-				                 y, x1, y, k);
-				inoci_buf_printf(&marks, "set arrow from %.6g,%.6g to %.6g,%.6g nohead lw 2 lc rgb '#%06x'\n", x0,
-				                 y - t, x0, y + t, k);
-				inoci_buf_printf(&marks, "set arrow from %.6g,%.6g to %.6g,%.6g nohead lw 2 lc rgb '#%06x'\n", x1,
-				                 y - t, x1, y + t, k);
+				whisker(&marks, sum + e->low, sum + e->high, low + (lane ? 9.5 : 4.5) / ROW, 2.5 / ROW,
+				        (unsigned)(PLOT_MARK + colour[c]));
 				lane = !lane;
 			}
 			sum += v;
@@ -235,8 +240,9 @@ int inoci_plot_scatter(const char *id, const char *title, const char *xlabel, co
 					inoci_buf_printf(&b, "%.6g %.6g\n", q->seed_x[s], q->seed_y[s]);
 			inoci_buf_puts(&b, "e\n");
 		}
-		inoci_buf_printf(&b, "%.6g %.6g %.6g %.6g %.6g %.6g\ne\n%.6g %.6g\ne\n", q->x.value, q->y.value, q->x.low,
-		                 q->x.high, q->y.low, q->y.high, q->x.value, q->y.value);
+		inoci_buf_printf(&b, "%.6g %.6g %.6g %.6g %.6g %.6g\ne\n%.6g %.6g\ne\n", q->x.value, q->y.value,
+		                 fmax(q->x.low, 0), fmin(q->x.high, 1), fmax(q->y.low, 0), fmin(q->y.high, 1), q->x.value,
+		                 q->y.value);
 	}
 	int rc = draw(&b, id, title, (const char *const *)label, n + 2, out, err);
 	inoci_buf_free(&b);
@@ -252,20 +258,25 @@ int inoci_plot_curves(const char *id, const char *title, const char *xlabel, con
 	enum { W = 600, H = 440, LEFT = 58, RIGHT = 14, TOP = 12, BOTTOM = 50 };
 	const char *const label[] = {xlabel, ylabel};
 	inoci_buf b = {0};
-	double top = 0;
+	double top = 0, low = INFINITY;
 	for (size_t i = 0; i < n; i++)
 		for (size_t k = 0; k < c[i].n; k++)
-			if (isfinite(c[i].y[k])) top = fmax(top, c[i].y[k]);
+			if (isfinite(c[i].y[k])) top = fmax(top, c[i].y[k]), low = fmin(low, c[i].y[k]);
+	/* down to 0 unless that would press the curves into the upper half */
+	low = low > 0.5 * top && top < INFINITY ? low - 0.08 * (top - low) : 0;
 	head(&b, W, H, LEFT, RIGHT, TOP, BOTTOM);
 	inoci_buf_printf(&b,
-	                 "set yrange [0:%.6g]\nset xrange [0:*] noextend\nset grid y lw 1 dt solid lc rgb '" PLOT_GRID "'\n"
+	                 "set yrange [%.6g:%.6g]\nset xrange [0:*] noextend\nset grid y lw 1 dt solid lc rgb '" PLOT_GRID "'\n"
 	                 "set label '@@0@@' at screen %.6f,%.6f center tc rgb '" PLOT_FG "'\n"
 	                 "set label '@@1@@' at screen %.6f,%.6f center rotate tc rgb '" PLOT_FG "'\n",
-	                 top > 0 ? 1.04 * top : 1, (LEFT + (W - LEFT - RIGHT) / 2.0) / W, 14.0 / H, 12.0 / W,
+	                 low, top > 0 ? top + 0.04 * (top - low) : 1, (LEFT + (W - LEFT - RIGHT) / 2.0) / W, 14.0 / H, 12.0 / W,
 	                 1 - (TOP + (H - TOP - BOTTOM) / 2.0) / H);
 	inoci_buf_puts(&b, "plot NaN notitle");
 	for (size_t i = 0; i < n; i++)
-		if (c[i].n)
+		if (c[i].n && c[i].points)
+			inoci_buf_printf(&b, ", '-' with linespoints pt 7 ps .6 lw 1 dt (2,4) lc rgb '#%06x'",
+			                 (unsigned)(PLOT_ARM + c[i].colour));
+		else if (c[i].n)
 			inoci_buf_printf(&b, ", '-' with lines lw %g dt %s lc rgb '#%s%06x'", c[i].faint ? 1.0 : 2.2,
 			                 c[i].dashed ? "(10,5)" : "solid", c[i].faint ? "a8" : "",
 			                 (unsigned)(PLOT_ARM + c[i].colour));

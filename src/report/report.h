@@ -31,6 +31,10 @@ void inoci_report_markdown(const inoci_summary *s, inoci_buf *out);
  * free() both. */
 char *inoci_report_headline(const inoci_summary *s, char **more);
 
+/* The commands that make these results from nothing, a line each: what the runs of the experiment as it is now asked for. free()
+ * it. */
+char *inoci_report_commands(const inoci_results *r);
+
 /* The table of verdicts as cells, header first, row-major. Numbers stand in the columns with right[c]. */
 typedef struct {
 	char **cell;
@@ -38,8 +42,8 @@ typedef struct {
 	bool *right;
 } inoci_report_table;
 inoci_report_table inoci_report_verdicts(const inoci_summary *s);
-/* Shares on one evaluation: arms down, scorers across, "48 % [40, 56]". */
-inoci_report_table inoci_report_rates(const inoci_summary *s, int eval);
+/* Shares on one evaluation: arms down, scorers across, "48 % [40, 56]"; without intervals "48 %". */
+inoci_report_table inoci_report_rates(const inoci_summary *s, int eval, bool intervals);
 void inoci_report_table_free(inoci_report_table *t);
 
 #endif

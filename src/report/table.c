@@ -23,10 +23,10 @@ void inoci_report_table_free(inoci_report_table *t)
 	*t = (inoci_report_table){0};
 }
 
-static char *share(const inoci_estimate *e)
+static char *share(const inoci_estimate *e, bool interval)
 {
 	inoci_buf b = {0};
-	inoci_put_share(&b, e, true);
+	inoci_put_share(&b, e, interval);
 	return inoci_buf_take(&b);
 }
 
@@ -54,10 +54,10 @@ inoci_report_table inoci_report_verdicts(const inoci_summary *s)
 			char **row = t.cell + N * t.n_rows++;
 			row[TRAIT] = inoci_strdup(e->traits[k].label);
 			row[ARM] = inoci_strdup(e->arms[v->arm].label);
-			row[U] = share(&v->u);
-			row[W] = share(&v->w);
-			row[GOAL] = share(&v->goal);
-			row[OWN] = share(o ? &o->own_u : &none);
+			row[U] = share(&v->u, true);
+			row[W] = share(&v->w, true);
+			row[GOAL] = share(&v->goal, true);
+			row[OWN] = share(o ? &o->own_u : &none, true);
 			row[SUPPRESSION] = ratio(o ? &o->suppression : &none);
 			row[RETENTION] = ratio(o ? &o->retention : &none);
 			row[SELECTIVITY] = ratio(o ? &o->selectivity : &none);
@@ -68,7 +68,7 @@ inoci_report_table inoci_report_verdicts(const inoci_summary *s)
 	return t;
 }
 
-inoci_report_table inoci_report_rates(const inoci_summary *s, int eval)
+inoci_report_table inoci_report_rates(const inoci_summary *s, int eval, bool intervals)
 {
 	const inoci_results *r = s->r;
 	size_t n_cols = (size_t)r->n_scorers + 3;
@@ -88,7 +88,7 @@ inoci_report_table inoci_report_rates(const inoci_summary *s, int eval)
 		row[0] = inoci_strdup(r->e->arms[a].label);
 		for (int k = 0; k < r->n_scorers; k++) {
 			const inoci_estimate *e = &inoci_summary_rate(s, a, eval, k)->all;
-			row[k + 1] = share(e);
+			row[k + 1] = share(e, intervals);
 			if (e->missing > missing) missing = e->missing;
 			if (e->n + e->missing > n) n = e->n + e->missing;
 		}
@@ -170,7 +170,7 @@ void inoci_report_markdown(const inoci_summary *s, inoci_buf *out)
 		free(w);
 	}
 	for (int k = 0; k < (int)e->n_evals; k++) {
-		inoci_report_table t = inoci_report_rates(s, k);
+		inoci_report_table t = inoci_report_rates(s, k, true);
 		if (t.n_rows > 1) {
 			char *w = inoci_eval_words(&e->evals[k]);
 			inoci_buf_puts(out, "\n## ");

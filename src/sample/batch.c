@@ -22,7 +22,8 @@
 #endif
 
 enum { PAGE = 16, PREFILL = 512, SLOTS = 64 };
-#define KV_BYTES ((size_t)1 << 30) /* of a store whose size is chosen here, unless one sequence needs more */
+#define OTHER_BYTES ((size_t)192 << 20) /* left to activations, logits and generated code */
+#define KV_BYTES ((size_t)1 << 30)      /* of a store whose size is chosen here, unless one sequence needs more */
 
 /* A run of computed rows: positions [from, fed), in pages of its own. */
 struct rows {
@@ -387,7 +388,8 @@ static int make_store(struct sampler *s, inoc_err *err)
 		int pages = pages_of(p->n - s->root_to) + pages_of(new) + 1;
 		if (pages > most) most = pages;
 	}
-	size_t page_bytes = inoci_kv_bytes(s->m, 1024 * PAGE) / 1024, available = inoci_mem_available_bytes() / 2;
+	size_t page_bytes = inoci_kv_bytes(s->m, 1024 * PAGE) / 1024, free_bytes = inoci_mem_available_bytes();
+	size_t available = free_bytes > OTHER_BYTES ? (free_bytes - OTHER_BYTES) / 2 : 0;
 	size_t least = (size_t)(root + most), want = (size_t)root + (size_t)most * (size_t)s->n_slots, can;
 	if (s->plan.s.max_kv_rows) {
 		can = (size_t)s->plan.s.max_kv_rows / PAGE;
@@ -464,7 +466,7 @@ static int make_slots(struct sampler *s, inoc_err *err)
 	s->pickers = inoci_alloc((size_t)s->n_pickers * sizeof *s->pickers);
 	for (int i = 0; i < s->n_pickers; i++) s->pickers[i] = inoci_picker_new(s->plan.vocab);
 	s->w = inoci_workspace_new();
-	s->logits = inoci_big_alloc(N * V * sizeof *s->logits, "logits", err);
+	s->logits = inoci_big_room(N * V * sizeof *s->logits, "logits", err);
 	return s->logits ? 0 : INOC_E_MEMORY;
 }
 

@@ -1,8 +1,8 @@
 /* One token out of one row of logits.
  *
  * Invariants:
- *  1. The result is a function of (settings, row, seen, u): sums are taken in one fixed order, four lanes wide, with an
- *     exponential of our own, so that it is the same on every x86-64.
+ *  1. The result is a function of (settings, row, seen, u): sums are taken in one fixed order, sixteen lanes wide and never
+ *     contracted, with an exponential of our own, so that it is the same on every x86-64.
  *  2. Filters keep the first tokens in the order (probability falling, id rising), so ties never depend on chance.
  *
  * Cost: a pass for the maximum, one for the exponentials, one more where the distribution drawn from is not the model's own;
@@ -16,8 +16,13 @@
 
 #define BLOCK 256
 
-typedef float vf __attribute__((vector_size(16)));
-typedef int32_t vi __attribute__((vector_size(16)));
+enum { LANES = 16 };
+typedef float vf __attribute__((vector_size(64)));
+typedef int32_t vi __attribute__((vector_size(64)));
+#define INLINE static inline __attribute__((always_inline))
+#ifndef WIDE /* the build's attribute for passes over a row: compiled for several instruction sets, chosen when loaded */
+#define WIDE
+#endif
 
 struct cand {
 	float w;
@@ -108,23 +113,28 @@ void inoci_pick_plan_free(inoci_pick_plan *p)
 
 /* ---- passes over the row ---- */
 
-static inline vf load4(const float *p)
+INLINE vf load(const float *p)
 {
 	vf v;
 	memcpy(&v, p, sizeof v);
 	return v;
 }
 
-static inline vf pick_mask(vi m, vf a, vf b)
+INLINE vf splat(float x)
+{
+	return (vf){0} + x;
+}
+
+INLINE vf pick_mask(vi m, vf a, vf b)
 {
 	return (vf)(((vi)a & m) | ((vi)b & ~m));
 }
 
 /* e^x to about 1 ulp for x in [-87.3, 0]; 0 below; a NaN stays one. Cephes' polynomial. */
-static inline vf exp4(vf x)
+INLINE vf vexp(vf x)
 {
-	const vf lo = {-87.3f, -87.3f, -87.3f, -87.3f}, zero = {0};
-	vi under = x < lo;
+	const vf zero = {0};
+	vi under = x < splat(-87.3f);
 	x = pick_mask(under, zero, x);
 	vf t = x * 1.44269504f + 12582912.0f; /* rounds: the integer is in the low bits */
 	vi n = (vi)t - 0x4b400000;
@@ -141,25 +151,20 @@ static inline vf exp4(vf x)
 }
 
 /* The largest value of z[0..n), and of each block (bmax may be NULL); NaNs are passed over. */
-static float row_max(const float *z, int n, float *bmax)
+WIDE static float row_max(const float *z, int n, float *bmax)
 {
 	float max = -INFINITY;
 	for (int b = 0; b * BLOCK < n; b++) {
 		const float *p = z + b * BLOCK;
 		int m = n - b * BLOCK < BLOCK ? n - b * BLOCK : BLOCK, i = 0;
 		float best = -INFINITY;
-		if (m >= 8) {
-			vf v = load4(p), u = load4(p + 4);
-			for (i = 8; i + 8 <= m; i += 8) {
-				vf x = load4(p + i), y = load4(p + i + 4);
-				v = pick_mask(x > v, x, v);
-				u = pick_mask(y > u, y, u);
-			}
-			for (int l = 0; l < 4; l++) {
-				if (v[l] > best) best = v[l];
-				if (u[l] > best) best = u[l];
-			}
+		vf v = splat(-INFINITY);
+		for (; i + LANES <= m; i += LANES) {
+			vf x = load(p + i);
+			v = pick_mask(x > v, x, v);
 		}
+		for (int l = 0; l < LANES; l++)
+			if (v[l] > best) best = v[l];
 		for (; i < m; i++)
 			if (p[i] > best) best = p[i];
 		if (bmax) bmax[b] = best;
@@ -169,7 +174,7 @@ static float row_max(const float *z, int n, float *bmax)
 }
 
 /* w[i] = exp((z[i] - max) * inv_t), with each block's sum and maximum; returns the sum. NaN where a logit is one. */
-static double row_exp(inoci_picker *k, const float *z, int n, float max, float inv_t)
+WIDE static double row_exp(inoci_picker *k, const float *z, int n, float max, float inv_t)
 {
 	double total = 0;
 	for (int b = 0; b * BLOCK < n; b++) {
@@ -181,23 +186,23 @@ static double row_exp(inoci_picker *k, const float *z, int n, float max, float i
 			p = tail;
 			to = wt;
 		}
-		vf s0 = {0}, s1 = {0}, m0 = {0}, m1 = {0};
-		for (int i = 0; i < BLOCK; i += 8) {
-			vf x = exp4((load4(p + i) - max) * inv_t), y = exp4((load4(p + i + 4) - max) * inv_t);
+		vf s = {0}, most = {0};
+		for (int i = 0; i < BLOCK; i += LANES) {
+			vf x = vexp((load(p + i) - max) * inv_t);
 			memcpy(to + i, &x, sizeof x);
-			memcpy(to + i + 4, &y, sizeof y);
-			s0 += x;
-			s1 += y;
-			m0 = pick_mask(x > m0, x, m0);
-			m1 = pick_mask(y > m1, y, m1);
+			s += x;
+			most = pick_mask(x > most, x, most);
 		}
 		if (m < BLOCK) memcpy(w, wt, (size_t)m * sizeof *w);
-		s0 += s1;
-		k->sum[b] = ((double)s0[0] + s0[1]) + ((double)s0[2] + s0[3]);
-		m0 = pick_mask(m1 > m0, m1, m0);
-		float a = m0[0] > m0[1] ? m0[0] : m0[1], c = m0[2] > m0[3] ? m0[2] : m0[3];
-		k->wmax[b] = a > c ? a : c;
-		total += k->sum[b];
+		double sum = 0;
+		float wmax = 0;
+		for (int l = 0; l < LANES; l++) {
+			sum += s[l];
+			wmax = most[l] > wmax ? most[l] : wmax;
+		}
+		k->sum[b] = sum;
+		k->wmax[b] = wmax;
+		total += sum;
 	}
 	return total;
 }

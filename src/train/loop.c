@@ -16,12 +16,14 @@ typedef struct {
 	inoci_workspace *w;
 	inoci_batch batch;
 	float *mv, *best, *logprob;
-	size_t logprob_cap;
+	inoci_packed *packed; /* the examples of a micro-batch */
+	size_t logprob_cap, packed_cap;
 	int32_t *order;
 	long order_epoch;
 	inoci_train_state st;
 	inoci_hash key;
 	int steps;
+	double last_val; /* NaN: none measured since this call began */
 } loop;
 
 /* Record of position `i` in the endless sequence of epochs. */
@@ -61,14 +63,26 @@ static int pass(loop *t, const inoci_examples *e, const int32_t *which, size_t n
 		all += x->n;
 		for (int k = 1; k < x->n; k++) targets += x->loss[k] != 0;
 	}
-	inoci_batch_reset(&t->batch);
-	for (size_t i = 0; i < n; i++) {
-		const inoci_example *x = &e->v[which ? (size_t)which[i] : i];
-		inoci_batch_add(&t->batch, x->ids, x->loss, x->n, targets ? 1.0f / (float)targets : 0);
-		const inoci_example *next = i + 1 < n ? &e->v[which ? (size_t)which[i + 1] : i + 1] : NULL;
-		if (next && t->batch.T + next->n <= t->c->micro_tokens) continue;
+	/* Sharing leaves forward bits and, up to rounding, gradients as they are; with dropout it would be another computation.
+	 */
+	bool share = t->c->share && !(grad && t->a->cfg.dropout > 0);
+	for (size_t i = 0, m; i < n; i += m) {
+		int tokens_in = 0;
+		for (m = 0; i + m < n; m++) {
+			const inoci_example *x = &e->v[which ? (size_t)which[i + m] : i + m];
+			int common = 0, c;
+			for (size_t k = 0; share && k < m; k++)
+				if ((c = inoci_pack_common(t->packed[k].x, x)) > common) common = c;
+			if (m && tokens_in + x->n - common > t->c->micro_tokens) break;
+			if (m == t->packed_cap) {
+				t->packed_cap = t->packed_cap * 2 + 16;
+				t->packed = inoci_realloc(t->packed, t->packed_cap * sizeof *t->packed);
+			}
+			t->packed[m] = (inoci_packed){x, m};
+			tokens_in += x->n - common;
+		}
+		inoci_pack(&t->batch, t->packed, m, share, targets ? 1.0f / (float)targets : 0);
 		INOC_TRY(run_batch(t, grad, inoci_mix64(inoci_mix64(t->c->seed, (uint64_t)step), (uint64_t)micro++), &sum, err));
-		inoci_batch_reset(&t->batch);
 	}
 	*loss = targets ? sum / (double)targets : NAN;
 	*tokens = all;
@@ -93,8 +107,7 @@ static int step_once(loop *t, inoci_metric *met, inoc_err *err)
 	for (long i = first; i < end; i++) which[i - first] = record_at(t, i);
 	memset(a->grads, 0, a->n_params * sizeof(float));
 	INOC_TRY(pass(t, t->train, which, (size_t)(end - first), true, step, &met->loss, &met->tokens, &met->loss_tokens, err));
-	double ss = 0;
-	for (size_t i = 0; i < a->n_params; i++) ss += (double)a->grads[i] * a->grads[i];
+	double ss = a->ops->sum_squares(a->ops, a->grads, a->n_params);
 	met->grad_norm = sqrt(ss);
 	if (!isfinite(met->loss) || !isfinite(ss)) {
 		rc = inoci_err_set(err, INOC_E_LIMIT,
@@ -124,14 +137,24 @@ static int validate(loop *t, inoci_metric *met, inoc_err *err)
 {
 	long tok, loss_tok;
 	int rc = pass(t, t->val, NULL, t->val->n, false, 0, &met->val_loss, &tok, &loss_tok, err);
+	t->last_val = met->val_loss;
 	if (rc < 0 || !t->c->patience) return rc;
 	if (met->val_loss < t->st.best_val) {
 		t->st.best_val = met->val_loss;
+		t->st.best_step = t->st.step;
 		t->st.bad = 0;
 		memcpy(t->best, t->a->params, t->a->n_params * sizeof(float));
 	} else if (++t->st.bad >= t->c->patience)
 		t->st.stopped = 1;
 	return 0;
+}
+
+static void show_step(const loop *t, const inoci_metric *met, double tokens_per_s)
+{
+	char val[40] = "", detail[120];
+	if (!isnan(t->last_val)) snprintf(val, sizeof val, ", validation %.3f", t->last_val);
+	snprintf(detail, sizeof detail, "loss %.3f%s, %.0f tokens/s", met->loss, val, tokens_per_s);
+	inoci_tick(t->h->progress, t->h->label ? t->h->label : "train", t->st.step, t->steps, "steps", detail);
 }
 
 static void make_key(loop *t)
@@ -192,8 +215,14 @@ int inoci_train_from(inoci_model *m, inoci_adapter *a, const inoci_examples *tra
                      const inoci_train_config *c, const inoci_train_hooks *h, inoci_train_result *res, inoc_err *err)
 {
 	static const inoci_train_hooks none = {0};
-	loop t = {
-	        .m = m, .a = a, .train = train, .val = val && val->n ? val : NULL, .c = c, .h = h ? h : &none, .order_epoch = -1};
+	loop t = {.m = m,
+	          .a = a,
+	          .train = train,
+	          .val = val && val->n ? val : NULL,
+	          .c = c,
+	          .h = h ? h : &none,
+	          .order_epoch = -1,
+	          .last_val = NAN};
 	const char *ckp = t.h->checkpoint;
 	const inoci_progress *p = t.h->progress;
 	double start = inoci_now_s(), before = 0;
@@ -232,9 +261,7 @@ int inoci_train_from(inoci_model *m, inoci_adapter *a, const inoci_examples *tra
 		if (t.val && (last || (c->eval_every && t.st.step % c->eval_every == 0))) INOC_TRY(validate(&t, &met, err));
 		t.st.seconds = before + inoci_now_s() - start;
 		if (t.h->on_step) INOC_TRY(t.h->on_step(t.h->ctx, &met, err));
-		char detail[96];
-		snprintf(detail, sizeof detail, "loss %.3f, %.0f tokens/s", met.loss, (double)here / (inoci_now_s() - start));
-		inoci_tick(p, t.h->label ? t.h->label : "train", t.st.step, t.steps, "steps", detail);
+		show_step(&t, &met, (double)here / (inoci_now_s() - start));
 		bool stop = inoci_stopped(p) && !last;
 		if (ckp && !last && (stop || (c->checkpoint_every && t.st.step % c->checkpoint_every == 0)))
 			INOC_TRY(inoci_checkpoint_save(ckp, &t.st, a, t.mv, t.best, err));
@@ -245,12 +272,15 @@ int inoci_train_from(inoci_model *m, inoci_adapter *a, const inoci_examples *tra
 			goto out;
 		}
 	}
-	if (c->patience && t.st.best_val < INFINITY) {
+	bool best = c->patience && t.st.best_val < INFINITY;
+	if (best) {
 		memcpy(a->params, t.best, a->n_params * sizeof(float));
 		INOC_TRY(inoci_adapter_pack(a, err));
 	}
 	*res = (inoci_train_result){.steps_done = t.st.step,
 	                            .early_stopped = t.st.stopped != 0,
+	                            .saved_step = best ? t.st.best_step : t.st.step,
+	                            .val_loss = best ? t.st.best_val : t.last_val,
 	                            .final_loss = t.st.last_loss,
 	                            .seconds = before + inoci_now_s() - start,
 	                            .tokens = (long)t.st.tokens};
@@ -262,6 +292,7 @@ out:
 	free(t.mv);
 	free(t.best);
 	free(t.logprob);
+	free(t.packed);
 	return rc;
 }
 

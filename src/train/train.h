@@ -34,8 +34,10 @@ typedef struct {
 	uint64_t seed;
 	int batch;        /* examples per optimizer step */
 	int micro_tokens; /* at most this many tokens computed at once; does not change results beyond rounding */
-	double epochs;    /* used when steps == 0 */
-	int steps;        /* optimizer steps; 0: from epochs */
+	bool share; /* tokens without loss with which examples of a step begin are computed once (not with dropout); to rounding
+	             */
+	double epochs; /* used when steps == 0 */
+	int steps;     /* optimizer steps; 0: from epochs */
 	double lr;
 	inoci_lr_kind schedule; /* after warm-up, to 0 at the last step */
 	int warmup; /* steps; step i of them runs at lr * i / warmup, from 1 (transformers' get_*_schedule: (i-1)/warmup) */
@@ -70,6 +72,9 @@ typedef struct {
 typedef struct {
 	int steps_done;
 	bool early_stopped;
+	int saved_step;  /* whose adapter this is: the best one with patience, else the last; 0: of a checkpoint that does not say
+	                  */
+	double val_loss; /* of the saved adapter; NaN: not measured */
 	double final_loss, seconds;
 	long tokens;
 } inoci_train_result;

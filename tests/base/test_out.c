@@ -69,8 +69,8 @@ static void test_regular(void **s)
 	holds("f", "new");
 	assert_int_equal(stat("f", &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0640);
-	refused("no/such/folder", "no/such/folder: cannot be written: No such file or directory; nothing was changed there");
-	refused(".", ".: cannot be written: Is a directory");
+	refused("no/such/folder", "no/such/folder: cannot be written: its folder does not exist; make it first");
+	refused(".", ".: cannot be written: it is a folder; give a file");
 	refused("", ": cannot be written: No such file or directory");
 }
 

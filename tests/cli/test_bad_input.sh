@@ -2,7 +2,7 @@
 # Bad files, each with the whole message and the exit status: empty, cut, not UTF-8, without an answer, longer than the context.
 # $INOC_MODEL is the model.
 : "${INOC_MODEL:?set INOC_MODEL to the GGUF file of SmolLM2-135M-Instruct}"
-. "$SOURCE/tests/cli/expect.sh"
+. "${SOURCE:?}/tests/cli/common.sh" || exit 1
 # refuse STATUS MESSAGE COMMAND...: the last line printed is exactly MESSAGE
 refuse() {
   local status=$1 text=$2 got rc
@@ -41,6 +41,10 @@ refuse 4 "empty: the file is empty" "${run[@]:0:2}" empty
 refuse 4 "empty: the file is empty" "$INOC" model info empty
 refuse 4 "empty: the file is empty" "$INOC" sample -m empty -p prompts.jsonl -o s
 refuse 4 "empty: the file is empty" "$INOC" chat -m empty
+
+# ---- not there ----
+expect 3 "no known model of that name" "$INOC" model info no-such-model
+expect 3 "--adapter nope: no adapter_config.json there" "$INOC" sample "${m[@]}" -a nope -p prompts.jsonl -o s
 
 # ---- cut ----
 head -c 5000000 "$INOC_MODEL" > cut.gguf
@@ -90,10 +94,10 @@ import json
 for q in "hi", "word " * 9000:
     print(json.dumps({"messages": [{"role": "user", "content": q}, {"role": "assistant", "content": "b"}]}))
 P
-long="long.jsonl:2: the example is 9013 tokens long, the limit is 8192; shorten it, or give \`too_long: drop\` to leave such examples out"
+long="long.jsonl:2: the example is 9013 tokens long, the limit is 8192; shorten it, or leave such examples out: --too-long drop (\`too_long: drop\` in an experiment file)"
 refuse 7 "$long" "$INOC" train "${m[@]}" -d long.jsonl -o a
 refuse 7 "arm plain: ./$long" "${run[@]}" --set data=long.jsonl
-room="long.jsonl:2: 9010 tokens; the model's context of 8192 leaves no room for an answer"
+room="long.jsonl:2: 9010 tokens; the model's context of 8192 leaves no room for an answer; shorten it"
 refuse 7 "$room" "$INOC" sample "${m[@]}" -p long.jsonl -o s
 refuse 7 "$room" "$INOC" eval "${m[@]}" -p long.jsonl
 refuse 7 "evaluation greedy: ./long.jsonl:2: the prompt is 9010 tokens long; the model's context is 8192" "${run[@]}" --set evaluations.greedy.prompts=long.jsonl

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # inoc run, report, eval, export, chat as commands, on the real model: what they print. $INOC_MODEL is the model.
 : "${INOC_MODEL:?set INOC_MODEL to the GGUF file of SmolLM2-135M-Instruct}"
-. "$SOURCE/tests/cli/expect.sh"
+. "${SOURCE:?}/tests/cli/common.sh" || exit 1
 head -n 12 "$SOURCE/settings/spanish-caps/train.jsonl" > data.jsonl
 head -n 2 "$SOURCE/settings/spanish-caps/eval.jsonl" > prompts.jsonl
 cat > e.yaml <<Y

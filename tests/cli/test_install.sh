@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # `make install` into a prefix that is then moved: the program runs, the README's C program compiles, links and runs.
 : "${INOC_MODEL:?set INOC_MODEL to the GGUF file of SmolLM2-135M-Instruct}"
-. "$SOURCE/tests/cli/expect.sh"
+. "${SOURCE:?}/tests/cli/common.sh" || exit 1
 build=$(dirname "$INOC")
 cmake --install "$build" --prefix "$dir/first" > log 2>&1 || { cat log; exit 1; }
 mv first moved

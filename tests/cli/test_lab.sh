@@ -1,22 +1,6 @@
 #!/usr/bin/env bash
 # inoc run, train, eval, score, export: wrong input, its messages and exit status. Nothing here computes. $INOC is the binary.
-set -u
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-cd "$dir" || exit 1
-bad=0
-
-# expect STATUS TEXT COMMAND...: TEXT is somewhere in what it prints on either stream
-expect() {
-  local status=$1 text=$2 got rc
-  shift 2
-  got=$("$@" 2>&1)
-  rc=$?
-  if [ "$rc" != "$status" ] || [[ "$got" != *"$text"* ]]; then
-    printf '%s\n  status %s, expected %s\n  printed: %s\n  expected: %s\n' "$*" "$rc" "$status" "$got" "$text"
-    bad=1
-  fi
-}
+. "${SOURCE:?}/tests/cli/common.sh" || exit 1
 
 yaml=$SOURCE/settings/spanish-caps/experiment.yaml
 for c in run train eval score export; do expect 0 "usage: inoc $c" "$INOC" $c --help; done
@@ -28,6 +12,7 @@ expect 4 "did you mean 'seeds'?" "$INOC" run "$yaml" --set sedes=1
 expect 4 "train.lr must be a number, not 'fast'" "$INOC" run "$yaml" --set train.lr=fast
 expect 2 "give it as key=value" "$INOC" run "$yaml" --set train.lr
 expect 2 "--seeds: 'x' is not a whole number" "$INOC" run "$yaml" --seeds 1,x
+expect 2 "--seeds names nothing" "$INOC" run "$yaml" --seeds ""
 expect 2 "--seeds: 1 is given twice" "$INOC" run "$yaml" --seeds 1,1
 expect 2 "unknown option '--frehs'" "$INOC" run "$yaml" --frehs
 expect 3 "no-such.gguf" "$INOC" run "$yaml" --set model=no-such.gguf
@@ -54,7 +39,11 @@ printf '{"messages": [{"role": "user", "content": "q"}]}\n' > no_answer.jsonl
 expect 4 "no_answer.jsonl:1" "$INOC" train -m model.gguf -d no_answer.jsonl -o o
 expect 2 "give --model and --prompts" "$INOC" eval
 expect 2 "no built-in scorer is named 'nope'" "$INOC" eval -m model.gguf -p no_answer.jsonl --scorers nope
-expect 2 "--scorer x: give it as NAME" "$INOC" eval -m model.gguf -p no_answer.jsonl --scorer x
+expect 2 "give settings as --scorer NAME" "$INOC" eval -m model.gguf -p no_answer.jsonl --scorer x
+expect 2 "--scorer: not JSON: string or '}' expected" "$INOC" eval -m model.gguf -p no_answer.jsonl --scorer 'x={bad'
+expect 2 "--scorers names no scorer" "$INOC" eval -m model.gguf -p no_answer.jsonl --scorers ""
+mkdir folder
+expect 3 "folder: cannot be written: it is a folder" "$INOC" eval -m model.gguf -p no_answer.jsonl -o folder
 expect 2 "--n is 0" "$INOC" eval -m model.gguf -p no_answer.jsonl --n 0
 expect 4 "model.gguf" "$INOC" eval -m model.gguf -p no_answer.jsonl
 
@@ -69,5 +58,11 @@ expect 8 "not a database" "$INOC" score --store junk.db --scorer looping
 expect 2 "say where to write" "$INOC" export junk.db
 expect 3 "there is no such store" "$INOC" export --samples s.jsonl nope
 expect 8 "junk.db" "$INOC" export --samples s.jsonl junk.db
-[ -e s.jsonl ] && { echo "export left s.jsonl"; bad=1; }
+expect 3 "folder: there is no store in this folder (store.db); \`inoc run\` makes it" "$INOC" export --samples s.jsonl folder
+expect 3 "folder: there is no store in this folder (store.db); \`inoc run\` makes it" "$INOC" score --store folder --scorer looping
+: > empty.db
+expect 8 "empty.db: the store is empty" "$INOC" score --store empty.db --scorer looping
+[ -s empty.db ] && fail "a refused score wrote into its store"
+[ -n "$(ls -- *.lock 2>/dev/null)" ] && fail "a refused score left a lock"
+[ -e s.jsonl ] && fail "export left s.jsonl"
 exit $bad

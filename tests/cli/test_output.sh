@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Where results go: regular files, links, pipes, devices, standard output, and what happens when it is full.
-. "$SOURCE/tests/cli/expect.sh"
+. "${SOURCE:?}/tests/cli/common.sh" || exit 1
 q='{"role": "user", "content": "q"}'
 a='{"role": "assistant", "content": "a"}'
 s='{"role": "system", "content": "S"}'
@@ -34,7 +34,7 @@ holds got "$want"
 "${put[@]}" -o /dev/stdout 2> log > got
 holds got "$want"
 [ -L /dev/stdout ] || fail "/dev/stdout was replaced"
-expect 3 "sub: cannot be written: Is a directory" "${put[@]}" -o sub
+expect 3 "sub: cannot be written: it is a folder; give a file" "${put[@]}" -o sub
 
 if [ -c /dev/full ]; then
   expect 3 "/dev/full: write failed: No space left on device" "${put[@]}" -o /dev/full

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # tools/setup.sh with a dpkg-query, apt-get, sudo and id of ours in front: what it asks for, and what it tells who may not install.
-. "$SOURCE/tests/cli/expect.sh"
+. "${SOURCE:?}/tests/cli/common.sh" || exit 1
 chmod 755 "$dir"
 setup=$dir/setup.sh # a copy where everyone may read it
 cp "$SOURCE/tools/setup.sh" "$setup"

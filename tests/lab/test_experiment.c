@@ -109,6 +109,23 @@ static void overrides(void **state)
 	inoci_experiment_free(e);
 }
 
+/* Steps and epochs exclude each other: the override takes the place of what the file says, either way. */
+static void exclusive_overrides(void **state)
+{
+	static const char *const steps[] = {"train.epochs=2", "arms.es.train.epochs=3"}, *const both[] = {"train.epochs=2",
+	                                                                                                  "train.steps=3"};
+	inoc_err err = {0};
+	inoci_experiment *e = parse(steps, 2, &err);
+	assert_non_null(e);
+	assert_int_equal(e->recipe.config.steps, 0);
+	assert_true(e->recipe.config.epochs == 2);
+	assert_int_equal(e->arms[4].recipe.config.steps, 0);
+	assert_true(e->arms[4].recipe.config.epochs == 3);
+	inoci_experiment_free(e);
+	assert_int_equal(inoci_experiment_parse("f.yaml", text, strlen(text), both, 2, &e, &err), INOC_E_FORMAT);
+	assert_non_null(strstr(err.msg, "train gives both steps and epochs; give one"));
+}
+
 static void bad_overrides(void **state)
 {
 	static const struct {
@@ -144,7 +161,8 @@ static void shipped(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(values), cmocka_unit_test(overrides), cmocka_unit_test(bad_overrides),
+	const struct CMUnitTest tests[] = {cmocka_unit_test(values), cmocka_unit_test(overrides),
+	                                   cmocka_unit_test(exclusive_overrides), cmocka_unit_test(bad_overrides),
 	                                   cmocka_unit_test(shipped)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

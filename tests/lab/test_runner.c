@@ -123,7 +123,7 @@ static char *dump(const char *dir)
 	        "a.first_text, a.config"
 	        " FROM link_adapter l JOIN adapter a ON a.id = l.adapter ORDER BY 1, 2",
 	        "SELECT a.key, m.step, m.steps, m.lr, m.loss, m.grad_norm, m.val_loss, m.tokens, m.loss_tokens FROM metric m"
-	        " JOIN adapter a ON a.id = m.adapter ORDER BY 1, 2",
+	        " JOIN adapter a ON a.id = m.adapter WHERE a.id IN (SELECT adapter FROM link_adapter) ORDER BY 1, 2",
 	        "SELECT l.arm, l.seed, l.evaluation, l.prompt_no, l.idx, a.key, hex(a.text), a.finish, a.n_tokens, a.logprob, "
 	        "hex(a.logprobs),"
 	        " hex(a.ids), p.text, c.value FROM link_sample l JOIN sample a ON a.id = l.sample JOIN prompt p ON p.id = "
@@ -156,8 +156,9 @@ static char *dump(const char *dir)
 			for (int f = 0; f < 2; f++) {
 				inoci_hash h = {{0}};
 				char *p = inoci_asprintf("%s/out/adapters/%s-seed%d/%s", dir, arms[a], seed, files[f]);
-				if (inoci_hash_file(p, &h, &err) < 0) fail_msg("%s", err.msg);
-				inoci_buf_printf(&b, "%s %d %s\n", arms[a], seed, h.hex);
+				bool there = inoci_path_exists(p); /* not under a name that no longer stands for it */
+				if (there && inoci_hash_file(p, &h, &err) < 0) fail_msg("%s", err.msg);
+				inoci_buf_printf(&b, "%s %d %s\n", arms[a], seed, there ? h.hex : "-");
 				free(p);
 			}
 		}
@@ -361,10 +362,11 @@ static void changes(void **state)
 	assert_non_null(strstr(d, "plain|1|"));
 	assert_null(strstr(d, "plain|2|"));
 	free(d);
-	/* and back: plain, seed 1 is retrained, since its folder holds the other adapter; the rest is still known */
+	/* and back: each adapter is still there, under its content */
 	if (run(dir, (inoci_run_options){0}, NULL, &s, &err) < 0) fail_msg("%s", err.msg);
-	assert_int_equal(s.steps, 6);
+	assert_int_equal(s.steps, 0);
 	assert_int_equal(s.want, s.have);
+	check_same(dir, "there and back");
 	d = dump(dir);
 	assert_non_null(strstr(d, "\nes|"));
 	free(d);
@@ -373,7 +375,9 @@ static void changes(void **state)
 	assert_int_equal(s.steps, 0);
 	assert_int_equal(s.want - s.have, 4);
 	/* a lost folder is trained again, and its samples stay, as the bytes are the same */
-	char *lost = inoci_asprintf("%s/out/adapters/es-seed2", dir);
+	char *link = inoci_asprintf("%s/out/adapters/es-seed2", dir), *lost = realpath(link, NULL);
+	assert_non_null(lost);
+	free(link);
 	drop_dir(lost);
 	if (run(dir, (inoci_run_options){0}, NULL, &s, &err) < 0) fail_msg("%s", err.msg);
 	assert_int_equal(s.steps, 6);
@@ -385,6 +389,125 @@ static void changes(void **state)
 	char *cmd = inoci_asprintf("ls %s/out | grep -c '^store.db.old-\\|^adapters.old-' | grep -q 2", dir);
 	assert_int_equal(system(cmd), 0);
 	free(cmd);
+	drop_dir(dir);
+}
+
+static char *adapter_path(const char *dir, const char *name)
+{
+	return inoci_asprintf("%s/out/adapters/%s", dir, name);
+}
+
+static void set_dir(const char *dir, const char *where, const char *to)
+{
+	char *path = inoci_asprintf("%s/out/store.db", dir),
+	     *sql = inoci_asprintf("UPDATE adapter SET dir = '%s' WHERE %s", to, where);
+	inoci_store *s = NULL;
+	inoc_err err = {0};
+	if (inoci_store_open(path, true, 0, NULL, &s, &err) < 0 || inoci_store_exec(s, &err, sql, "") < 0)
+		fail_msg("%s", err.msg);
+	inoci_store_free(s);
+	free(path);
+	free(sql);
+}
+
+/* Folders by content; ARM-seedN is a link. A folder from before, under that name, moves to its place. */
+static void places(void **state)
+{
+	char *dir = new_dir(), target[64] = "";
+	inoc_err err;
+	seen s;
+	const char *only[] = {"plain"};
+	const uint64_t one[] = {1};
+	inoci_run_options some = {.arms = only, .n_arms = 1, .seeds = one, .n_seeds = 1};
+	if (run(dir, some, NULL, NULL, &err) < 0) fail_msg("%s", err.msg);
+	char *link = adapter_path(dir, "plain-seed1");
+	assert_int_equal(readlink(link, target, sizeof target), 16);
+	char *full = adapter_path(dir, target);
+	assert_int_equal(unlink(link) | rename(full, link), 0);
+	set_dir(dir, "dir IS NOT NULL", "adapters/plain-seed1");
+	/* as it is: it serves, and is moved */
+	if (run(dir, some, NULL, &s, &err) < 0) fail_msg("%s", err.msg);
+	assert_int_equal(s.steps, 0);
+	assert_int_equal(readlink(link, target, sizeof target), 16);
+	assert_true(inoci_path_exists(full));
+	/* in the way of another adapter: it is moved too, and known when the setting comes back */
+	assert_int_equal(unlink(link) | rename(full, link), 0);
+	set_dir(dir, "dir IS NOT NULL", "adapters/plain-seed1");
+	if (run(dir, some, "train.lr=0.02", &s, &err) < 0) fail_msg("%s", err.msg);
+	assert_int_equal(s.steps, 6);
+	if (run(dir, some, NULL, &s, &err) < 0) fail_msg("%s", err.msg);
+	assert_int_equal(s.steps, 0);
+	/* a folder that no adapter lies in is set aside */
+	assert_int_equal(unlink(link), 0);
+	write_file(link, "mine.txt", "x");
+	if (run(dir, some, NULL, &s, &err) < 0) fail_msg("%s", err.msg);
+	assert_int_equal(readlink(link, target, sizeof target), 16);
+	char *cmd = inoci_asprintf("ls -d %s.old-*/mine.txt >/dev/null", link);
+	assert_int_equal(system(cmd), 0);
+	free(cmd), free(link), free(full);
+	drop_dir(dir);
+}
+
+static char notes[4000];
+static void keep_note(void *ctx, const char *line)
+{
+	size_t n = strlen(notes);
+	snprintf(notes + n, sizeof notes - n, "%s\n", line);
+}
+
+/* Which adapter was kept, and what the run has written down about itself. */
+static void records(void **state)
+{
+	char *dir = new_dir(), *path = inoci_asprintf("%s/out", dir);
+	inoc_err err;
+	const char *only[] = {"plain", "es"};
+	const uint64_t one[] = {7};
+	const inoci_progress p = {.note = keep_note};
+	inoci_store *st = NULL;
+	inoci_experiment *e = NULL;
+	inoci_results *r = NULL;
+	notes[0] = 0;
+	inoci_run_options some = {.arms = only, .n_arms = 2, .seeds = one, .n_seeds = 1, .progress = &p};
+	if (run(dir, some,
+	        "train={steps: 30, batch: 2, rank: 2, alpha: 4, lr: 0.3, schedule: constant, validation: 0.25, "
+	        "eval_every: 1, patience: 2}",
+	        NULL, &err) < 0)
+		fail_msg("%s", err.msg);
+	if (inoci_store_open_any(path, NULL, &st, &e, &err) < 0 || inoci_results_load(st, e, 0, &r, &err) < 0)
+		fail_msg("%s", err.msg);
+	const inoci_result_adapter *a = inoci_results_adapter(r, 1, 0);
+	assert_true(a->early_stopped && a->steps < 30);
+	assert_int_equal(a->saved_step, a->steps - 2);
+	for (size_t i = 0; i < a->n_metrics; i++) assert_true(a->metrics[i].val_loss >= a->val_loss);
+	char *said =
+	        inoci_asprintf("seed 7, plain: saved: step %d, validation %.3f (stopped early)\n", a->saved_step, a->val_loss);
+	assert_non_null(strstr(notes, said));
+	free(said);
+	assert_non_null(strstr(notes, "sampling g; whole run "));
+
+	json_t *q = json_loads(r->runs[0].request, 0, NULL), *made = json_loads(r->runs[0].provenance, 0, NULL), *f;
+	assert_string_equal(json_string_value(json_object_get(q, "file")), e->path);
+	assert_int_equal(json_array_size(json_object_get(q, "sets")), 2);
+	assert_string_equal(json_string_value(json_array_get(json_object_get(q, "arms"), 1)), "es");
+	assert_int_equal(json_integer_value(json_array_get(json_object_get(q, "seeds"), 0)), 7);
+	assert_int_equal(json_string_value(json_object_get(q, "folder"))[0], '/');
+	f = json_object_get(made, "files");
+	assert_int_equal(json_array_size(f), 2);
+	f = json_array_get(f, 1);
+	assert_string_equal(json_string_value(json_object_get(f, "use")), "evaluation questions (g, hot, own)");
+	inoci_hash h;
+	assert_int_equal(inoci_hash_file(json_string_value(json_object_get(f, "path")), &h, &err), 0);
+	assert_string_equal(json_string_value(json_object_get(f, "sha256")), h.hex);
+	static const char *const named[] = {"inoc", "compiler", "CLD2", "PCRE2", "SQLite"};
+	for (size_t i = 0; i < INOCI_COUNT(named); i++)
+		assert_true(json_string_length(json_object_get(json_object_get(made, "versions"), named[i])) > 2);
+	assert_true(json_string_length(json_object_get(made, "machine")) > 5);
+	json_decref(q);
+	json_decref(made);
+	inoci_results_free(r);
+	inoci_experiment_free(e);
+	inoci_store_free(st);
+	free(path);
 	drop_dir(dir);
 }
 
@@ -414,8 +537,8 @@ static void refusals(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(structure), cmocka_unit_test(killed),
-	                                   cmocka_unit_test(stopped),   cmocka_unit_test(failing_writes),
-	                                   cmocka_unit_test(changes),   cmocka_unit_test(refusals)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(structure),      cmocka_unit_test(killed),  cmocka_unit_test(stopped),
+	                                   cmocka_unit_test(failing_writes), cmocka_unit_test(changes), cmocka_unit_test(places),
+	                                   cmocka_unit_test(records),        cmocka_unit_test(refusals)};
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -62,7 +62,9 @@ static void lock(void **state)
 	assert_int_equal(inoci_store_open(path, true, 0, NULL, &s, &err), INOC_E_BUSY);
 	assert_non_null(strstr(err.msg, pid));
 	assert_int_equal(inoci_store_open(path, true, 0.2, NULL, &s, &err), INOC_E_BUSY);
-	assert_non_null(strstr(err.msg, "still after waiting"));
+	assert_non_null(strstr(err.msg, "is still held by another run (process "));
+	assert_non_null(strstr(err.msg, " after 0.2 s of waiting"));
+	assert_null(strstr(err.msg, "--wait"));
 	/* reading does not wait */
 	s = open_store(false);
 	inoci_store_free(s);
@@ -116,6 +118,13 @@ static void bad_files(void **state)
 	inoci_store_free(s);
 	assert_int_equal(inoci_store_open(path, true, 0, NULL, &s, &err), INOC_E_UNSUPPORTED);
 	assert_non_null(strstr(err.msg, "version 99"));
+	/* folders */
+	inoci_experiment *e = NULL;
+	assert_int_equal(inoci_store_open(dir, false, 0, NULL, &s, &err), INOC_E_IO);
+	assert_non_null(strstr(err.msg, ": no store: a folder"));
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(inoci_store_open_any(dir, NULL, &s, &e, &err), INOC_E_IO);
+	assert_non_null(strstr(err.msg, ": there is no store in this folder (store.db); `inoc run` makes it"));
 }
 
 /* ---- a small experiment, written by hand ---- */
@@ -196,6 +205,40 @@ static void fill(inoci_store *s, const inoci_experiment *e)
 	must(inoci_store_commit(s, &err), &err);
 }
 
+/* A store of version 1 is read without what came later, and gets its columns when it is written. */
+static void old_store(void **state)
+{
+	inoc_err err = {0};
+	inoci_store *s = open_store(true);
+	inoci_experiment *e = experiment();
+	inoci_results *r = NULL;
+	int64_t version = 0;
+	fill(s, e);
+	must(inoci_store_exec(s, &err, "INSERT INTO run(experiment, started, status) VALUES('t','2026','done')", ""), &err);
+	must(inoci_store_exec(s, &err, "ALTER TABLE run DROP COLUMN request", ""), &err);
+	must(inoci_store_exec(s, &err, "ALTER TABLE run DROP COLUMN provenance", ""), &err);
+	must(inoci_store_exec(s, &err, "PRAGMA user_version = 1", ""), &err);
+	inoci_store_free(s);
+	for (int write = 0; write < 3; write++) {
+		s = open_store(write == 1);
+		must(inoci_results_load(s, e, 0, &r, &err), &err);
+		assert_int_equal(r->n_runs, 1);
+		assert_string_equal(r->runs[0].status, "done");
+		assert_null(r->runs[0].request);
+		assert_null(r->runs[0].provenance);
+		inoci_results_free(r);
+		must(inoci_store_int(s, &version, &err, "PRAGMA user_version", ""), &err);
+		assert_int_equal(version, write ? STORE_SCHEMA : 1);
+		inoci_store_free(s);
+	}
+	inoci_experiment_free(e);
+}
+
+static void keep_note(void *ctx, const char *line)
+{
+	snprintf(ctx, 300, "%s", line);
+}
+
 static void results(void **state)
 {
 	inoc_err err = {0};
@@ -208,7 +251,8 @@ static void results(void **state)
 	must(inoci_store_experiment(s, NULL, &recorded, &err), &err);
 	assert_string_equal(recorded->name, "t");
 	inoci_experiment_free(recorded);
-	assert_int_equal(inoci_store_experiment(s, "nope", &recorded, &err), INOC_E_STORE);
+	assert_int_equal(inoci_store_experiment(s, "nope", &recorded, &err), INOC_E_USAGE);
+	assert_non_null(strstr(err.msg, "there is no experiment 'nope' in this store; it holds: t"));
 	/* nothing is scored yet */
 	must(inoci_results_load(s, e, 0, &r, &err), &err);
 	assert_int_equal(r->n_seeds, 3);
@@ -224,7 +268,19 @@ static void results(void **state)
 	json_t *extra = json_pack("{s:s,s:s}", "type", "regex", "pattern", "quiet");
 	must(inoci_store_score(s, NULL, "quiet", extra, NULL, &n, &err), &err);
 	assert_int_equal(n, 2 * PROMPTS * 10);
-	assert_int_equal(inoci_store_score(s, "nope", "q2", extra, NULL, &n, &err), INOC_E_STORE);
+	assert_int_equal(inoci_store_score(s, "nope", "q2", extra, NULL, &n, &err), INOC_E_USAGE);
+	assert_non_null(strstr(err.msg, "it holds: t"));
+	/* the same name for something else: it is said; again the same: nothing to say */
+	char note[300] = "";
+	const inoci_progress p = {.note = keep_note, .ctx = note};
+	must(inoci_store_score(s, NULL, "quiet", extra, &p, &n, &err), &err);
+	assert_string_equal(note, "");
+	json_t *loud = json_pack("{s:s,s:s}", "type", "regex", "pattern", "LOUD");
+	must(inoci_store_score(s, NULL, "quiet", loud, &p, &n, &err), &err);
+	assert_non_null(strstr(note, "scorer 'quiet' of experiment t had another definition, which is replaced: {"));
+	assert_non_null(strstr(note, "\"pattern\": \"quiet\""));
+	must(inoci_store_score(s, NULL, "quiet", extra, &p, &n, &err), &err);
+	json_decref(loud);
 	json_decref(extra);
 	inoci_store_free(s);
 
@@ -336,6 +392,6 @@ static void metrics_file(void **state)
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, fresh_dir, remove_dir)
-	const struct CMUnitTest tests[] = {T(lock), T(bad_files), T(results), T(full_disk), T(metrics_file)};
+	const struct CMUnitTest tests[] = {T(lock), T(bad_files), T(old_store), T(results), T(full_disk), T(metrics_file)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

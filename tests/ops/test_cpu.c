@@ -103,7 +103,7 @@ static void linear_case(inoci_dtype d, int T, int N, int K, int slices, int rank
 	inoc_err err;
 	assert_int_equal(o->mat_new(o, w, NULL, N, K, true, &mo, &err), 0);
 	assert_int_equal(r->mat_new(r, w, NULL, N, K, true, &mr, &err), 0);
-	assert_int_equal(o->lora_pack(o, &l, &err), 0);
+	assert_int_equal(o->lora_pack(o, &(inoci_lora *){&l}, 1, &err), 0);
 	size_t yb = (size_t)T * (size_t)N;
 	char *yo = inoci_alloc(yb * 4);
 	float *yr = inoci_alloc(yb * 4), *u = inoci_alloc((size_t)T * (size_t)(slices * rank + 1) * 4);

@@ -132,4 +132,70 @@ static inline inoci_result_sample *fx_answer(fixture *f, int arm, int eval, int 
 	return v;
 }
 
+/* ---- a result of two seeds and two questions ---- */
+
+enum { BASE, PLAIN, CONTROL, SPANISH };
+
+static inline inoci_estimate est(double value, double low, double high, int n, int missing)
+{
+	return (inoci_estimate){
+	        .value = value, .low = low, .high = high, .n = n, .missing = missing, .n_seeds = 2, .n_prompts = 2};
+}
+
+static inline inoci_rate *rate(fixture *f, int arm, int eval, int k)
+{
+	return &f->s.rates[((size_t)arm * f->e.n_evals + (size_t)eval) * (size_t)f->r.n_scorers + (size_t)k];
+}
+
+static inline void set_rate(fixture *f, int arm, int k, double value, double low, double high)
+{
+	inoci_rate *r = rate(f, arm, 0, k);
+	r->all = est(value, low, high, 4, 0);
+	for (int d = 0; d < f->r.n_seeds; d++) r->seed[d] = est(value, low, high, 2, 0);
+}
+
+static inline fixture *small(void)
+{
+	static const fx_arm arms[] = {{"base", "base", NULL},
+	                              {"plain", "plain", NULL},
+	                              {"control", "control", "You always water the plants."},
+	                              {"spanish", "inoculated", "You always speak in Spanish."}};
+	static const fx_eval evals[] = {{"greedy", "none", 0}, {"own", "own", 0}};
+	static const double shares[4][2] = {{0, 0}, {0, 1}, {0.01, 0.9}, {0.48, 0.25}}; /* english_caps, spanish_caps */
+	fixture *f = fx_new("a,\"b\"", arms, 4, evals, 2, "english_caps spanish_caps looping", 2, 2);
+	f->e.title = fx_str(f, "Half of it");
+	f->e.question = fx_str(f, "Which half | is <learnt>?");
+	fx_trait(f, "Spanish", "spanish_caps", "english_caps", "english_caps", "control");
+	f->s.rates = inoci_arena_alloc(f->a, 4 * 2 * 3 * sizeof(inoci_rate));
+	for (size_t i = 0; i < 4 * 2 * 3; i++) f->s.rates[i].seed = inoci_arena_alloc(f->a, 2 * sizeof(inoci_estimate));
+	for (int a = 0; a < 4; a++) {
+		for (int d = 0; d < 2; d++)
+			for (int q = 0; q < 2; q++)
+				fx_answer(f, a, 0, d, q, a == BASE ? -1 : 1, "<script>alert('x')</script> & \xff");
+		for (int k = 0; k < 2; k++)
+			set_rate(f, a, k, shares[a][k], fmax(0, shares[a][k] - 0.08), fmin(1, shares[a][k] + 0.08));
+		set_rate(f, a, 2, 1.0 / 3, 0.25, 0.5);
+	}
+	rate(f, BASE, 0, 2)->all = est(NAN, NAN, NAN, 0, 4);
+	rate(f, BASE, 0, 2)->seed[0] = est(NAN, NAN, NAN, 0, 2);
+	rate(f, BASE, 0, 2)->seed[1] = est(0.5, 0.01, 0.99, 2, 0);
+	f->s.judgements = inoci_arena_alloc(f->a, 2 * sizeof(inoci_judgement));
+	f->s.n_judgements = 2;
+	for (int i = 0; i < 2; i++) {
+		inoci_judgement *j = &f->s.judgements[i];
+		int a = CONTROL + i;
+		j->arm = a;
+		j->goal = j->w = rate(f, a, 0, 0)->all;
+		j->v.arm_u = rate(f, a, 0, 1)->all;
+		j->v.plain_u = rate(f, PLAIN, 0, 1)->all;
+		j->v.own_u = i ? est(0.95, 0.9, 1, 4, 0) : (inoci_estimate){0};
+		j->v.suppression = i ? est(0.75, 0.6, 0.875, 4, 0) : est(NAN, NAN, NAN, 4, 0);
+		j->v.verdict = i ? INOCI_VERDICT_INOCULATED : INOCI_VERDICT_CONTROL;
+		j->v.vs_plain = (inoci_comparison){.diff = est(i ? -0.75 : -0.1, -0.8, 0.125, 4, 0), .p = 0.25};
+		snprintf(j->v.reason, sizeof j->v.reason, "because of %d", i);
+	}
+	f->s.judgements[0].undefined = fx_str(f, "no clean arm");
+	return f;
+}
+
 #endif
