@@ -165,7 +165,6 @@ int inoc_experiment_run(const char *file, const char *model, void (*note)(void *
 	inoci_run_options o = {.on_seed = report_at_end, .ctx = &c, .progress = &p};
 	int rc;
 	INOC_TRY(inoci_experiment_read(file, NULL, 0, &e, err));
-	for (size_t i = 0; i < e->n_arms; i++) e->arms[i].inoculation.last_only = e->arms[i].recipe.loss_last;
 	INOC_TRY(inoci_run(e, model, &o, err));
 out:
 	inoci_experiment_free(e);

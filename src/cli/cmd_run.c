@@ -229,7 +229,6 @@ int cmd_run(int argc, char **argv)
 	cli_catch_signals();
 	o.progress = cli_progress(false);
 	INOC_TRY(inoci_experiment_read(args[0], sets.v, sets.n, &e, &err));
-	for (size_t i = 0; i < e->n_arms; i++) e->arms[i].inoculation.last_only = e->arms[i].recipe.loss_last;
 	beside = inoci_path_join(e->dir, e->model);
 	if (inoci_path_exists(beside))
 		model = inoci_strdup(beside);
