@@ -127,7 +127,8 @@ INOCI_MUST int inoci_file_write(const char *path, const void *p, size_t n, inoc_
 /* A file locked by flock, which ends with the process however that ends. Held by another: INOC_E_BUSY, naming its process. */
 typedef struct inoci_lock inoci_lock;
 INOCI_MUST int inoci_lock_take(const char *path, inoci_lock **out, inoc_err *err);
-void inoci_lock_drop(inoci_lock *l); /* removes the file; NULL is fine */
+char *inoci_lock_holder(const char *path); /* the process that holds or held it, for messages; free() it */
+void inoci_lock_drop(inoci_lock *l);       /* removes the file; NULL is fine */
 
 /* mkdir -p */
 INOCI_MUST int inoci_mkdirs(const char *path, inoc_err *err);

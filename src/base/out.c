@@ -197,12 +197,15 @@ struct inoci_lock {
 	int fd;
 };
 
-static void holder(int fd, char *who, size_t cap)
+char *inoci_lock_holder(const char *path)
 {
-	ssize_t n = pread(fd, who, cap - 1, 0);
+	char who[200];
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? 0 : pread(fd, who, sizeof who - 1, 0);
+	if (fd >= 0) close(fd);
 	who[n > 0 ? n : 0] = 0;
 	who[strcspn(who, "\n")] = 0;
-	if (!*who) snprintf(who, cap, "an unknown process");
+	return inoci_strdup(*who ? who : "an unknown process");
 }
 
 /* The holder before may have removed the file between our open and our lock: then ours locks nothing. */
@@ -227,8 +230,9 @@ int inoci_lock_take(const char *path, inoci_lock **out, inoc_err *err)
 		}
 		if (flock(l->fd, LOCK_EX | LOCK_NB) < 0) {
 			if (errno == EWOULDBLOCK) {
-				holder(l->fd, who, sizeof who);
-				rc = inoci_err_set(err, INOC_E_BUSY, "%s: held by another run (%s); wait for it", path, who);
+				char *by = inoci_lock_holder(path);
+				rc = inoci_err_set(err, INOC_E_BUSY, "%s: held by another run (%s); wait for it", path, by);
+				free(by);
 			} else {
 				rc = inoci_err_set(err, INOC_E_IO, "%s: cannot be locked: %s", path, strerror(errno));
 			}
