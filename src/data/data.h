@@ -46,6 +46,8 @@ inoci_record inoci_record_copy(const inoci_record *r);
 char *inoci_record_text(const inoci_record *r, const json_t *more, size_t flags);
 /* The record's tags: extra "tag" (string) or "tags" (array of strings). */
 bool inoci_record_has_tag(const inoci_record *r, const char *tag);
+/* Whether message i is taken out of the loss by "weight": 0, as in the OpenAI format; other weights count as 1. */
+bool inoci_record_weightless(const inoci_record *r, size_t i);
 /* The user turns (one a line), normalised: NFKC case-folded, apostrophes dropped, punctuation and runs of space collapsed.
  * Equal when two records ask the same. free() it. */
 char *inoci_question_key(const inoci_record *r);

@@ -90,8 +90,7 @@ static void set_system(const inoci_inoculation *t, inoci_record *r, const char *
 /* Whether user turn i is answered by a turn that is trained on, or still to be answered. */
 static bool answered(const inoci_record *r, size_t i)
 {
-	const json_t *w = i + 1 < r->n_msgs && r->msg_extra ? json_object_get(r->msg_extra[i + 1], "weight") : NULL;
-	return !(json_is_number(w) && json_number_value(w) == 0);
+	return !inoci_record_weightless(r, i + 1);
 }
 
 static bool set_user(const inoci_inoculation *t, inoci_record *r, const char *text)

@@ -184,6 +184,13 @@ static int parse_message(inoci_record *r, size_t i, const json_t *m, inoc_err *e
 	return 0;
 }
 
+static bool learns(const inoci_record *r)
+{
+	for (size_t i = 0; i < r->n_msgs; i++)
+		if (!strcmp(r->msgs[i].role, "assistant") && !inoci_record_weightless(r, i)) return true;
+	return false;
+}
+
 static int check_need(inoci_record *r, unsigned need, inoc_err *err)
 {
 	inoci_msg *last = &r->msgs[r->n_msgs - 1];
@@ -198,6 +205,9 @@ static int check_need(inoci_record *r, unsigned need, inoc_err *err)
 		return inoci_err_set(err, INOC_E_FORMAT,
 		                     "no assistant turn, so there is nothing to learn; training data must have one");
 	}
+	if (need & INOCI_NEED_ASSISTANT && !learns(r))
+		return inoci_err_set(err, INOC_E_FORMAT,
+		                     "every assistant turn has \"weight\": 0, so there is nothing to learn; remove the record");
 	if (!(need & INOCI_NEED_USER_LAST)) return 0;
 	if (by_assistant) {
 		if (json_object_get(r->extra, "reference"))
@@ -403,6 +413,12 @@ int inoci_dataset_write(const char *path, const inoci_record *v, size_t n, inoc_
 out:
 	inoci_out_abandon(o);
 	return rc;
+}
+
+bool inoci_record_weightless(const inoci_record *r, size_t i)
+{
+	const json_t *w = i < r->n_msgs && r->msg_extra ? json_object_get(r->msg_extra[i], "weight") : NULL;
+	return json_is_number(w) && json_number_value(w) == 0;
 }
 
 bool inoci_record_has_tag(const inoci_record *r, const char *tag)
