@@ -29,6 +29,30 @@ int cli_usage(const char *fmt, ...)
 
 /* ---- options ---- */
 
+static inoci_arena *memory;
+
+inoci_arena *cli_memory(void)
+{
+	if (!memory) memory = inoci_arena_new();
+	return memory;
+}
+
+void cli_end(void)
+{
+	inoci_arena_free(memory);
+	memory = NULL;
+}
+
+void cli_list_add(cli_list *l, const char *borrowed)
+{
+	if (!(l->n & (l->n - 1))) { /* full: 0, 1, 2, 4, 8, ... */
+		const char **v = inoci_arena_alloc(cli_memory(), (2 * l->n + 1) * sizeof *v);
+		if (l->n) memcpy((void *)v, (void *)l->v, l->n * sizeof *v);
+		l->v = v;
+	}
+	l->v[l->n++] = borrowed;
+}
+
 /* All options of a command in turn; NULL behind the last. */
 static const cli_opt *opt_at(const cli_spec *s, size_t i)
 {
@@ -96,13 +120,10 @@ static int set_text(const cli_opt *o, const char *v)
 	size_t ok = inoci_utf8_valid_prefix(v, strlen(v));
 	if (o->type == CLI_PATH && !*v) return cli_usage("--%s is empty; it wants a value (%s)", o->name, o->meta);
 	if (o->type != CLI_PATH && v[ok]) return cli_usage("--%s is not valid UTF-8 at byte %zu", o->name, ok + 1);
-	if (o->type != CLI_LIST) {
+	if (o->type == CLI_LIST)
+		cli_list_add(o->dst, v);
+	else
 		*(const char **)o->dst = v;
-		return 0;
-	}
-	cli_list *l = o->dst;
-	l->v = inoci_realloc((void *)l->v, (l->n + 1) * sizeof *l->v);
-	l->v[l->n++] = v;
 	return 0;
 }
 
@@ -171,10 +192,9 @@ static int parse_opt(const cli_spec *s, char **argv, int i, int argc)
 
 int cli_parse(const cli_spec *s, int argc, char **argv, const char ***args, int *n_args)
 {
-	static const char **pos; /* lives as long as the program */
+	const char **pos = inoci_arena_alloc(cli_memory(), ((size_t)argc + 1) * sizeof *pos);
 	int n = 0;
 	bool only_args = false;
-	pos = inoci_realloc((void *)pos, ((size_t)argc + 1) * sizeof *pos);
 	for (int i = 1; i < argc; i++) {
 		char *a = argv[i];
 		if (only_args || a[0] != '-' || !a[1]) {

@@ -47,6 +47,10 @@ typedef struct {
 /* argv[0] is the subcommand. Positional arguments are left in args/n_args (borrowed). Returns 0; 1 when --help was printed
  * (the command then returns 0); negative: the error was printed. */
 int cli_parse(const cli_spec *spec, int argc, char **argv, const char ***args, int *n_args);
+void cli_list_add(cli_list *l, const char *borrowed);
+/* What arguments and lists of options are kept in; cli_end() frees it, when the command is over. */
+inoci_arena *cli_memory(void);
+void cli_end(void);
 
 /* ---- what train, sample, chat and eval share (open.c) ---- */
 

@@ -56,6 +56,7 @@ static int end(int code)
 		              errno ? strerror(errno) : "part of what was printed is lost");
 		code = cli_fail(&err);
 	}
+	cli_end();
 	return status_of(code < 0 ? code : 0);
 }
 
