@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
@@ -254,6 +255,24 @@ static void hms(char *s, size_t n, double t)
 		snprintf(s, n, "%ld:%02ld", x / 60, x % 60);
 }
 
+/* A bar's line, cut to the terminal's width: a longer one would wrap, and the next could not take its place. */
+static void draw(const char *what, double done, double total, const char *rest)
+{
+	struct winsize w;
+	int room = ioctl(STDERR_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col ? w.ws_col : 80;
+	const int width = 24, full = total > 0 ? (int)(width * done / total) : 0;
+	inoci_buf b = {0};
+	inoci_buf_printf(&b, "%s [", what);
+	for (int i = 0; i < width; i++) inoci_buf_puts(&b, i < full ? "#" : "-");
+	inoci_buf_printf(&b, "] %s", rest);
+	size_t n = 0;
+	for (int columns = 0; n < b.len; n++) /* the last column stays free: some terminals wrap there */
+		if (((unsigned char)b.data[n] & 0xc0) != 0x80 && ++columns == room) break;
+	fprintf(stderr, "\r\033[K%.*s", (int)n, b.data);
+	inoci_buf_free(&b);
+	bar_shown = true;
+}
+
 static void tick(void *ctx, const char *what, double done, double total, const char *unit, const char *detail)
 {
 	(void)ctx;
@@ -273,18 +292,15 @@ static void tick(void *ctx, const char *what, double done, double total, const c
 	char left[32] = "";
 	double rate = now > bar.start ? (done - bar.first) / (now - bar.start) : 0;
 	if (rate > 0 && total > done) hms(left, sizeof left, (total - done) / rate);
+	char *rest = inoci_asprintf("%.0f/%.0f %s%s%s%s%s", done, total, unit, detail && *detail ? ", " : "",
+	                            detail ? detail : "", *left ? ", left " : "", left);
 	if (tty) {
-		int width = 24, full = total > 0 ? (int)(width * done / total) : 0;
-		fprintf(stderr, "\r\033[K%s [", what);
-		for (int i = 0; i < width; i++) fputs(i < full ? "#" : "-", stderr);
-		fprintf(stderr, "] %.0f/%.0f %s%s%s%s%s", done, total, unit, detail && *detail ? ", " : "", detail ? detail : "",
-		        *left ? ", left " : "", left);
-		bar_shown = true;
+		draw(what, done, total, rest);
 		if (end) cli_progress_done();
 	} else if (!end || now - bar.start > 2) {
-		fprintf(stderr, "%s: %.0f/%.0f %s%s%s%s%s\n", what, done, total, unit, detail && *detail ? ", " : "",
-		        detail ? detail : "", *left ? ", left " : "", left);
+		fprintf(stderr, "%s: %s\n", what, rest);
 	}
+	free(rest);
 	if (end) bar.what[0] = 0;
 }
 

@@ -88,6 +88,30 @@ expect 0 "" "$INOC" export --samples x.jsonl out
 [ "$(wc -l < x.jsonl)" = 9 ] || fail "export: $(wc -l < x.jsonl) lines, expected 9"
 expect 0 "" "$INOC" score --store out/store.db --scorer looping
 
+# ---- the bar on a terminal of 40 columns, and on one that does not tell its width ----
+cat > bar.py <<'P'
+import fcntl, os, pty, re, struct, sys, termios
+columns = int(sys.argv[1])
+pid, fd = pty.fork()
+if pid == 0:
+    fcntl.ioctl(2, termios.TIOCSWINSZ, struct.pack("HHHH", 0, columns, 0, 0))
+    os.execv(sys.argv[2], sys.argv[2:])
+text = b""
+try:
+    while chunk := os.read(fd, 65536):
+        text += chunk
+except OSError:
+    pass
+assert os.waitpid(pid, 0)[1] == 0, text
+bars = re.findall("\r\x1b\\[K([^\r]*)", text.decode())
+longest = max(map(len, bars))
+assert bars and longest <= (columns or 80) - 1, (longest, bars)
+assert not columns or longest == columns - 1, (longest, bars)
+P
+for columns in 40 0; do
+  python3 bar.py $columns "$INOC" sample -m "$INOC_MODEL" -p prompts.jsonl -o s.jsonl --max-tokens 2 || fail "the bar does not fit $columns columns"
+done
+
 # ---- chat, piped ----
 got=$(printf 'What is the capital of France?\n/reset\n/quit\n' | "$INOC" chat -m "$INOC_MODEL" --greedy --max-tokens 16 2>&1)
 [[ "$got" == *Paris* ]] || fail "chat: $got"
