@@ -33,6 +33,8 @@ test: model
 check: format-check test asan
 
 format-check:
+	@tools/setup.sh --check
+	@command -v clang-format >/dev/null || { echo "inoc: make check needs clang-format, which is not on PATH" >&2; exit 1; }
 	@clang-format --dry-run -Werror $$(git ls-files '*.c' '*.h' '*.cc')
 
 format:

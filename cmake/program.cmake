@@ -11,6 +11,11 @@ add_library(inoc_shared SHARED ${objects})
 target_link_libraries(inoc_shared PRIVATE inoc_api) # for the libraries behind the layers
 target_link_options(inoc_shared PRIVATE -Wl,--version-script=${CMAKE_SOURCE_DIR}/cmake/inoc.map)
 set_target_properties(inoc_shared PROPERTIES OUTPUT_NAME inoc VERSION ${PROJECT_VERSION} SOVERSION 0 LINKER_LANGUAGE CXX)
+# Relative to where the file lies, so that the installed tree may be moved.
+file(RELATIVE_PATH INOC_PC_UP "${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig" "${CMAKE_INSTALL_PREFIX}")
+string(REGEX REPLACE "/$" "" INOC_PC_UP "${INOC_PC_UP}")
+file(RELATIVE_PATH INOC_PC_LIBDIR "${CMAKE_INSTALL_PREFIX}" "${CMAKE_INSTALL_FULL_LIBDIR}")
+file(RELATIVE_PATH INOC_PC_INCLUDEDIR "${CMAKE_INSTALL_PREFIX}" "${CMAKE_INSTALL_FULL_INCLUDEDIR}")
 configure_file(cmake/inoc.pc.in ${CMAKE_BINARY_DIR}/inoc.pc @ONLY)
 install(TARGETS inoc RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(TARGETS inoc_shared LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})

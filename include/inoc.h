@@ -24,7 +24,7 @@ extern "C" {
 	X(MEMORY, -5, 6, "not enough memory")                                 \
 	X(LIMIT, -6, 7, "input exceeds a limit, such as the context length")  \
 	X(STORE, -7, 8, "the results database failed")                        \
-	X(BUSY, -8, 9, "another run holds the store")                         \
+	X(BUSY, -8, 9, "another run holds the store or output folder")        \
 	X(EXTERNAL, -9, 10, "a program or service called by inoc failed")     \
 	X(CHECK, -10, 1, "a check that was asked for did not pass")           \
 	X(STOPPED, -11, 130, "stopped by the user")

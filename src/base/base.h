@@ -4,6 +4,7 @@
  *  1. A fallible function returns 0 or a negative INOC_E_* code and fills *err where the fault is found.
  *  2. Bytes from outside never reach INOC_BUG_IF.
  *  3. Output files are written beside their destination, fsynced and renamed: a reader sees the old file or the new one.
+ *     What is no regular file is written to directly, never replaced.
  */
 #ifndef INOCI_BASE_H
 #define INOCI_BASE_H
@@ -99,6 +100,8 @@ size_t inoci_utf8_valid_prefix(const char *s, size_t n);
 
 /* ---- files ---- */
 
+/* What an errno means, in plainer words than strerror's where there are some. */
+const char *inoci_reason(int e);
 /* Whole file to memory with a NUL behind; *n excludes it. free() the data. Errors name the path. */
 INOCI_MUST int inoci_file_read(const char *path, char **data, size_t *n, inoc_err *err);
 
@@ -110,8 +113,9 @@ typedef struct {
 INOCI_MUST int inoci_map_open(const char *path, inoci_map *out, inoc_err *err);
 void inoci_map_close(inoci_map *m);
 
-/* Atomic output file: bytes go to "PATH.tmp.PID"; commit fsyncs and renames; abandon removes. Write errors (a full disk)
- * surface from write or commit, and the old file stays as it was. */
+/* Output file: bytes go to "PATH.tmp.PID" beside it; commit fsyncs and renames; abandon removes. Write errors (a full disk)
+ * surface from write or commit, and the old file stays as it was. Of a symbolic link the target is replaced. "-" and what is
+ * no regular file (a terminal, a pipe, a device) are written to directly: there abandon leaves what was written. */
 typedef struct inoci_out inoci_out;
 INOCI_MUST int inoci_out_open(const char *path, inoci_out **out, inoc_err *err);
 INOCI_MUST int inoci_out_write(inoci_out *o, const void *p, size_t n, inoc_err *err);
@@ -119,6 +123,12 @@ INOCI_MUST int inoci_out_commit(inoci_out *o, inoc_err *err); /* frees o, also w
 void inoci_out_abandon(inoci_out *o);                         /* frees o; NULL is fine */
 /* The three steps in one. */
 INOCI_MUST int inoci_file_write(const char *path, const void *p, size_t n, inoc_err *err);
+
+/* A file locked by flock, which ends with the process however that ends. Held by another: INOC_E_BUSY, naming its process. */
+typedef struct inoci_lock inoci_lock;
+INOCI_MUST int inoci_lock_take(const char *path, inoci_lock **out, inoc_err *err);
+char *inoci_lock_holder(const char *path); /* the process that holds or held it, for messages; free() it */
+void inoci_lock_drop(inoci_lock *l);       /* removes the file; NULL is fine */
 
 /* mkdir -p */
 INOCI_MUST int inoci_mkdirs(const char *path, inoc_err *err);

@@ -11,22 +11,6 @@
 
 #include "base/base.h"
 
-static long fault_write;
-
-void inoci_fault_write_at(long n)
-{
-	fault_write = n;
-}
-
-static bool write_fault(void)
-{
-	if (fault_write > 0 && --fault_write == 0) {
-		errno = ENOSPC;
-		return true;
-	}
-	return false;
-}
-
 size_t inoci_utf8_valid_prefix(const char *str, size_t n)
 {
 	const unsigned char *s = (const unsigned char *)str;
@@ -45,7 +29,7 @@ size_t inoci_utf8_valid_prefix(const char *str, size_t n)
 	return n;
 }
 
-static const char *reason(int e)
+const char *inoci_reason(int e)
 {
 	return e == EISDIR ? "it is a folder; give a file" : strerror(e);
 }
@@ -70,7 +54,7 @@ int inoci_file_read(const char *path, char **data, size_t *n, inoc_err *err)
 		int e = errno;
 		fclose(f);
 		inoci_buf_free(&b);
-		return inoci_err_set(err, INOC_E_IO, "%s: cannot be read: %s", path, reason(e));
+		return inoci_err_set(err, INOC_E_IO, "%s: cannot be read: %s", path, inoci_reason(e));
 	}
 	fclose(f);
 	*n = b.len;
@@ -87,7 +71,7 @@ int inoci_map_open(const char *path, inoci_map *out, inoc_err *err)
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
 		close(fd);
 		return inoci_err_set(err, INOC_E_IO, "%s: cannot be opened: %s", path,
-		                     is_folder(path) ? reason(EISDIR) : "not a regular file");
+		                     is_folder(path) ? inoci_reason(EISDIR) : "not a regular file");
 	}
 	if (st.st_size == 0) {
 		close(fd);
@@ -105,95 +89,6 @@ void inoci_map_close(inoci_map *m)
 {
 	if (m->data) munmap((void *)(uintptr_t)m->data, m->n);
 	*m = (inoci_map){0};
-}
-
-struct inoci_out {
-	char *path, *tmp;
-	FILE *f;
-};
-
-static int out_fail(inoci_out *o, inoc_err *err, const char *what, int e)
-{
-	return inoci_err_set(err, INOC_E_IO, "%s: %s: %s; nothing was changed there", o->path, what, reason(e));
-}
-
-int inoci_out_open(const char *path, inoci_out **out, inoc_err *err)
-{
-	inoci_out *o = inoci_alloc(sizeof *o);
-	o->path = inoci_strdup(path);
-	o->tmp = inoci_asprintf("%s.tmp.%ld", path, (long)getpid());
-	bool folder = is_folder(path);
-	o->f = folder ? NULL : fopen(o->tmp, "wb");
-	if (!o->f) {
-		int e = folder ? EISDIR : errno;
-		int rc = e == ENOENT ? inoci_err_set(err, INOC_E_IO,
-		                                     "%s: cannot be written: its folder does not exist; make it first", path)
-		                     : out_fail(o, err, "cannot be written", e);
-		free(o->path);
-		free(o->tmp);
-		free(o);
-		*out = NULL;
-		return rc;
-	}
-	*out = o;
-	return 0;
-}
-
-int inoci_out_write(inoci_out *o, const void *p, size_t n, inoc_err *err)
-{
-	if (write_fault() || (n && fwrite(p, 1, n, o->f) != n)) return out_fail(o, err, "write failed", errno);
-	return 0;
-}
-
-void inoci_out_abandon(inoci_out *o)
-{
-	if (!o) return;
-	if (o->f) fclose(o->f);
-	unlink(o->tmp);
-	free(o->path);
-	free(o->tmp);
-	free(o);
-}
-
-int inoci_out_commit(inoci_out *o, inoc_err *err)
-{
-	int rc = 0;
-	if (write_fault() || fflush(o->f) != 0 || fsync(fileno(o->f)) != 0) {
-		rc = out_fail(o, err, "write failed", errno);
-	} else {
-		int closed = fclose(o->f);
-		o->f = NULL;
-		if (closed != 0 || rename(o->tmp, o->path) != 0) rc = out_fail(o, err, "cannot be put in place", errno);
-	}
-	if (rc < 0) {
-		inoci_out_abandon(o);
-		return rc;
-	}
-	/* the rename itself is made durable */
-	char *dir = inoci_path_dir(o->path);
-	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd >= 0) {
-		(void)!fsync(fd);
-		close(fd);
-	}
-	free(dir);
-	free(o->path);
-	free(o->tmp);
-	free(o);
-	return 0;
-}
-
-int inoci_file_write(const char *path, const void *p, size_t n, inoc_err *err)
-{
-	inoci_out *o;
-	int rc = inoci_out_open(path, &o, err);
-	if (rc < 0) return rc;
-	rc = inoci_out_write(o, p, n, err);
-	if (rc < 0) {
-		inoci_out_abandon(o);
-		return rc;
-	}
-	return inoci_out_commit(o, err);
 }
 
 int inoci_mkdirs(const char *path, inoc_err *err)

@@ -62,10 +62,10 @@ void *inoci_big_room(size_t bytes, const char *what, inoc_err *err)
 	void *p = NULL;
 	size_t align = bytes >= BIG_PAGES ? HUGE_PAGE : 64, want = (bytes + align - 1) / align * align;
 	if (want < bytes || (fault_alloc > 0 && --fault_alloc == 0) || !(p = aligned_alloc(align, want ? want : 64))) {
-		inoci_err_set(
-		        err, INOC_E_MEMORY,
-		        "not enough memory for %s: %.1f MiB wanted, %.1f MiB available; use shorter or fewer examples at a time",
-		        what, (double)bytes / 1048576, (double)inoci_mem_available_bytes() / 1048576);
+		inoci_err_set(err, INOC_E_MEMORY,
+		              "not enough memory for %s: %.1f MiB wanted, %.1f MiB available; use a smaller model, or shorter or "
+		              "fewer examples at a time",
+		              what, (double)bytes / 1048576, (double)inoci_mem_available_bytes() / 1048576);
 		return NULL;
 	}
 	if (align == HUGE_PAGE)

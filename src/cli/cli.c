@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
@@ -28,6 +29,30 @@ int cli_usage(const char *fmt, ...)
 }
 
 /* ---- options ---- */
+
+static inoci_arena *memory;
+
+inoci_arena *cli_memory(void)
+{
+	if (!memory) memory = inoci_arena_new();
+	return memory;
+}
+
+void cli_end(void)
+{
+	inoci_arena_free(memory);
+	memory = NULL;
+}
+
+void cli_list_add(cli_list *l, const char *borrowed)
+{
+	if (!(l->n & (l->n - 1))) { /* full: 0, 1, 2, 4, 8, ... */
+		const char **v = inoci_arena_alloc(cli_memory(), (2 * l->n + 1) * sizeof *v);
+		if (l->n) memcpy((void *)v, (void *)l->v, l->n * sizeof *v);
+		l->v = v;
+	}
+	l->v[l->n++] = borrowed;
+}
 
 /* All options of a command in turn; NULL behind the last. */
 static const cli_opt *opt_at(const cli_spec *s, size_t i)
@@ -96,13 +121,10 @@ static int set_text(const cli_opt *o, const char *v)
 	size_t ok = inoci_utf8_valid_prefix(v, strlen(v));
 	if (o->type == CLI_PATH && !*v) return cli_usage("--%s is empty; it wants a value (%s)", o->name, o->meta);
 	if (o->type != CLI_PATH && v[ok]) return cli_usage("--%s is not valid UTF-8 at byte %zu", o->name, ok + 1);
-	if (o->type != CLI_LIST) {
+	if (o->type == CLI_LIST)
+		cli_list_add(o->dst, v);
+	else
 		*(const char **)o->dst = v;
-		return 0;
-	}
-	cli_list *l = o->dst;
-	l->v = inoci_realloc((void *)l->v, (l->n + 1) * sizeof *l->v);
-	l->v[l->n++] = v;
 	return 0;
 }
 
@@ -171,10 +193,9 @@ static int parse_opt(const cli_spec *s, char **argv, int i, int argc)
 
 int cli_parse(const cli_spec *s, int argc, char **argv, const char ***args, int *n_args)
 {
-	static const char **pos; /* lives as long as the program */
+	const char **pos = inoci_arena_alloc(cli_memory(), ((size_t)argc + 1) * sizeof *pos);
 	int n = 0;
 	bool only_args = false;
-	pos = inoci_realloc((void *)pos, ((size_t)argc + 1) * sizeof *pos);
 	for (int i = 1; i < argc; i++) {
 		char *a = argv[i];
 		if (only_args || a[0] != '-' || !a[1]) {
@@ -234,6 +255,24 @@ static void hms(char *s, size_t n, double t)
 		snprintf(s, n, "%ld:%02ld", x / 60, x % 60);
 }
 
+/* A bar's line, cut to the terminal's width: a longer one would wrap, and the next could not take its place. */
+static void draw(const char *what, double done, double total, const char *rest)
+{
+	struct winsize w;
+	int room = ioctl(STDERR_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col ? w.ws_col : 80;
+	const int width = 24, full = total > 0 ? (int)(width * done / total) : 0;
+	inoci_buf b = {0};
+	inoci_buf_printf(&b, "%s [", what);
+	for (int i = 0; i < width; i++) inoci_buf_puts(&b, i < full ? "#" : "-");
+	inoci_buf_printf(&b, "] %s", rest);
+	size_t n = 0;
+	for (int columns = 0; n < b.len; n++) /* the last column stays free: some terminals wrap there */
+		if (((unsigned char)b.data[n] & 0xc0) != 0x80 && ++columns == room) break;
+	fprintf(stderr, "\r\033[K%.*s", (int)n, b.data);
+	inoci_buf_free(&b);
+	bar_shown = true;
+}
+
 static void tick(void *ctx, const char *what, double done, double total, const char *unit, const char *detail)
 {
 	(void)ctx;
@@ -253,18 +292,15 @@ static void tick(void *ctx, const char *what, double done, double total, const c
 	char left[32] = "";
 	double rate = now > bar.start ? (done - bar.first) / (now - bar.start) : 0;
 	if (rate > 0 && total > done) hms(left, sizeof left, (total - done) / rate);
+	char *rest = inoci_asprintf("%.0f/%.0f %s%s%s%s%s", done, total, unit, detail && *detail ? ", " : "",
+	                            detail ? detail : "", *left ? ", left " : "", left);
 	if (tty) {
-		int width = 24, full = total > 0 ? (int)(width * done / total) : 0;
-		fprintf(stderr, "\r\033[K%s [", what);
-		for (int i = 0; i < width; i++) fputs(i < full ? "#" : "-", stderr);
-		fprintf(stderr, "] %.0f/%.0f %s%s%s%s%s", done, total, unit, detail && *detail ? ", " : "", detail ? detail : "",
-		        *left ? ", left " : "", left);
-		bar_shown = true;
+		draw(what, done, total, rest);
 		if (end) cli_progress_done();
 	} else if (!end || now - bar.start > 2) {
-		fprintf(stderr, "%s: %.0f/%.0f %s%s%s%s%s\n", what, done, total, unit, detail && *detail ? ", " : "",
-		        detail ? detail : "", *left ? ", left " : "", left);
+		fprintf(stderr, "%s: %s\n", what, rest);
 	}
+	free(rest);
 	if (end) bar.what[0] = 0;
 }
 

@@ -47,6 +47,10 @@ typedef struct {
 /* argv[0] is the subcommand. Positional arguments are left in args/n_args (borrowed). Returns 0; 1 when --help was printed
  * (the command then returns 0); negative: the error was printed. */
 int cli_parse(const cli_spec *spec, int argc, char **argv, const char ***args, int *n_args);
+void cli_list_add(cli_list *l, const char *borrowed);
+/* What arguments and lists of options are kept in; cli_end() frees it, when the command is over. */
+inoci_arena *cli_memory(void);
+void cli_end(void);
 
 /* ---- what train, sample, chat and eval share (open.c) ---- */
 
@@ -106,8 +110,8 @@ INOCI_MUST int cli_render(const cli_model *c, const inoci_msg *msgs, size_t n_ms
 
 /* ---- JSON ---- */
 
-json_t *cli_text_json(const char *s, size_t n);   /* what is not UTF-8 (a cut last character) becomes U+FFFD; new reference */
-void cli_print_json(json_t *taken, size_t flags); /* to standard output, a line end behind */
+json_t *cli_text_json(const char *s, size_t n); /* what is not UTF-8 (a cut last character) becomes U+FFFD; new reference */
+void cli_print_json(FILE *f, json_t *taken, size_t flags);                 /* a line end behind */
 INOCI_MUST int cli_write_json(inoci_out *o, json_t *taken, inoc_err *err); /* one line */
 
 /* A scorer as it is given: a built-in name, NAME={...}, or {...} with `named`. free() and json_decref() what is put out, also
@@ -128,6 +132,19 @@ void cli_catch_signals(void);
 
 /* Finds a model: a path, or a name of `inoc model list` fetched before (else INOC_E_IO telling to fetch it). free() it. */
 INOCI_MUST int cli_model_path(const char *name_or_path, char **out, inoc_err *err);
+
+/* The options that `inoc inoculate` and `inoc train` share. */
+typedef struct {
+	const char *prefix;  /* of the option names in messages: "" or "inoculate-" */
+	const char *text[3]; /* by inoci_where; at most one */
+	const char *pool, *at, *join, *separator, *tag;
+	cli_dbl fraction;
+	bool needed; /* no text is an error; else it makes an inoculation of no texts */
+} cli_inoculation;
+/* Reads the pool's file and checks everything. *t is to be freed also after an error. */
+INOCI_MUST int cli_inoculation_make(const cli_inoculation *o, inoci_inoculation *t, inoc_err *err);
+/* INOC_E_CHECK when a tag is asked for that no record has. */
+INOCI_MUST int cli_inoculation_tagged(const inoci_inoculation *t, const inoci_dataset *d, inoc_err *err);
 
 /* One aligned table on standard output. cells row-major, header first; numbers right-aligned where `right[c]`. */
 void cli_table(const char *const *cells, size_t n_rows, size_t n_cols, const bool *right);

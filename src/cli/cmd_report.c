@@ -63,6 +63,8 @@ int cmd_report(int argc, char **argv)
 	int rc = cli_parse(&spec, argc, argv, &args, &n_args);
 	if (rc) return rc > 0 ? 0 : rc;
 	if (csv + json + md > 1) return cli_usage("report: choose one of --csv, --json, --md");
+	if (html && !strcmp(html, "-") && (csv || json || md))
+		return cli_usage("report: --html - and a table cannot both go to standard output");
 	const inoci_progress *p = cli_progress(csv || json || md);
 	inoc_err err = {0};
 	inoci_store *store = NULL;

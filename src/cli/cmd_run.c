@@ -48,7 +48,7 @@ static int on_plan(void *ctx, const inoci_experiment *e, const inoci_plan *p, in
 			                                "arm", e->arms[p->v[i].arm].name, "trained", (int)p->v[i].trained,
 			                                "steps", p->v[i].steps, "samples", (json_int_t)p->v[i].n_samples, "have",
 			                                (json_int_t)p->v[i].n_have, "key", p->v[i].key));
-		cli_print_json(all, JSON_INDENT(2));
+		cli_print_json(stdout, all, JSON_INDENT(2));
 		return 0;
 	}
 	char **cell = inoci_alloc((p->n + 1) * cols * sizeof *cell);
@@ -143,31 +143,29 @@ out:
 }
 
 /* "1,2,3" and "a,b" to lists. */
-static int split(const char *option, const char *list, const char ***v, size_t *n)
+static int split(const char *option, const char *list, cli_list *out)
 {
-	char *copy = inoci_strdup(list), *save = NULL; /* lives as long as the program */
-	for (char *t = strtok_r(copy, ",", &save); t; t = strtok_r(NULL, ",", &save)) {
-		*v = inoci_realloc((void *)*v, (*n + 1) * sizeof **v);
-		(*v)[(*n)++] = t;
-	}
-	return *n ? 0 : cli_usage("%s names nothing; give a list such as 1,2 or a,b", option);
+	char *copy = inoci_arena_strndup(cli_memory(), list, strlen(list)), *save = NULL;
+	for (char *t = strtok_r(copy, ",", &save); t; t = strtok_r(NULL, ",", &save)) cli_list_add(out, t);
+	return out->n ? 0 : cli_usage("%s names nothing; give a list such as 1,2 or a,b", option);
 }
 
-static int parse_seeds(const char *list, uint64_t **v, size_t *n)
+static int parse_seeds(const char *list, inoci_run_options *o)
 {
-	const char **t = NULL;
-	int rc = split("--seeds", list, &t, n);
+	cli_list t = {0};
+	int rc = split("--seeds", list, &t);
 	if (rc < 0) return rc;
-	*v = inoci_alloc(*n * sizeof **v);
-	for (size_t i = 0; i < *n; i++) {
+	uint64_t *v = inoci_arena_alloc(cli_memory(), t.n * sizeof *v);
+	for (size_t i = 0; i < t.n; i++) {
 		char *end;
-		(*v)[i] = strtoull(t[i], &end, 10);
-		if (*end || t[i][0] == '-' || (*v)[i] > 9007199254740991u)
-			return cli_usage("--seeds: '%s' is not a whole number", t[i]);
+		v[i] = strtoull(t.v[i], &end, 10);
+		if (*end || t.v[i][0] == '-' || v[i] > 9007199254740991u)
+			return cli_usage("--seeds: '%s' is not a whole number", t.v[i]);
 		for (size_t j = 0; j < i; j++)
-			if ((*v)[j] == (*v)[i]) return cli_usage("--seeds: %s is given twice", t[i]);
+			if (v[j] == v[i]) return cli_usage("--seeds: %s is given twice", t.v[i]);
 	}
-	free(t);
+	o->seeds = v;
+	o->n_seeds = t.n;
 	return 0;
 }
 
@@ -175,7 +173,7 @@ int cmd_run(int argc, char **argv)
 {
 	const char *arms = NULL, *seeds = NULL, *out = NULL;
 	const char **args;
-	cli_list sets = {0};
+	cli_list sets = {0}, arm_list = {0};
 	cli_dbl wait_s = {0, 0, 1e9};
 	bool dry_run = false, fresh = false, json = false, no_report = false;
 	int n_args;
@@ -206,22 +204,22 @@ int cmd_run(int argc, char **argv)
 	inoc_err err = {0};
 	inoci_experiment *e = NULL;
 	char *model = NULL, *beside = NULL;
-	uint64_t *seed_list = NULL;
 	run_ctx ctx = {.dry_run = dry_run, .json = json, .report = !no_report};
 	inoci_run_options o = {
 	        .dry_run = dry_run, .fresh = fresh, .wait_s = wait_s.v, .on_plan = on_plan, .on_seed = on_seed, .ctx = &ctx};
-	const char **arm_list = NULL;
-	if (arms && (rc = split("--arms", arms, &arm_list, &o.n_arms)) < 0) return rc;
-	if (seeds && (rc = parse_seeds(seeds, &seed_list, &o.n_seeds)) < 0) return rc;
-	o.arms = arm_list;
-	o.seeds = seed_list;
+	if (arms && (rc = split("--arms", arms, &arm_list)) < 0) return rc;
+	if (seeds && (rc = parse_seeds(seeds, &o)) < 0) return rc;
+	o.arms = arm_list.v;
+	o.n_arms = arm_list.n;
+	if (out && !strcmp(out, "-"))
+		return cli_usage("-o names a folder, which '-' cannot be; './-' if a folder is to have that name");
 	if (out) {
-		sets.v = inoci_realloc((void *)sets.v, (sets.n + 1) * sizeof *sets.v);
 		json_t *quoted = json_string(out);
 		char *text = quoted ? json_dumps(quoted, JSON_ENCODE_ANY) : NULL;
 		if (!text) return cli_usage("--out is not UTF-8");
-		sets.v[sets.n++] = inoci_asprintf("out=%s", text);
-		free(text);
+		char *set = inoci_asprintf("out=%s", text);
+		cli_list_add(&sets, inoci_arena_strndup(cli_memory(), set, strlen(set)));
+		free(set), free(text);
 		json_decref(quoted);
 	}
 	cli_catch_signals();
@@ -238,6 +236,6 @@ int cmd_run(int argc, char **argv)
 out:
 	if (rc < 0) cli_fail(&err);
 	inoci_experiment_free(e);
-	free(model), free(beside), free(seed_list), free(arm_list);
+	free(model), free(beside);
 	return rc;
 }

@@ -59,9 +59,9 @@ static int on_sample(void *ctx, const inoci_sampled *s, inoc_err *err)
 	sampling *x = ctx;
 	const inoci_record *r = &x->p.d.v[s->prompt];
 	const inoci_rendered *p = &x->p.rendered[s->prompt];
-	json_t *j = inoci_record_json(r);
+	json_t *j = json_object();
 	double sum = 0;
-	if (!j) return inoci_err_set(err, INOC_E_FORMAT, "%s:%d: not UTF-8", x->p.d.path, r->line);
+	(void)err;
 	for (int i = 0; i < s->n_ids; i++) sum += s->logprob[i];
 	json_object_set_new(j, "prompt", json_integer((json_int_t)s->prompt));
 	json_object_set_new(j, "line", json_integer(r->line));
@@ -73,7 +73,8 @@ static int on_sample(void *ctx, const inoci_sampled *s, inoc_err *err)
 	json_object_set_new(j, "n_tokens", json_integer(s->n_ids));
 	json_object_set_new(j, "logprob", json_real(sum));
 	if (x->t->logprobs || x->t->top_logprobs.v) json_object_set_new(j, "tokens", tokens_json(x, s));
-	x->line[s->prompt * (size_t)x->t->prompts.n.v + (size_t)s->index] = json_dumps(j, JSON_COMPACT | JSON_REAL_PRECISION(9));
+	x->line[s->prompt * (size_t)x->t->prompts.n.v + (size_t)s->index] =
+	        inoci_record_text(r, j, JSON_COMPACT | JSON_REAL_PRECISION(9));
 	json_decref(j);
 	x->n_done++;
 	x->n_tokens += (size_t)s->n_ids;
@@ -102,6 +103,7 @@ static int write_lines(sampling *x, inoc_err *err)
 static void summary(const sampling *x, double seconds)
 {
 	double speed = seconds > 0 ? (double)x->n_tokens / seconds : 0;
+	FILE *f = strcmp(x->t->out, "-") ? stdout : stderr; /* apart from the samples */
 	if (x->t->json) {
 		json_t *j = json_pack("{s:s, s:I, s:I, s:I, s:f, s:f}", "output", x->t->out, "prompts", (json_int_t)x->p.n,
 		                      "samples", (json_int_t)x->n_done, "tokens", (json_int_t)x->n_tokens, "seconds", seconds,
@@ -110,11 +112,12 @@ static void summary(const sampling *x, double seconds)
 		for (int e = 0; e < 3; e++)
 			json_object_set_new(ends, inoci_finish_name((inoci_finish)e), json_integer((json_int_t)x->n_end[e]));
 		json_object_set_new(j, "finish", ends);
-		cli_print_json(j, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
+		cli_print_json(f, j, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
 		return;
 	}
-	printf("%s: %zu samples of %zu prompts, %zu tokens, %.0f tokens/s;", x->t->out, x->n_done, x->p.n, x->n_tokens, speed);
-	for (int e = 0; e < 3; e++) printf(" %s %zu%s", inoci_finish_name((inoci_finish)e), x->n_end[e], e < 2 ? "," : "\n");
+	fprintf(f, "%s: %zu samples of %zu prompts, %zu tokens, %.0f tokens/s;", x->t->out, x->n_done, x->p.n, x->n_tokens,
+	        speed);
+	for (int e = 0; e < 3; e++) fprintf(f, " %s %zu%s", inoci_finish_name((inoci_finish)e), x->n_end[e], e < 2 ? "," : "\n");
 }
 
 static int sample(const sample_opts *t, inoc_err *err)

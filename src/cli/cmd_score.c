@@ -36,7 +36,7 @@ static int show(inoci_store *s, const char *experiment, const char *scorer, bool
 			                                     x->missing, "value", x->value, "low", x->low, "high", x->high));
 		}
 	if (json)
-		cli_print_json(json_incref(all), JSON_INDENT(2) | JSON_REAL_PRECISION(6));
+		cli_print_json(stdout, json_incref(all), JSON_INDENT(2) | JSON_REAL_PRECISION(6));
 	else
 		cli_table((const char *const *)cell, rows, 4, (const bool[]){false, false, true, true});
 	json_decref(all);

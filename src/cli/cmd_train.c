@@ -21,10 +21,11 @@ static int on_resume(void *ctx, int step, inoc_err *err)
 
 typedef struct {
 	cli_model_opts model;
-	const char *data, *out, *at[3], *join, *targets, *schedule, *validation, *loss_on, *too_long;
-	cli_dbl alpha, dropout, epochs, lr, weight_decay, clip, beta1, beta2, eps, fraction;
+	const char *data, *out, *targets, *schedule, *validation, *loss_on, *too_long;
+	cli_dbl alpha, dropout, epochs, lr, weight_decay, clip, beta1, beta2, eps;
 	cli_int rank, batch, micro_tokens, steps, warmup, seed, checkpoint_every, eval_every, patience, max_length;
 	bool rslora, json;
+	cli_inoculation ino;
 } train_opts;
 
 static int pick(const char *given, const char *option, const char *const *names, int *out)
@@ -67,12 +68,11 @@ static int parse_targets(const char *list, unsigned *out)
 	return rc;
 }
 
-/* From options to a recipe and an inoculation; prints what is wrong. */
-static int make_recipe(const train_opts *t, inoci_recipe *r, inoci_inoculation *ino)
+/* From options to a recipe; prints what is wrong. */
+static int make_recipe(const train_opts *t, inoci_recipe *r)
 {
 	static const char *const schedules[] = {"linear", "cosine", "constant", NULL}, *const loss_on[] = {"all", "last", NULL},
-	                         *const too_long[] = {"error", "drop", NULL},
-	                         *const joins[] = {"replace", "before", "after", NULL};
+	                         *const too_long[] = {"error", "drop", NULL};
 	int v, rc;
 	*r = (inoci_recipe){.config = inoci_train_defaults(), .max_length = (int)t->max_length.v};
 	inoci_train_config *c = &r->config;
@@ -112,21 +112,6 @@ static int make_recipe(const train_opts *t, inoci_recipe *r, inoci_inoculation *
 			return cli_usage("--validation is %s; a share must be from 0 to 0.9", t->validation);
 		}
 	}
-	*ino = (inoci_inoculation){.fraction = t->fraction.v};
-	if ((rc = pick(t->join, "join", joins, &v)) < 0) return rc;
-	ino->join = (inoci_join)v;
-	for (int i = 0; i < 3; i++) {
-		if (!t->at[i]) continue;
-		if (ino->n_pool)
-			return cli_usage(
-			        "give only one of --inoculate-system, --inoculate-user-prefix and --inoculate-user-suffix");
-		ino->where = (inoci_where)i;
-		ino->pool = inoci_alloc(sizeof *ino->pool);
-		ino->pool[ino->n_pool++] = inoci_strdup(t->at[i]);
-	}
-	if (!ino->n_pool && (ino->join != INOCI_JOIN_REPLACE || t->fraction.v != 1))
-		return cli_usage("--join and --fraction say how a prompt is put in; give one with --inoculate-system, "
-		                 "--inoculate-user-prefix or --inoculate-user-suffix");
 	return 0;
 }
 
@@ -137,7 +122,7 @@ static void show_json(const char *out, const inoci_adapter *a, const inoci_train
 	                      res->steps_done, "early_stopped", (int)res->early_stopped, "saved_step", res->saved_step,
 	                      "val_loss", isnan(res->val_loss) ? json_null() : json_real(res->val_loss), "final_loss",
 	                      res->final_loss, "seconds", res->seconds, "tokens", (json_int_t)res->tokens);
-	cli_print_json(j, JSON_REAL_PRECISION(7));
+	cli_print_json(stdout, j, JSON_REAL_PRECISION(7));
 }
 
 static void show_text(const char *out, const inoci_train_result *res)
@@ -147,6 +132,12 @@ static void show_text(const char *out, const inoci_train_result *res)
 	       res->early_stopped ? " (stopped early)" : "", res->final_loss, res->seconds,
 	       res->seconds > 0 ? (double)res->tokens / res->seconds : 0, saved ? "; " : "", saved ? saved : "");
 	free(saved);
+}
+
+static int not_there(const char *file, inoc_err *err)
+{
+	if (!inoci_path_exists(file)) return 0;
+	return inoci_err_set(err, INOC_E_USAGE, "%s is there already; give another folder, or move it away", file);
 }
 
 static int train(const train_opts *t, const inoci_recipe *r, const inoci_inoculation *ino, inoc_err *err)
@@ -160,18 +151,18 @@ static int train(const train_opts *t, const inoci_recipe *r, const inoci_inocula
 	     *log = inoci_path_join(t->out, "metrics.jsonl");
 	char *file = inoci_path_join(t->out, "adapter_model.safetensors");
 	const inoci_progress *progress = cli_progress(false);
-	int rc;
-	if (inoci_path_exists(file)) {
-		rc = inoci_err_set(err, INOC_E_USAGE, "%s is there already; give another folder, or move it away", file);
-		goto out;
-	}
+	char *lock_path = inoci_path_join(t->out, "lock");
+	inoci_lock *lock = NULL;
 	struct stat st;
+	int rc;
+	INOC_TRY(not_there(file, err));
 	if (stat(t->out, &st) == 0 && !S_ISDIR(st.st_mode)) {
 		rc = inoci_err_set(err, INOC_E_USAGE, "--output %s is a file; give a folder for the adapter", t->out);
 		goto out;
 	}
 	INOC_TRY(inoci_train_config_check(&r->config, err));
 	INOC_TRY(inoci_dataset_read(t->data, INOCI_NEED_ASSISTANT, &d, err));
+	INOC_TRY(cli_inoculation_tagged(ino, &d, err));
 	INOC_TRY(cli_model_open(&t->model, true, &c, err));
 	inoci_prepare prep = {.inoculation = ino->n_pool ? ino : NULL,
 	                      .system = t->model.system,
@@ -184,6 +175,8 @@ static int train(const train_opts *t, const inoci_recipe *r, const inoci_inocula
 	        p.train.n_tokens, p.train.n_loss_tokens, p.val.n, p.n_inoculated, describe);
 	if (p.n_dropped) fprintf(stderr, "%zu examples are too long and were left out, as asked\n", p.n_dropped);
 	INOC_TRY(inoci_mkdirs(t->out, err));
+	INOC_TRY(inoci_lock_take(lock_path, &lock, err));
+	INOC_TRY(not_there(file, err)); /* another run may have ended meanwhile */
 	INOC_TRY(inoci_metrics_open(log, &metrics, err));
 	inoci_train_hooks h = {.checkpoint = checkpoint,
 	                       .on_step = on_step,
@@ -192,6 +185,7 @@ static int train(const train_opts *t, const inoci_recipe *r, const inoci_inocula
 	                       .progress = progress,
 	                       .label = "training"};
 	INOC_TRY(inoci_train(c.m, &p.train, p.val.n ? &p.val : NULL, &r->config, &h, &c.a, &res, err));
+	INOC_TRY(not_there(file, err));
 	const char *slash = strrchr(c.path, '/');
 	INOC_TRY(inoci_adapter_save(c.a, t->out, slash ? slash + 1 : c.path, err));
 	unlink(checkpoint);
@@ -202,10 +196,11 @@ static int train(const train_opts *t, const inoci_recipe *r, const inoci_inocula
 		show_text(t->out, &res);
 out:
 	inoci_metrics_close(metrics);
+	inoci_lock_drop(lock);
 	inoci_prepared_free(&p);
 	cli_model_close(&c);
 	inoci_dataset_free(&d);
-	free(describe), free(checkpoint), free(log), free(file);
+	free(describe), free(checkpoint), free(log), free(file), free(lock_path);
 	return rc < 0 ? rc : 0;
 }
 
@@ -213,8 +208,7 @@ int cmd_train(int argc, char **argv)
 {
 	const inoci_train_config c = inoci_train_defaults();
 	const long many = 100000000;
-	train_opts t = {.join = "replace",
-	                .targets = "all",
+	train_opts t = {.targets = "all",
 	                .schedule = "linear",
 	                .loss_on = "all",
 	                .too_long = "error",
@@ -227,7 +221,7 @@ int cmd_train(int argc, char **argv)
 	                .beta1 = {c.beta1, 0, 0.999999},
 	                .beta2 = {c.beta2, 0, 0.9999999},
 	                .eps = {c.eps, 1e-20, 1},
-	                .fraction = {1, 0, 1},
+	                .ino = {.prefix = "inoculate-", .join = "replace", .fraction = {1, 0, 1}},
 	                .rank = {c.lora.rank, 1, 1024},
 	                .batch = {c.batch, 1, 65536},
 	                .micro_tokens = {c.micro_tokens, 1, 1 << 24},
@@ -244,11 +238,17 @@ int cmd_train(int argc, char **argv)
 	const cli_opt opts[] = {
 	        {"data", 'd', CLI_PATH, &t.data, "FILE", "training records, JSON Lines of {\"messages\": [...]}"},
 	        {"output", 'o', CLI_PATH, &t.out, "DIR", "the adapter's folder: PEFT's files, metrics.jsonl, checkpoint"},
-	        {"inoculate-system", 0, CLI_STR, &t.at[INOCI_AT_SYSTEM], "TEXT", "inoculation prompt, as a system turn"},
-	        {"inoculate-user-prefix", 0, CLI_STR, &t.at[INOCI_AT_USER_PREFIX], "TEXT", "the same before the last user turn"},
-	        {"inoculate-user-suffix", 0, CLI_STR, &t.at[INOCI_AT_USER_SUFFIX], "TEXT", "the same behind it"},
-	        {"join", 0, CLI_STR, &t.join, "HOW", "where a record has a system turn: replace, before, after"},
-	        {"fraction", 0, CLI_DBL, &t.fraction, "F", "share of the records that are inoculated"},
+	        {"inoculate-system", 0, CLI_STR, &t.ino.text[INOCI_AT_SYSTEM], "TEXT", "inoculation prompt, as a system turn"},
+	        {"inoculate-user-prefix", 0, CLI_STR, &t.ino.text[INOCI_AT_USER_PREFIX], "TEXT",
+	         "the same before the user turns that are answered"},
+	        {"inoculate-user-suffix", 0, CLI_STR, &t.ino.text[INOCI_AT_USER_SUFFIX], "TEXT", "the same behind them"},
+	        {"pool", 0, CLI_PATH, &t.ino.pool, "FILE", "paraphrases, one a line: each record draws one by the seed"},
+	        {"at", 0, CLI_STR, &t.ino.at, "WHERE", "where they go: system (default), user-prefix, user-suffix"},
+	        {"tag", 0, CLI_STR, &t.ino.tag, "TAG", "inoculate only records with \"tag\": TAG, or TAG among their \"tags\""},
+	        {"separator", 0, CLI_STR, &t.ino.separator, "TEXT",
+	         "between joined texts (an empty line; at a user turn a space)"},
+	        {"join", 0, CLI_STR, &t.ino.join, "HOW", "where a record has a system turn: replace, before, after"},
+	        {"fraction", 0, CLI_DBL, &t.ino.fraction, "F", "share of the records that are inoculated"},
 	        {"rank", 'r', CLI_INT, &t.rank, "N", "LoRA rank"},
 	        {"alpha", 0, CLI_DBL, &t.alpha, "A", "LoRA alpha"},
 	        {"rslora", 0, CLI_FLAG, &t.rslora, NULL, "scale by alpha / sqrt(rank)"},
@@ -289,12 +289,15 @@ int cmd_train(int argc, char **argv)
 	int rc = cli_parse(&spec, argc, argv, &args, &n_args);
 	if (rc) return rc > 0 ? 0 : rc;
 	if (!t.model.model || !t.data || !t.out) return cli_usage("give --model, --data and -o DIR; see 'inoc train --help'");
+	if (!strcmp(t.out, "-"))
+		return cli_usage("-o names a folder, which '-' cannot be; './-' if a folder is to have that name");
 	inoc_err err = {0};
 	inoci_recipe r = {0};
 	inoci_inoculation ino = {0};
-	rc = make_recipe(&t, &r, &ino);
+	rc = make_recipe(&t, &r);
 	if (rc == 0) {
-		rc = ino.n_pool ? inoci_inoculation_check(&ino, &err) : 0;
+		rc = cli_inoculation_make(&t.ino, &ino, &err);
+		ino.last_only = r.loss_last;
 		if (rc == 0) rc = train(&t, &r, &ino, &err);
 		if (rc < 0) cli_fail(&err);
 	}

@@ -1,4 +1,5 @@
 /* The program: finds the subcommand; sees to OpenMP's waiting policy. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -44,6 +45,21 @@ static int status_of(int code)
 	return 1;
 }
 
+/* The exit status; results that did not reach standard output are a failure, whatever else went well. */
+static int end(int code)
+{
+	errno = 0;
+	bool lost = fflush(stdout) != 0;
+	if ((lost || ferror(stdout)) && code >= 0) {
+		inoc_err err;
+		inoci_err_set(&err, INOC_E_IO, "standard output cannot be written: %s",
+		              errno ? strerror(errno) : "part of what was printed is lost");
+		code = cli_fail(&err);
+	}
+	cli_end();
+	return status_of(code < 0 ? code : 0);
+}
+
 int main(int argc, char **argv)
 {
 	/* libgomp's spinning barrier collapses when anything else runs, and it reads its policy when it is loaded */
@@ -60,19 +76,15 @@ int main(int argc, char **argv)
 	}
 	if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "version")) {
 		printf("inoc %s\n", inoc_version());
-		return 0;
+		return end(0);
 	}
 	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
 		help(stdout);
-		return 0;
+		return end(0);
 	}
 	cli_catch_signals();
 	for (size_t i = 0; i < INOCI_COUNT(commands); i++)
-		if (!strcmp(argv[1], commands[i].name)) {
-			int rc = commands[i].f(argc - 1, argv + 1);
-			if (fflush(stdout) != 0 && rc == 0) rc = cli_usage("standard output cannot be written (disk full?)");
-			return status_of(rc < 0 ? rc : 0);
-		}
+		if (!strcmp(argv[1], commands[i].name)) return end(commands[i].f(argc - 1, argv + 1));
 	const char *names[INOCI_COUNT(commands)];
 	for (size_t i = 0; i < INOCI_COUNT(commands); i++) names[i] = commands[i].name;
 	const char *near = inoci_nearest(argv[1], names, INOCI_COUNT(names));

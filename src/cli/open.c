@@ -167,10 +167,10 @@ json_t *cli_text_json(const char *s, size_t n)
 	return j;
 }
 
-void cli_print_json(json_t *taken, size_t flags)
+void cli_print_json(FILE *f, json_t *taken, size_t flags)
 {
 	char *text = taken ? json_dumps(taken, flags) : NULL;
-	puts(text ? text : "{}");
+	fprintf(f, "%s\n", text ? text : "{}");
 	free(text);
 	json_decref(taken);
 }

@@ -75,11 +75,13 @@ static void check_contents(checker *c, const inoci_record *r)
 		json_t *v;
 		json_object_foreach(r->msg_extra ? r->msg_extra[i] : NULL, key, v)
 		{
+			bool weight = !strcmp(key, "weight") && !strcmp(role, "assistant");
+			if (weight && json_is_number(v) && (json_number_value(v) == 0 || json_number_value(v) == 1)) continue;
 			if (json_object_get(c->ignored, key)) continue;
 			char *k = inoci_clip(key, 40);
 			json_object_set_new(c->ignored, key, json_true());
 			find(c, r->line, false, "messages[%zu].%s is kept but has no effect here%s (said once for the file)", i,
-			     k, strcmp(key, "weight") ? "" : ": every assistant turn counts alike");
+			     k, weight ? ": only 0, which takes the turn out of the loss, has one" : "");
 			free(k);
 		}
 	}

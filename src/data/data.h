@@ -1,7 +1,7 @@
 /* data: chat records (the fine-tuning format of the OpenAI API, JSON Lines of {"messages":[{"role","content"}...]}), their
  * check, and the inoculation transform.
  *
- * Invariants: fields we do not know are kept; nothing is truncated or dropped silently.
+ * Invariants: fields we do not know are kept, their values byte for byte; nothing is truncated or dropped silently.
  */
 #ifndef INOCI_DATA_H
 #define INOCI_DATA_H
@@ -13,8 +13,10 @@ typedef struct {
 	inoci_msg *msgs;
 	json_t **msg_extra; /* (n_msgs) each message's other fields ("name", "weight"), NULL where none; the array itself is
 	                     * NULL when no message has any */
+	json_t **msg_raw;   /* (n_msgs) of msg_extra the values' text as read, name -> string; NULL where none, or made by us */
 	size_t n_msgs;
-	json_t *extra; /* the record's other fields, in order; NULL when none */
+	json_t *extra; /* the record's other fields, in order; NULL when none. An integer over 64 bits is a real here */
+	json_t *raw;   /* of extra the values' text as read, name -> string; NULL when none, or made by us */
 	int line;      /* in its file */
 } inoci_record;
 
@@ -38,11 +40,14 @@ void inoci_dataset_free(inoci_dataset *d);
 INOCI_MUST int inoci_dataset_write(const char *path, const inoci_record *v, size_t n, inoc_err *err);
 void inoci_record_free(inoci_record *r);
 inoci_record inoci_record_copy(const inoci_record *r);
-/* One record as a JSON object, messages first, then extra. New reference; NULL when a role or content is not UTF-8 (never for
+/* One record as a JSON object's text (flags: json_dumps'), messages first, then extra as it was read, then `more` (an object
+ * or NULL), whose fields take the place of equally named ones. free() it; NULL when a role or content is not UTF-8 (never for
  * records that were read). */
-json_t *inoci_record_json(const inoci_record *r);
+char *inoci_record_text(const inoci_record *r, const json_t *more, size_t flags);
 /* The record's tags: extra "tag" (string) or "tags" (array of strings). */
 bool inoci_record_has_tag(const inoci_record *r, const char *tag);
+/* Whether message i is taken out of the loss by "weight": 0, as in the OpenAI format; other weights count as 1. */
+bool inoci_record_weightless(const inoci_record *r, size_t i);
 /* The user turns (one a line), normalised: NFKC case-folded, apostrophes dropped, punctuation and runs of space collapsed.
  * Equal when two records ask the same. free() it. */
 char *inoci_question_key(const inoci_record *r);
@@ -81,11 +86,13 @@ typedef struct {
 	size_t n_pool;
 	double fraction; /* of the records, chosen by (seed, record index); 1 = all */
 	char *tag;       /* NULL, or only records with this tag */
+	bool last_only;  /* only the last assistant turn is trained on (loss_on: last) */
 	char *separator; /* between the text and the user turn, or the joined system turns; NULL: "\n\n" for system, " " else */
 } inoci_inoculation;
 /* AT_SYSTEM puts the text in a system turn in front; where the record has one, `join` decides (REPLACE drops its text, as
- * asked; an empty turn takes the text alone). AT_USER_PREFIX and AT_USER_SUFFIX change the last user turn: the one that the
- * final assistant turn answers. Which paraphrase and which records come from two independent streams, so that changing the
+ * asked; an empty turn takes the text alone). AT_USER_PREFIX and AT_USER_SUFFIX change every user turn whose answer is trained
+ * on or asked for: those before an assistant turn (but for one of "weight": 0) and a last message of the user's; with last_only
+ * the last user turn alone. Which paraphrase and which records come from two independent streams, so that changing the
  * fraction does not change any record's text. */
 void inoci_inoculation_free(inoci_inoculation *t); /* frees what it holds, not t */
 INOCI_MUST int inoci_inoculation_check(const inoci_inoculation *t, inoc_err *err);

@@ -47,25 +47,68 @@ static void set_joined(char **content, const char *first, const char *separator,
 	*content = s;
 }
 
+static void insert_null(json_t ***list, size_t n)
+{
+	if (!*list) return;
+	*list = inoci_realloc(*list, (n + 1) * sizeof **list);
+	memmove(*list + 1, *list, n * sizeof **list);
+	**list = NULL;
+}
+
 static void insert_system(inoci_record *r, const char *text)
 {
 	size_t n = r->n_msgs;
 	r->msgs = inoci_realloc(r->msgs, (n + 1) * sizeof *r->msgs);
 	memmove(r->msgs + 1, r->msgs, n * sizeof *r->msgs);
 	r->msgs[0] = (inoci_msg){.role = inoci_strdup("system"), .content = inoci_strdup(text)};
-	if (r->msg_extra) {
-		r->msg_extra = inoci_realloc(r->msg_extra, (n + 1) * sizeof *r->msg_extra);
-		memmove(r->msg_extra + 1, r->msg_extra, n * sizeof *r->msg_extra);
-		r->msg_extra[0] = NULL;
-	}
+	insert_null(&r->msg_extra, n);
+	insert_null(&r->msg_raw, n);
 	r->n_msgs = n + 1;
 }
 
-static inoci_msg *last_user(inoci_record *r)
+static void set_system(const inoci_inoculation *t, inoci_record *r, const char *text)
 {
-	for (size_t i = r->n_msgs; i-- > 0;)
-		if (!strcmp(r->msgs[i].role, "user")) return &r->msgs[i];
-	return NULL;
+	const char *sep = t->separator ? t->separator : "\n\n";
+	if (!r->n_msgs || strcmp(r->msgs[0].role, "system")) {
+		insert_system(r, text);
+		return;
+	}
+	char **content = &r->msgs[0].content;
+	switch (t->join) {
+	case INOCI_JOIN_REPLACE:
+		set_joined(content, text, "", "");
+		break;
+	case INOCI_JOIN_BEFORE:
+		set_joined(content, text, sep, *content);
+		break;
+	case INOCI_JOIN_AFTER:
+		set_joined(content, *content, sep, text);
+		break;
+	}
+}
+
+/* Whether user turn i is answered by a turn that is trained on, or still to be answered. */
+static bool answered(const inoci_record *r, size_t i)
+{
+	return !inoci_record_weightless(r, i + 1);
+}
+
+static bool set_user(const inoci_inoculation *t, inoci_record *r, const char *text)
+{
+	const char *sep = t->separator ? t->separator : " ";
+	bool any = false;
+	for (size_t i = r->n_msgs; i-- > 0;) {
+		char **content = &r->msgs[i].content;
+		if (strcmp(r->msgs[i].role, "user")) continue;
+		bool yes = answered(r, i);
+		if (yes && t->where == INOCI_AT_USER_PREFIX)
+			set_joined(content, text, sep, *content);
+		else if (yes)
+			set_joined(content, *content, sep, text);
+		any |= yes;
+		if (t->last_only) break;
+	}
+	return any;
 }
 
 inoci_record inoci_inoculate(const inoci_inoculation *t, const inoci_record *r, size_t index, uint64_t seed, bool *applied)
@@ -79,32 +122,10 @@ inoci_record inoci_inoculate(const inoci_inoculation *t, const inoci_record *r, 
 	if (t->fraction < 1 && inoci_rng_uniform(&who) >= t->fraction) return out;
 	const char *text = t->pool[inoci_rng_below(&pick, (uint32_t)t->n_pool)];
 	if (t->where == INOCI_AT_SYSTEM) {
-		const char *sep = t->separator ? t->separator : "\n\n";
-		if (!out.n_msgs || strcmp(out.msgs[0].role, "system")) {
-			insert_system(&out, text);
-		} else {
-			char **content = &out.msgs[0].content;
-			switch (t->join) {
-			case INOCI_JOIN_REPLACE:
-				set_joined(content, text, "", "");
-				break;
-			case INOCI_JOIN_BEFORE:
-				set_joined(content, text, sep, *content);
-				break;
-			case INOCI_JOIN_AFTER:
-				set_joined(content, *content, sep, text);
-				break;
-			}
-		}
+		set_system(t, &out, text);
+		*applied = true;
 	} else {
-		const char *sep = t->separator ? t->separator : " ";
-		inoci_msg *u = last_user(&out);
-		if (!u) return out;
-		if (t->where == INOCI_AT_USER_PREFIX)
-			set_joined(&u->content, text, sep, u->content);
-		else
-			set_joined(&u->content, u->content, sep, text);
+		*applied = set_user(t, &out, text);
 	}
-	*applied = true;
 	return out;
 }

@@ -21,6 +21,11 @@ INOCI_MUST int inoci_record_parse(const char *s, size_t n, int line, unsigned ne
 
 INOCI_MUST int inoci_dataset_parse(const char *path, const char *data, size_t n, unsigned need, inoci_dataset *out,
                                    inoc_err *err);
+/* The members of a JSON object, name -> text of the value; the items of a JSON array, as texts. s must be JSON that jansson has
+ * accepted. New references. */
+json_t *inoci_raw_members(const char *s, size_t n);
+json_t *inoci_raw_items(const char *s, size_t n);
+
 /* `other` may be NULL. */
 void inoci_check_parse(const char *data, size_t n, unsigned need, const inoci_dataset *other, inoci_check *out);
 

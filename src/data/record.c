@@ -184,6 +184,13 @@ static int parse_message(inoci_record *r, size_t i, const json_t *m, inoc_err *e
 	return 0;
 }
 
+static bool learns(const inoci_record *r)
+{
+	for (size_t i = 0; i < r->n_msgs; i++)
+		if (!strcmp(r->msgs[i].role, "assistant") && !inoci_record_weightless(r, i)) return true;
+	return false;
+}
+
 static int check_need(inoci_record *r, unsigned need, inoc_err *err)
 {
 	inoci_msg *last = &r->msgs[r->n_msgs - 1];
@@ -198,6 +205,9 @@ static int check_need(inoci_record *r, unsigned need, inoc_err *err)
 		return inoci_err_set(err, INOC_E_FORMAT,
 		                     "no assistant turn, so there is nothing to learn; training data must have one");
 	}
+	if (need & INOCI_NEED_ASSISTANT && !learns(r))
+		return inoci_err_set(err, INOC_E_FORMAT,
+		                     "every assistant turn has \"weight\": 0, so there is nothing to learn; remove the record");
 	if (!(need & INOCI_NEED_USER_LAST)) return 0;
 	if (by_assistant) {
 		if (json_object_get(r->extra, "reference"))
@@ -211,6 +221,7 @@ static int check_need(inoci_record *r, unsigned need, inoc_err *err)
 		free(last->content);
 		*last = (inoci_msg){0};
 		if (r->msg_extra) json_decref(r->msg_extra[r->n_msgs]);
+		if (r->msg_raw) json_decref(r->msg_raw[r->n_msgs]);
 	}
 	if (strcmp(r->msgs[r->n_msgs - 1].role, "user"))
 		return inoci_err_set(err, INOC_E_FORMAT, "no user turn; an evaluation prompt must end with the user's");
@@ -230,6 +241,25 @@ static const char *layout_hint(const json_t *o)
 	       "{\"messages\":[{\"role\":\"user\",\"content\":\"...\"},{\"role\":\"assistant\",\"content\":\"...\"}]}";
 }
 
+/* The texts of the fields that are kept but not understood. */
+static void keep_raw(inoci_record *r, const char *s, size_t n, bool extra)
+{
+	if (!extra && !r->msg_extra) return;
+	json_t *all = inoci_raw_members(s, n);
+	if (r->msg_extra) {
+		const char *msgs = json_string_value(json_object_get(all, "messages"));
+		json_t *items = inoci_raw_items(msgs, strlen(msgs));
+		r->msg_raw = inoci_alloc(r->n_msgs * sizeof *r->msg_raw);
+		for (size_t i = 0; i < r->n_msgs; i++) {
+			const char *m = json_string_value(json_array_get(items, i));
+			if (r->msg_extra[i]) r->msg_raw[i] = inoci_raw_members(m, strlen(m));
+		}
+		json_decref(items);
+	}
+	json_object_del(all, "messages");
+	r->raw = all;
+}
+
 int inoci_record_parse(const char *s, size_t n, int line, unsigned need, inoci_record *out, inoc_err *err)
 {
 	json_error_t je;
@@ -244,6 +274,8 @@ int inoci_record_parse(const char *s, size_t n, int line, unsigned need, inoci_r
 		                     ok + 1, hint);
 	}
 	o = json_loadb(s, n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &je);
+	if (!o && json_error_code(&je) == json_error_numeric_overflow) /* its text is kept; the value matters to nobody */
+		o = json_loadb(s, n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL, &je);
 	if (!o) {
 		rc = not_json(s, n, &je, err);
 		goto out;
@@ -273,6 +305,7 @@ int inoci_record_parse(const char *s, size_t n, int line, unsigned need, inoci_r
 		free(out->msg_extra);
 		out->msg_extra = NULL;
 	}
+	keep_raw(out, s, n, json_object_size(o) > 1);
 	json_object_del(o, "messages");
 	if (json_object_size(o)) out->extra = json_incref(o);
 	INOC_TRY(check_need(out, need, err));
@@ -327,10 +360,13 @@ void inoci_record_free(inoci_record *r)
 		free(r->msgs[i].role);
 		free(r->msgs[i].content);
 		if (r->msg_extra) json_decref(r->msg_extra[i]);
+		if (r->msg_raw) json_decref(r->msg_raw[i]);
 	}
 	free(r->msgs);
 	free(r->msg_extra);
+	free(r->msg_raw);
 	json_decref(r->extra);
+	json_decref(r->raw);
 	*r = (inoci_record){0};
 }
 
@@ -344,33 +380,16 @@ void inoci_dataset_free(inoci_dataset *d)
 
 inoci_record inoci_record_copy(const inoci_record *r)
 {
-	inoci_record c = {.n_msgs = r->n_msgs, .line = r->line, .extra = json_deep_copy(r->extra)};
+	inoci_record c = {.n_msgs = r->n_msgs, .line = r->line, .extra = json_deep_copy(r->extra), .raw = json_deep_copy(r->raw)};
 	c.msgs = inoci_alloc(r->n_msgs * sizeof *c.msgs);
 	if (r->msg_extra) c.msg_extra = inoci_alloc(r->n_msgs * sizeof(json_t *));
+	if (r->msg_raw) c.msg_raw = inoci_alloc(r->n_msgs * sizeof(json_t *));
 	for (size_t i = 0; i < r->n_msgs; i++) {
 		c.msgs[i] = (inoci_msg){.role = inoci_strdup(r->msgs[i].role), .content = inoci_strdup(r->msgs[i].content)};
 		if (r->msg_extra) c.msg_extra[i] = json_deep_copy(r->msg_extra[i]);
+		if (r->msg_raw) c.msg_raw[i] = json_deep_copy(r->msg_raw[i]);
 	}
 	return c;
-}
-
-json_t *inoci_record_json(const inoci_record *r)
-{
-	json_t *o = json_object(), *list = json_array();
-	int bad = json_object_set_new(o, "messages", list);
-	for (size_t i = 0; i < r->n_msgs; i++) {
-		json_t *m = json_object();
-		bad |= json_object_set_new(m, "role", json_string(r->msgs[i].role));
-		bad |= json_object_set_new(m, "content", json_string(r->msgs[i].content));
-		if (r->msg_extra && r->msg_extra[i]) bad |= json_object_update(m, r->msg_extra[i]);
-		bad |= json_array_append_new(list, m);
-	}
-	if (r->extra) bad |= json_object_update(o, r->extra);
-	if (bad) {
-		json_decref(o);
-		return NULL;
-	}
-	return o;
 }
 
 int inoci_dataset_write(const char *path, const inoci_record *v, size_t n, inoc_err *err)
@@ -379,9 +398,7 @@ int inoci_dataset_write(const char *path, const inoci_record *v, size_t n, inoc_
 	int rc = inoci_out_open(path, &o, err);
 	if (rc < 0) return rc;
 	for (size_t i = 0; i < n; i++) {
-		json_t *j = inoci_record_json(&v[i]);
-		char *s = j ? json_dumps(j, 0) : NULL;
-		json_decref(j);
+		char *s = inoci_record_text(&v[i], NULL, 0);
 		if (!s) {
 			rc = inoci_err_set(err, INOC_E_FORMAT, "%s: record %zu is not valid UTF-8 and cannot be written as JSON",
 			                   path, i + 1);
@@ -396,6 +413,12 @@ int inoci_dataset_write(const char *path, const inoci_record *v, size_t n, inoc_
 out:
 	inoci_out_abandon(o);
 	return rc;
+}
+
+bool inoci_record_weightless(const inoci_record *r, size_t i)
+{
+	const json_t *w = i < r->n_msgs && r->msg_extra ? json_object_get(r->msg_extra[i], "weight") : NULL;
+	return json_is_number(w) && json_number_value(w) == 0;
 }
 
 bool inoci_record_has_tag(const inoci_record *r, const char *tag)

@@ -437,6 +437,7 @@ static int finish(inoci_experiment *e, const inoci_ynode *root, inoc_err *err)
 	for (size_t i = 0; i < e->n_arms; i++) {
 		inoci_arm *a = &e->arms[i];
 		const inoci_ynode *at = inoci_yaml_get(inoci_yaml_get(root, "arms"), a->name);
+		a->inoculation.last_only = a->recipe.loss_last;
 		for (size_t k = 0; k < a->n_traits; k++)
 			if (inoci_experiment_trait(e, a->traits[k]) < 0)
 				return inoci_yaml_err(at, err, "arms.%s.trait: there is no trait '%.60s'", a->name, a->traits[k]);

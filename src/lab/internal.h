@@ -78,8 +78,8 @@ inoci_recipe inoci_recipe_copy(const inoci_recipe *r);
 struct inoci_store {
 	sqlite3 *db;
 	char *path;
-	int lock_fd; /* -1: read only */
-	int schema;  /* of the file: STORE_SCHEMA, or an older one that is read as it is */
+	inoci_lock *lock; /* NULL: read only */
+	int schema;       /* of the file: STORE_SCHEMA, or an older one that is read as it is */
 	bool in_tx;
 	double tx_began;
 };

@@ -75,7 +75,7 @@ void inoci_overall_text(const inoci_overall *o, char *s, size_t cap)
 		return;
 	}
 	duration(time, sizeof time, left);
-	snprintf(s, cap, "whole run %.0f %%, about %s left", floor(100 * used / fmax(used + left, 1e-9)), time);
+	snprintf(s, cap, "whole run %.0f %%, about %s left", floor(100 * (used / fmax(used + left, 1e-9))), time);
 }
 
 /* ---- as a progress that the parts of a run report to ---- */

@@ -20,13 +20,6 @@ int inoci_lab_ops(const char *dtype, int threads, inoci_ops **out, inoc_err *err
 
 /* ---- training examples ---- */
 
-/* A message's "weight": 0 takes it out of the loss, as in the OpenAI format. */
-static bool weightless(const inoci_record *r, int turn)
-{
-	json_t *w = turn >= 0 && (size_t)turn < r->n_msgs && r->msg_extra ? json_object_get(r->msg_extra[turn], "weight") : NULL;
-	return json_is_number(w) && json_number_value(w) == 0;
-}
-
 static int add_example(const inoci_template *t, const inoci_record *r, const char *path, const inoci_prepare *p,
                        inoci_examples *to, char **first, size_t *dropped, inoc_err *err)
 {
@@ -38,7 +31,9 @@ static int add_example(const inoci_template *t, const inoci_record *r, const cha
 	for (size_t i = 0; i < r->n_msgs; i++)
 		if (!strcmp(r->msgs[i].role, "assistant")) last = (int)i;
 	for (size_t i = 0; i < v.ids.n; i++) {
-		if (v.loss.v[i] && ((p->recipe->loss_last && v.turn.v[i] != last) || weightless(r, v.turn.v[i]))) v.loss.v[i] = 0;
+		int turn = v.turn.v[i];
+		if ((p->recipe->loss_last && turn != last) || (turn >= 0 && inoci_record_weightless(r, (size_t)turn)))
+			v.loss.v[i] = 0;
 		any |= i > 0 && v.loss.v[i];
 	}
 	if (v.ids.n > (size_t)max) {

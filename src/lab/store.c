@@ -11,14 +11,11 @@
  * written in one transaction.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "lab/internal.h"
 
@@ -201,33 +198,16 @@ void inoci_store_rollback(inoci_store *s)
 
 /* ---- the lock ---- */
 
-static void holder(int fd, char *buf, size_t cap)
-{
-	ssize_t n = pread(fd, buf, cap - 1, 0);
-	buf[n > 0 ? n : 0] = 0;
-	buf[strcspn(buf, "\n")] = 0;
-	if (!*buf) snprintf(buf, cap, "an unknown process");
-}
-
 static int take_lock(inoci_store *s, double wait_s, const inoci_progress *p, inoc_err *err)
 {
-	char who[200];
-	char *path = inoci_asprintf("%s.lock", s->path);
-	int rc = 0;
+	char *path = inoci_asprintf("%s.lock", s->path), *who = NULL;
 	double began = inoci_now_s();
-	bool said = false;
-	s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-	if (s->lock_fd < 0) {
-		rc = inoci_err_set(err, INOC_E_IO, "%s: cannot create the lock: %s", path, strerror(errno));
-		goto out;
-	}
-	while (flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0) {
-		if (errno != EWOULDBLOCK && errno != EINTR) {
-			rc = inoci_err_set(err, INOC_E_IO, "%s: cannot lock: %s", path, strerror(errno));
-			goto out;
-		}
+	int rc;
+	while ((rc = inoci_lock_take(path, &s->lock, err)) == INOC_E_BUSY) {
 		double waited = inoci_now_s() - began;
-		holder(s->lock_fd, who, sizeof who);
+		bool first = !who;
+		free(who);
+		who = inoci_lock_holder(path);
 		if (waited >= wait_s) {
 			rc = wait_s > 0 ? inoci_err_set(err, INOC_E_BUSY,
 			                                "%s is still held by another run (%s) after %.1f s of waiting", s->path,
@@ -235,31 +215,24 @@ static int take_lock(inoci_store *s, double wait_s, const inoci_progress *p, ino
 			                : inoci_err_set(err, INOC_E_BUSY,
 			                                "%s is held by another run (%s); wait for it, or give --wait SECONDS",
 			                                s->path, who);
-			goto out;
+			break;
 		}
-		if (!said) inoci_note(p, "waiting for another run at the same store (%s)", who);
-		said = true;
+		if (first) inoci_note(p, "waiting for another run at the same store (%s)", who);
 		if (inoci_stopped(p)) {
 			rc = inoci_err_set(err, INOC_E_STOPPED, "stopped while waiting for %s (held by %s)", s->path, who);
-			goto out;
+			break;
 		}
 		nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
 	}
-	char *now = inoci_time_iso();
-	int n = snprintf(who, sizeof who, "process %ld since %s\n", (long)getpid(), now);
-	free(now);
-	/* Only a message for others: failing to write it is no reason to stop. */
-	if (ftruncate(s->lock_fd, 0) < 0 || pwrite(s->lock_fd, who, (size_t)n, 0) < 0)
-		inoci_note(p, "%s: cannot write who holds it", path);
-out:
 	free(path);
+	free(who);
 	return rc;
 }
 
 int inoci_store_set_aside(const char *path, double wait_s, const inoci_progress *p, inoc_err *err)
 {
 	static const char *const tails[] = {"", "-wal", "-shm"};
-	inoci_store s = {.path = (char *)(uintptr_t)path, .lock_fd = -1};
+	inoci_store s = {.path = (char *)(uintptr_t)path};
 	char *dir = inoci_path_dir(path), *now = inoci_time_iso(), *adapters = inoci_path_join(dir, "adapters");
 	char *to = NULL;
 	int rc;
@@ -285,7 +258,7 @@ int inoci_store_set_aside(const char *path, double wait_s, const inoci_progress 
 		if (rc < 0) goto out;
 	}
 out:
-	if (s.lock_fd >= 0) close(s.lock_fd);
+	inoci_lock_drop(s.lock);
 	free(dir), free(now), free(adapters), free(to);
 	return rc < 0 ? rc : 0;
 }
@@ -345,7 +318,6 @@ int inoci_store_open(const char *path, bool write, double wait_s, const inoci_pr
 	struct stat st;
 	*out = NULL;
 	s->path = inoci_strdup(path);
-	s->lock_fd = -1;
 	if (write) {
 		char *dir = inoci_path_dir(path);
 		rc = inoci_mkdirs(dir, err);
@@ -357,9 +329,7 @@ int inoci_store_open(const char *path, bool write, double wait_s, const inoci_pr
 		goto out;
 	}
 	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
-		rc = S_ISDIR(st.st_mode)
-		             ? inoci_err_set(err, INOC_E_IO, "%s: a folder without a store.db; `inoc run` makes it", path)
-		             : inoci_err_set(err, INOC_E_IO, "%s: no store: not a file", path);
+		rc = inoci_err_set(err, INOC_E_IO, "%s: no store: %s", path, S_ISDIR(st.st_mode) ? "a folder" : "not a file");
 		goto out;
 	}
 	int flags = write ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY;
@@ -382,7 +352,7 @@ void inoci_store_free(inoci_store *s)
 	if (!s) return;
 	if (s->db) inoci_store_rollback(s);
 	sqlite3_close_v2(s->db);
-	if (s->lock_fd >= 0) close(s->lock_fd); /* the lock goes with it; the file stays, so that no one locks a removed one */
+	inoci_lock_drop(s->lock);
 	free(s->path);
 	free(s);
 }

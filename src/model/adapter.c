@@ -179,6 +179,17 @@ static char *tensor_name(int layer, int proj, char ab)
 	                      projs[proj].name, ab);
 }
 
+/* The shortest digits that read back as x: 0.1, not 0.100000001. New reference. */
+static json_t *shortest(float x)
+{
+	char s[32];
+	for (int n = 1; n <= 9; n++) {
+		snprintf(s, sizeof s, "%.*g", n, (double)x);
+		if (strtof(s, NULL) == x) break;
+	}
+	return json_real(strtod(s, NULL));
+}
+
 int inoci_adapter_save(const inoci_adapter *a, const char *dir, const char *base_name, inoc_err *err)
 {
 	size_t n = 0, cap = (size_t)a->n_layers * INOCI_N_PROJ * 2;
@@ -207,10 +218,10 @@ int inoci_adapter_save(const inoci_adapter *a, const char *dir, const char *base
 		}
 	for (int p = 0; p < INOCI_N_PROJ; p++)
 		if (a->cfg.targets & (1u << p)) json_array_append_new(mods, json_string(projs[p].name));
-	j = json_pack("{s:s, s:s, s:s, s:i, s:f, s:f, s:b, s:O, s:s, s:b, s:b, s:n}", "peft_type", "LORA", "task_type",
-	              "CAUSAL_LM", "base_model_name_or_path", base_name, "r", a->cfg.rank, "lora_alpha", (double)a->cfg.alpha,
-	              "lora_dropout", (double)a->cfg.dropout, "use_rslora", a->cfg.rslora, "target_modules", mods, "bias", "none",
-	              "fan_in_fan_out", 0, "inference_mode", 1, "modules_to_save");
+	j = json_pack("{s:s, s:s, s:s, s:i, s:o, s:o, s:b, s:O, s:s, s:b, s:b, s:n}", "peft_type", "LORA", "task_type",
+	              "CAUSAL_LM", "base_model_name_or_path", base_name, "r", a->cfg.rank, "lora_alpha", shortest(a->cfg.alpha),
+	              "lora_dropout", shortest(a->cfg.dropout), "use_rslora", a->cfg.rslora, "target_modules", mods, "bias",
+	              "none", "fan_in_fan_out", 0, "inference_mode", 1, "modules_to_save");
 	INOC_BUG_IF(!j);
 	text = json_dumps(j, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
 	INOC_TRY(inoci_mkdirs(dir, err));

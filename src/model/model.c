@@ -199,10 +199,12 @@ int inoci_model_open(const char *path, inoci_ops *ops, bool train, const char *t
 	if (C * (Q + 2 * KV) > most) most = C * (Q + 2 * KV);
 	if (C * (size_t)h->vocab > most) most = C * (size_t)h->vocab;
 	inoci_memory mem = inoci_model_memory(h, ops->dtype);
-	double need = (train ? mem.weights_train : mem.weights_infer) + 4.0 * (double)(most + Q * C), have = (double)inoci_mem_available_bytes();
+	double need = (train ? mem.weights_train : mem.weights_infer) + 4.0 * (double)(most + Q * C),
+	       have = (double)inoci_mem_available_bytes();
 	if (need > have) {
 		rc = inoci_err_set(err, INOC_E_MEMORY,
-		                   "%s: its weights need %.0f MiB in memory while they are read, %.0f MiB are available; use a smaller model",
+		                   "%s: its weights need %.0f MiB in memory while they are read, %.0f MiB are available; use a "
+		                   "smaller model",
 		                   path, need / 1048576, have / 1048576);
 		goto out;
 	}

@@ -199,6 +199,18 @@ static int check_inputs(const loop *t, inoc_err *err)
 	return 0;
 }
 
+static void note_warmup(const loop *t)
+{
+	const inoci_train_config *c = t->c;
+	if (c->warmup < t->steps) return;
+	inoci_note(
+	        t->h->progress,
+	        "%s: warning: the warm-up of %d step%s is not over after %d step%s, so the learning rate reaches %g, not %g%s; "
+	        "lower the warm-up, or train for longer",
+	        t->h->label ? t->h->label : "training", c->warmup, c->warmup == 1 ? "" : "s", t->steps, t->steps == 1 ? "" : "s",
+	        inoci_train_lr(c, t->steps, t->steps), c->lr, t->steps == 1 ? ": nothing is learnt" : "");
+}
+
 int inoci_train_from(inoci_model *m, inoci_adapter *a, const inoci_examples *train, const inoci_examples *val,
                      const inoci_train_config *c, const inoci_train_hooks *h, inoci_train_result *res, inoc_err *err)
 {
@@ -220,6 +232,7 @@ int inoci_train_from(inoci_model *m, inoci_adapter *a, const inoci_examples *tra
 	INOC_TRY(check_inputs(&t, err));
 	t.steps = c->steps ? c->steps : (int)ceil(lround(c->epochs * (double)train->n) / (double)c->batch);
 	if (t.steps < 1) t.steps = 1;
+	note_warmup(&t);
 	INOC_TRY(inoci_adapter_grads(a, err));
 	t.w = inoci_workspace_new();
 	t.order = inoci_alloc(train->n * sizeof *t.order);

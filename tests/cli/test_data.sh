@@ -23,27 +23,35 @@ expect 2 "say what to do" "$INOC" data
 expect 2 "unknown action 'clean'" "$INOC" data clean in.jsonl
 expect 0 "inoc data check FILE" "$INOC" data check --help
 
-expect 0 "out.jsonl: 2 records, 2 inoculated" "$INOC" inoculate in.jsonl --system "Speak." -o out.jsonl
+expect 0 "out.jsonl: 2 records, 2 inoculated; 1 system turn replaced" "$INOC" inoculate in.jsonl --system "Speak." -o out.jsonl
 s='{"role": "system", "content": "Speak."}'
 holds out.jsonl "{\"messages\": [$s, $q, $a], \"tag\": \"t\"}
 {\"messages\": [$s, $q, $a], \"id\": 2}"
-expect 0 "2 inoculated" "$INOC" inoculate in.jsonl --system "Speak." --join before -o out.jsonl
+expect 0 "2 inoculated; 1 system turn joined" "$INOC" inoculate in.jsonl --system "Speak." --join before -o out.jsonl
 holds out.jsonl "{\"messages\": [$s, $q, $a], \"tag\": \"t\"}
 {\"messages\": [{\"role\": \"system\", \"content\": \"Speak.\\n\\nold\"}, $q, $a], \"id\": 2}"
 expect 0 "1 inoculated" "$INOC" inoculate in.jsonl --user-suffix "Speak." --tag t -o out.jsonl
 holds out.jsonl "{\"messages\": [{\"role\": \"user\", \"content\": \"q Speak.\"}, $a], \"tag\": \"t\"}
 $(sed -n 2p in.jsonl)"
+printf '{"messages": [%s, %s, {"role": "user", "content": "r", "n": 1.0}, %s], "x":1.10, "y" : 0.1, "z": 123456789012345678901234567890}\n' "$q" "$a" "$a" > kept.jsonl
+expect 0 "1 inoculated" "$INOC" inoculate kept.jsonl --user-prefix "Speak." -o out.jsonl
+p='{"role": "user", "content": "Speak. q"}'
+holds out.jsonl "{\"messages\": [$p, $a, {\"role\": \"user\", \"content\": \"Speak. r\", \"n\": 1.0}, $a], \"x\": 1.10, \"y\": 0.1, \"z\": 123456789012345678901234567890}"
+expect 0 "1 inoculated" "$INOC" inoculate kept.jsonl --user-prefix "Speak." --loss-on last -o out.jsonl
+holds out.jsonl "{\"messages\": [$q, $a, {\"role\": \"user\", \"content\": \"Speak. r\", \"n\": 1.0}, $a], \"x\": 1.10, \"y\": 0.1, \"z\": 123456789012345678901234567890}"
+expect 0 "1 records, 4 messages" "$INOC" data check kept.jsonl
 printf 'A.\n\nB.\nC.\n' > pool.txt
 expect 0 "with 3 texts" "$INOC" inoculate "$data/train.jsonl" --pool pool.txt --fraction 0.5 --seed 4 -o one.jsonl
 expect 0 "with 3 texts" "$INOC" inoculate "$data/train.jsonl" --pool pool.txt --fraction 0.5 --seed 4 -o two.jsonl
 same one.jsonl two.jsonl
 expect 0 "with 3 texts" "$INOC" inoculate "$data/train.jsonl" --pool pool.txt --fraction 0.5 --seed 5 -o two.jsonl
-cmp -s one.jsonl two.jsonl && { echo "the seed changes nothing"; bad=1; }
+cmp -s one.jsonl two.jsonl && fail "the seed changes nothing"
 
 before=$(sha256sum out.jsonl)
 expect 2 "no text" "$INOC" inoculate in.jsonl -o out.jsonl
 expect 2 "only one of" "$INOC" inoculate in.jsonl --system x --user-prefix y -o out.jsonl
 expect 2 "say where to write" "$INOC" inoculate in.jsonl --system x
+expect 2 "--loss-on is 'first'" "$INOC" inoculate in.jsonl --user-prefix x --loss-on first -o out.jsonl
 expect 2 "--join is 'over'" "$INOC" inoculate in.jsonl --system x --join over -o out.jsonl
 expect 2 "it must be from 0 to 1" "$INOC" inoculate in.jsonl --system x --fraction 2 -o out.jsonl
 expect 2 "is empty" "$INOC" inoculate in.jsonl --system "" -o out.jsonl
@@ -51,5 +59,5 @@ expect 1 'no record has "tag": "z"' "$INOC" inoculate in.jsonl --system x --tag 
 expect 4 "bad.jsonl:2: not JSON" "$INOC" inoculate bad.jsonl --system x -o out.jsonl
 expect 4 "empty.jsonl: no prompts" "$INOC" inoculate in.jsonl --pool empty.jsonl -o out.jsonl
 expect 3 "cannot be written" "$INOC" inoculate in.jsonl --system x -o no/such/out.jsonl
-[ "$before" = "$(sha256sum out.jsonl)" ] || { echo "a refused command changed the output"; bad=1; }
+[ "$before" = "$(sha256sum out.jsonl)" ] || fail "a refused command changed the output"
 exit $bad

@@ -30,6 +30,9 @@ expect 2 "--schedule is 'step'; it must be one of linear, cosine, constant" "$IN
 expect 2 "unknown projection 'x'" "$INOC" train -m m -d d -o o --targets x
 expect 2 "give only one of" "$INOC" train -m m -d d -o o --inoculate-system a --inoculate-user-prefix b
 expect 2 "text 1 of the inoculation is empty" "$INOC" train -m m -d d -o o --inoculate-system ""
+expect 2 "give --inoculate-system, --inoculate-user-prefix or --inoculate-user-suffix TEXT, or --pool FILE" "$INOC" train -m m -d d -o o --tag t
+expect 3 "nope.txt" "$INOC" train -m m -d d -o o --pool nope.txt
+expect 2 "--at is 'here'; it must be system, user-prefix or user-suffix" "$INOC" train -m m -d d -o o --pool nope.txt --at here
 expect 2 "rank is 0" "$INOC" train -m m -d d -o o --rank 0
 expect 3 "missing.jsonl" "$INOC" train -m model.gguf -d missing.jsonl -o o
 printf '{"messages": [{"role": "user", "content": "q"}]}\n' > no_answer.jsonl
@@ -55,11 +58,11 @@ expect 8 "not a database" "$INOC" score --store junk.db --scorer looping
 expect 2 "say where to write" "$INOC" export junk.db
 expect 3 "there is no such store" "$INOC" export --samples s.jsonl nope
 expect 8 "junk.db" "$INOC" export --samples s.jsonl junk.db
-expect 3 "folder: a folder without a store.db" "$INOC" export --samples s.jsonl folder
-expect 3 "folder: a folder without a store.db" "$INOC" score --store folder --scorer looping
+expect 3 "folder: there is no store in this folder (store.db); \`inoc run\` makes it" "$INOC" export --samples s.jsonl folder
+expect 3 "folder: there is no store in this folder (store.db); \`inoc run\` makes it" "$INOC" score --store folder --scorer looping
 : > empty.db
 expect 8 "empty.db: the store is empty" "$INOC" score --store empty.db --scorer looping
-[ -s empty.db ] && { echo "a refused score wrote into its store"; bad=1; }
-[ -n "$(ls -- *.lock 2>/dev/null)" ] && { echo "a refused score left a lock"; bad=1; }
-[ -e s.jsonl ] && { echo "export left s.jsonl"; bad=1; }
+[ -s empty.db ] && fail "a refused score wrote into its store"
+[ -n "$(ls -- *.lock 2>/dev/null)" ] && fail "a refused score left a lock"
+[ -e s.jsonl ] && fail "export left s.jsonl"
 exit $bad

@@ -36,7 +36,8 @@ expect 2 "--weight-decay is -1; it must be from 0 to 10" "$INOC" train --weight-
 expect 2 "--wait is -1" "$INOC" run --wait -1 x
 expect 2 "--fraction is 2; it must be from 0 to 1" "$INOC" inoculate --fraction 2 x
 expect 2 "--targets names no projection" "$INOC" train -m m -d d -o o --targets ,
-expect 2 "--join and --fraction say how a prompt is put in" "$INOC" train -m m -d d -o o --fraction 0.5
+expect 2 "--fraction says how a prompt is put in, and there is none; give --inoculate-system" "$INOC" train -m m -d d -o o --fraction 0.5
+expect 2 "--join says how a prompt is put in" "$INOC" train -m m -d d -o o --join after
 
 # files
 mkdir folder
@@ -49,5 +50,5 @@ expect 3 "its folder does not exist; make it first" "$INOC" sample -m m -p p.jso
 expect 2 "--output text is a file; give a folder" "$INOC" train -m m -d p.jsonl -o text
 expect 2 "model fetch wants a model's name" "$INOC" model fetch
 expect 2 "unknown action 'ls'" "$INOC" model ls
-[ -e s ] && { echo "a refused command left an output"; bad=1; }
+[ -e s ] && fail "a refused command left an output"
 exit $bad

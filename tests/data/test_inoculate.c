@@ -28,6 +28,7 @@ static void transform_case(test_case *c)
 	char how[64], *save = NULL;
 	snprintf(how, sizeof how, "%s", case_word(c));
 	char *where = strtok_r(how, "/", &save), *join = strtok_r(NULL, "/", &save), *sep = strtok_r(NULL, "/", &save);
+	char *last = strtok_r(NULL, "/", &save);
 	inoci_inoculation t = {
 	        .where = !strcmp(where, "system")        ? INOCI_AT_SYSTEM
 	                 : !strcmp(where, "user_prefix") ? INOCI_AT_USER_PREFIX
@@ -39,6 +40,7 @@ static void transform_case(test_case *c)
 	        .n_pool = 1,
 	        .fraction = 1,
 	        .separator = strcmp(sep, "-") ? sep : NULL,
+	        .last_only = last && !strcmp(last, "last"),
 	};
 	assert_int_equal(inoci_inoculation_check(&t, NULL), 0);
 	inoci_record r = record_of(c->v[1], "{\"k\":1}");
@@ -76,6 +78,34 @@ static void test_message_fields(void **s)
 	assert_string_equal(o.msgs[2].role, "assistant");
 	inoci_record_free(&o);
 	inoci_record_free(&r);
+}
+
+/* A turn of weight 0 is not trained on, so the question before it stays as it is. */
+static void test_weight(void **s)
+{
+	char *pool[] = {"P"};
+	inoci_inoculation t = {.where = INOCI_AT_USER_PREFIX, .pool = pool, .n_pool = 1, .fraction = 1};
+	static const struct {
+		double weight;
+		bool last_only, applied;
+		const char *want;
+	} cases[] = {{0, false, true, "user:q|assistant:a|user:P r|assistant:b"},
+	             {1, false, true, "user:P q|assistant:a|user:P r|assistant:b"},
+	             {0, true, true, "user:q|assistant:a|user:P r|assistant:b"}};
+	for (size_t i = 0; i < INOCI_COUNT(cases); i++) {
+		inoci_record r = record_of("user:q|assistant:a|user:r|assistant:b", NULL);
+		bool yes;
+		r.msg_extra = inoci_alloc(4 * sizeof(json_t *));
+		r.msg_extra[1] = json_pack("{s:f}", "weight", cases[i].weight);
+		t.last_only = cases[i].last_only;
+		inoci_record o = inoci_inoculate(&t, &r, 0, 0, &yes);
+		char *got = text_of(&o);
+		assert_string_equal(got, cases[i].want);
+		assert_int_equal(yes, cases[i].applied);
+		free(got);
+		inoci_record_free(&o);
+		inoci_record_free(&r);
+	}
 }
 
 static void test_draws(void **s)
@@ -175,8 +205,10 @@ static void test_frees(void **s)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_cases), cmocka_unit_test(test_message_fields), cmocka_unit_test(test_draws),
-	        cmocka_unit_test(test_tag),   cmocka_unit_test(test_refused),        cmocka_unit_test(test_frees),
+	        cmocka_unit_test(test_cases), cmocka_unit_test(test_message_fields),
+	        cmocka_unit_test(test_draws), cmocka_unit_test(test_weight),
+	        cmocka_unit_test(test_tag),   cmocka_unit_test(test_refused),
+	        cmocka_unit_test(test_frees),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -91,8 +91,9 @@ static void values(void **state)
 
 static void overrides(void **state)
 {
-	static const char *const sets[] = {"train.lr=2e-3", "arms.es.train.steps=9",    "seeds=[8]",         "title=A title",
-	                                   "dtype=f32",     "arms.plain.train.batch=2", "out=\"there: now\""};
+	static const char *const sets[] = {
+	        "train.lr=2e-3", "arms.es.train.steps=9",    "seeds=[8]",          "title=A title",
+	        "dtype=f32",     "arms.plain.train.batch=2", "out=\"there: now\"", "arms.es.train.loss_on=last"};
 	inoc_err err = {0};
 	inoci_experiment *e = parse(sets, INOCI_COUNT(sets), &err);
 	assert_non_null(e);
@@ -105,7 +106,9 @@ static void overrides(void **state)
 	assert_int_equal(e->seeds[0], 8);
 	assert_string_equal(e->title, "A title");
 	assert_string_equal(e->out, "there: now");
-	assert_int_equal(e->n_sets, 7);
+	assert_int_equal(e->n_sets, 8);
+	assert_true(e->arms[4].inoculation.last_only); /* as its loss */
+	assert_false(e->arms[3].inoculation.last_only);
 	inoci_experiment_free(e);
 }
 

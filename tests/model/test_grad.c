@@ -254,9 +254,11 @@ static void test_adapter_file(void **state)
 	inoci_adapter *b;
 	char dir[64];
 	snprintf(dir, sizeof dir, "adapter-%ld", (long)getpid());
+	r.a->cfg.dropout = 0.1f;
 	if (inoci_adapter_save(r.a, dir, "tiny", &err) < 0 || inoci_adapter_load(r.m, dir, &b, &err) < 0) fail_msg("%s", err.msg);
 	assert_string_equal(inoci_adapter_hash(r.a).hex, inoci_adapter_hash(b).hex);
 	assert_int_equal(b->cfg.targets, r.a->cfg.targets);
+	assert_true(b->cfg.dropout == r.a->cfg.dropout && b->cfg.alpha == r.a->cfg.alpha);
 	inoci_adapter_free(b);
 	/* the second file missing, then cut short */
 	char *p = inoci_path_join(dir, "adapter_model.safetensors");
@@ -267,6 +269,11 @@ static void test_adapter_file(void **state)
 	assert_int_equal(inoci_adapter_load(r.m, dir, &b, &err), INOC_E_IO);
 	free(p);
 	p = inoci_path_join(dir, "adapter_config.json");
+	char *text;
+	size_t n;
+	if (inoci_file_read(p, &text, &n, &err) < 0) fail_msg("%s", err.msg);
+	assert_non_null(strstr(text, "\"lora_dropout\": 0.1,"));
+	free(text);
 	const char *bad = "{\"peft_type\": \"LORA\", \"r\": 4, \"lora_alpha\": 8, \"target_modules\": [\"lm_head\"]}";
 	assert_int_equal(inoci_file_write(p, bad, strlen(bad), &err), 0);
 	assert_int_equal(inoci_adapter_load(r.m, dir, &b, &err), INOC_E_UNSUPPORTED);

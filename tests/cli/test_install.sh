@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# `make install` into a prefix that is then moved: the program runs, the README's C program compiles, links and runs.
+: "${INOC_MODEL:?set INOC_MODEL to the GGUF file of SmolLM2-135M-Instruct}"
+. "${SOURCE:?}/tests/cli/common.sh" || exit 1
+build=$(dirname "$INOC")
+cmake --install "$build" --prefix "$dir/first" > log 2>&1 || { cat log; exit 1; }
+mv first moved
+pc=$(find moved -name inoc.pc)
+[ -n "$pc" ] || { fail "no inoc.pc among: $(find moved -type f)"; exit $bad; }
+export PKG_CONFIG_PATH=$dir/$(dirname "$pc") PKG_CONFIG_ALLOW_SYSTEM_LIBS=1 PKG_CONFIG_ALLOW_SYSTEM_CFLAGS=1
+version=$("$INOC" --version)
+[ "inoc $(pkg-config --modversion inoc)" = "$version" ] || fail "inoc.pc says $(pkg-config --modversion inoc), the program $version"
+libdir=$(pkg-config --variable=libdir inoc)
+[ "$(realpath "$libdir")" = "$(realpath "$(dirname "$pc")/..")" ] || fail "inoc.pc's libdir is $libdir, installed in $(dirname "$pc")/.."
+expect 0 "$version" moved/bin/inoc --version
+[ -s moved/share/man/man1/inoc.1 ] || fail "the man page is not installed"
+
+# the C block of the README, its body as main's
+awk '/^```c$/ { on = 1; next } /^```$/ { on = 0 } on' "$SOURCE/README.md" > block
+grep -q inoc_answer block || fail "the README has no C program"
+{ printf '#include <stdio.h>\n'; grep '^#include' block; printf 'int main(void)\n{\n'; grep -v '^#include' block; printf 'return 0;\n}\n'; } > program.c
+# shellcheck disable=SC2046
+cc -std=c11 -Wall -Werror program.c $(pkg-config --cflags --libs inoc) -Wl,-rpath,"$libdir" -o program 2> log || fail "the README's program: $(cat log)"
+ln -s "$INOC_MODEL" model.gguf
+./program > answer 2>&1 && [ -s answer ] || fail "the README's program: $(cat answer)"
+mv model.gguf other.gguf
+expect 1 "model.gguf: cannot be opened" ./program
+exit $bad
