@@ -47,7 +47,7 @@ asan: setup
 fuzz: setup
 	@cmake --preset fuzz >/dev/null && cmake --build --preset fuzz -j $(JOBS)
 	@for f in build/fuzz/fuzz_*; do test -x $$f && test -f $$f || continue; n=$$(basename $$f); mkdir -p build/fuzz/corpus/$$n; \
-		$$f -max_total_time=60 -rss_limit_mb=4096 build/fuzz/corpus/$$n tests/corpus/$$n || exit 1; done
+		$$f -max_total_time=60 -rss_limit_mb=4096 -artifact_prefix=build/fuzz/ build/fuzz/corpus/$$n tests/corpus/$$n || exit 1; done
 
 bench: model
 	@BUILD=$(BUILD) bench/run.sh
