@@ -17,70 +17,11 @@ enum { VL = 16, NV = INOCI_PANEL / VL, MR = 8 };
 #define K_BLOCK 2048 /* of sums that may pause: a panel's piece and 64 rows' pieces of x fit L2 */
 #define INLINE static inline __attribute__((always_inline))
 
-static int panel_width(const inoci_panels *w, int panel)
-{
-	int left = w->n - panel * INOCI_PANEL;
-	return left >= INOCI_PANEL ? INOCI_PANEL : (left + VL - 1) / VL * VL;
-}
-
-int inoci_panels_new(int n, int k, inoci_panels **out, inoc_err *err)
-{
-	inoci_panels *w = inoci_alloc(sizeof *w);
-	*w = (inoci_panels){.n = n, .k = k, .count = (n + INOCI_PANEL - 1) / INOCI_PANEL};
-	size_t columns = (size_t)(n + VL - 1) / VL * VL, pairs = (size_t)(k + 1) / 2;
-	w->data = inoci_big_alloc(columns * pairs * 4, "packed weights", err);
-	*out = w->data ? w : NULL;
-	if (w->data) return 0;
-	free(w);
-	return INOC_E_MEMORY;
-}
-
-void inoci_panels_link(inoci_panels *a, inoci_panels *b)
-{
-	if (a) a->next = b;
-	if (b) b->prev = a;
-}
-
-void inoci_panels_free(inoci_panels *w)
-{
-	if (!w) return;
-	inoci_panels_link(w->prev, w->next);
-	free(w->data);
-	free(w);
-}
-
-static const uint16_t *panel_at(const inoci_panels *w, int panel)
-{
-	return w->data + (size_t)panel * INOCI_PANEL * (size_t)((w->k + 1) / 2) * 2;
-}
-
-/* `columns` consecutive outputs of one panel; a pair of inputs after the other, so that the panel is written in order. */
-INLINE void fill(uint16_t *to, int width, const float *src, int columns, int k_end, size_t by_column, size_t by_k)
-{
-	for (int k = 0; k < k_end; k++, src += by_k) {
-		uint16_t *t = to + (size_t)(k / 2) * (size_t)width * 2 + k % 2;
-		for (int j = 0; j < columns; j++) t[2 * j] = inoci_f32_to_bf16(src[(size_t)j * by_column]);
-	}
-}
-
-void inoci_panels_fill(inoci_panels *w, const float *src, int n0, int n, int ld, bool transposed)
-{
-	for (int j = n0, end; j < n0 + n; j = end) {
-		int panel = j / INOCI_PANEL;
-		end = (panel + 1) * INOCI_PANEL < n0 + n ? (panel + 1) * INOCI_PANEL : n0 + n;
-		uint16_t *to = (uint16_t *)(uintptr_t)panel_at(w, panel) + (size_t)(j % INOCI_PANEL) * 2;
-		if (transposed)
-			fill(to, panel_width(w, panel), src + (j - n0), end - j, w->k, 1, (size_t)ld);
-		else
-			fill(to, panel_width(w, panel), src + (size_t)(j - n0) * (size_t)ld, end - j, w->k, (size_t)ld, 1);
-	}
-}
-
 /* One tile: `rows` rows by nv * 16 columns, over k [k0, k1). */
 INLINE void tile(const int rows, const int nv, const inoci_product *p, const uint16_t *w, int panel, int row, int k0, int k1,
                  const char *ahead)
 {
-	const uint16_t *x = p->x + (size_t)row * (size_t)p->ldx;
+	const uint16_t *x = (const uint16_t *)p->x + (size_t)row * (size_t)p->ldx;
 	const size_t ldx = (size_t)p->ldx, ldy = (size_t)p->ldy;
 	float *yf = (float *)p->y + (size_t)row * ldy + (size_t)panel * INOCI_PANEL;
 	__m512 acc[MR][NV];
@@ -195,12 +136,12 @@ TILES(3)
 
 void inoci_bf16_block(const inoci_product *p, int panel, int row0, int row1, int ahead_panel)
 {
-	const uint16_t *w = panel_at(p->w, panel);
-	int nv = panel_width(p->w, panel) / VL, K = p->w->k;
+	const uint16_t *w = (const uint16_t *)inoci_panel_at(p->w, panel);
+	int nv = inoci_panel_width(p->w, panel) / VL, K = p->w->k;
 	/* only f32 sums of whole panels may pause in y */
 	int step = p->out == INOCI_OUT_F32 && p->w->n % VL == 0 && K > K_BLOCK ? K_BLOCK : K;
 	const inoci_panels *next = ahead_panel < p->w->count ? p->w : p->w->next;
-	const char *ahead0 = !next ? NULL : (const char *)panel_at(next, ahead_panel < p->w->count ? ahead_panel : 0);
+	const char *ahead0 = !next ? NULL : inoci_panel_at(next, ahead_panel < p->w->count ? ahead_panel : 0);
 	for (int k0 = 0; k0 < K; k0 += step) {
 		int k1 = K - k0 < step ? K : k0 + step, piece = 0;
 		for (int row = row0; row < row1; row += MR, piece++) {

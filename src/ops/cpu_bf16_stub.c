@@ -6,27 +6,6 @@ bool inoci_bf16_native(void)
 	return false;
 }
 
-int inoci_panels_new(int n, int k, inoci_panels **out, inoc_err *err)
-{
-	*out = NULL;
-	return inoci_err_set(err, INOC_E_UNSUPPORTED, "this build has no bf16 products of its own (%d x %d)", n, k);
-}
-
-void inoci_panels_link(inoci_panels *a, inoci_panels *b)
-{
-	(void)a, (void)b;
-}
-
-void inoci_panels_free(inoci_panels *w)
-{
-	(void)w;
-}
-
-void inoci_panels_fill(inoci_panels *w, const float *src, int n0, int n, int ld, bool transposed)
-{
-	(void)w, (void)src, (void)n0, (void)n, (void)ld, (void)transposed;
-}
-
 void inoci_bf16_block(const inoci_product *p, int panel, int row0, int row1, int ahead)
 {
 	(void)p, (void)panel, (void)row0, (void)row1, (void)ahead;

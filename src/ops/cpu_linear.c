@@ -1,5 +1,6 @@
 /* The fast products: frozen matrices with their adapters, and the head. One of two ways, fixed when the operations are made:
- * our own bf16 products (cpu_bf16.c), with the adapter in the same pass, or oneDNN's, with the adapter's f32 kernels around.
+ * our own products (cpu_bf16.c; f32 in simd_impl.c), with the adapter in the same pass, or oneDNN's, with the adapter's f32
+ * kernels around.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -61,8 +62,8 @@ static int mat_new(inoci_ops *o, const float *w, const float *bias, int n, int k
 		memcpy(m->bias, bias, (size_t)n * 4);
 	}
 	if (c->native) {
-		INOC_TRY(inoci_panels_new(n, k, &m->fwd_panels, err));
-		if (backward) INOC_TRY(inoci_panels_new(k, n, &m->bwd_panels, err));
+		INOC_TRY(inoci_panels_new(n, k, c->bf, &m->fwd_panels, err));
+		if (backward) INOC_TRY(inoci_panels_new(k, n, c->bf, &m->bwd_panels, err));
 		const int P = INOCI_PANEL;
 #pragma omp parallel for schedule(dynamic)
 		for (int i = 0; i < m->fwd_panels->count; i++)
@@ -156,8 +157,9 @@ static int lora_plan(inoci_cpu *c, inoci_lora *l, inoc_err *err)
 	p->ranks = lora_rank_sum(l);
 	rp = up16(p->ranks);
 	if (c->native) {
-		INOC_TRY(inoci_panels_new(p->ranks, l->k, &p->a_panels, err));
-		for (int i = 0; i < l->n_slices; i++) INOC_TRY(inoci_panels_new(l->s[i].rank, l->s[i].n, &p->bt_panels[i], err));
+		INOC_TRY(inoci_panels_new(p->ranks, l->k, c->bf, &p->a_panels, err));
+		for (int i = 0; i < l->n_slices; i++)
+			INOC_TRY(inoci_panels_new(l->s[i].rank, l->s[i].n, c->bf, &p->bt_panels[i], err));
 		fwd = side_plan(&p->fwd, l, outputs(l), false);
 		n = fwd + side_plan(&p->bwd, l, l->k, true);
 	} else {
@@ -272,7 +274,7 @@ static int inner_dropped(inoci_cpu *c, const inoci_lora *l, const void *x, int T
 
 /* Called by all threads of a region, with a barrier at its end. Rows are cut too, so that every thread has several blocks: a
  * slow one is then waited for less. */
-static void product(const inoci_product *p, int T)
+static void product(const inoci_cpu *c, const inoci_product *p, int T)
 {
 	int threads = omp_get_num_threads(), want = 8 * threads, cut = ROWS;
 	while (cut < T && p->w->count * ((T + cut - 1) / cut) > 2 * want) cut *= 2;
@@ -280,7 +282,11 @@ static void product(const inoci_product *p, int T)
 #pragma omp for schedule(dynamic, 1)
 	for (int i = 0; i < p->w->count * parts; i++) {
 		int row = i % parts * cut;
-		inoci_bf16_block(p, i / parts, row, row + cut < T ? row + cut : T, (i + threads) / parts);
+		int end = row + cut < T ? row + cut : T;
+		if (c->bf)
+			inoci_bf16_block(p, i / parts, row, end, (i + threads) / parts);
+		else
+			c->k->block(p, i / parts, row, end);
 	}
 }
 
@@ -291,7 +297,7 @@ static int plain(inoci_cpu *c, const inoci_mat *w, bool back, const void *x, int
 	const inoci_panels *p = back ? w->bwd_panels : w->fwd_panels;
 	inoci_product q = {.w = p, .x = x, .ldx = p->k, .scale = 1, .y = y, .ldy = p->n, .out = INOCI_OUT_F32};
 #pragma omp parallel
-	product(&q, T);
+	product(c, &q, T);
 	return 0;
 }
 
@@ -308,13 +314,14 @@ static int linear_native(inoci_cpu *c, const inoci_mat *w, const inoci_lora *l, 
 	                     .bias = w->bias,
 	                     .y = y,
 	                     .ldy = w->n,
-	                     .out = residual ? INOCI_OUT_ADD : INOCI_OUT_BF16};
+	                     .out = residual ? INOCI_OUT_ADD
+	                            : c->bf  ? INOCI_OUT_BF16
+	                                     : INOCI_OUT_F32};
 	if (p) in.w = p->a_panels, in.ldy = p->ranks, out.side = &p->fwd;
-	(void)c;
 #pragma omp parallel
 	{
-		if (p && !(l->dropout > 0)) product(&in, T);
-		product(&out, T);
+		if (p && !(l->dropout > 0)) product(c, &in, T);
+		product(c, &out, T);
 	}
 	return 0;
 }
@@ -413,22 +420,23 @@ static int linear_bwd(inoci_ops *o, const inoci_mat *w, const inoci_lora *l, con
 #pragma omp parallel for schedule(static)
 		for (int t = 0; t < T; t++) c->k->to_bf16(dyb + (size_t)t * N, dy + (size_t)t * N, N);
 	}
-	if (dx && !c->native && (rc = plain(c, w, true, dyb ? (const void *)dyb : dy, T, dx, err)) < 0) return rc;
+	const void *operand = dyb ? (const void *)dyb : dy;
+	if (dx && !c->native && (rc = plain(c, w, true, operand, T, dx, err)) < 0) return rc;
 #pragma omp parallel
 	{
 		if (c->native) { /* du = dy B (scaled), then dx = dy W + du A */
 			for (int i = 0, r0 = 0; p && i < l->n_slices; r0 += l->s[i++].rank) {
 				inoci_product in = {.w = p->bt_panels[i],
-				                    .x = dyb + l->s[i].n0,
+				                    .x = (const char *)operand + (size_t)l->s[i].n0 * c->o.act_bytes,
 				                    .ldx = w->n,
 				                    .scale = l->s[i].scale,
 				                    .y = du + r0,
 				                    .ldy = p->ranks,
 				                    .out = INOCI_OUT_F32};
-				product(&in, T);
+				product(c, &in, T);
 			}
 			inoci_product out = {.w = w->bwd_panels,
-			                     .x = dyb,
+			                     .x = operand,
 			                     .ldx = w->n,
 			                     .scale = 1,
 			                     .u = du,
@@ -436,7 +444,7 @@ static int linear_bwd(inoci_ops *o, const inoci_mat *w, const inoci_lora *l, con
 			                     .y = dx,
 			                     .ldy = w->k,
 			                     .out = INOCI_OUT_F32};
-			if (dx) product(&out, T);
+			if (dx) product(c, &out, T);
 		} else if (p) {
 #pragma omp for schedule(static)
 			for (int t = 0; t < T; t += ROWS / 4) {

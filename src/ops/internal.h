@@ -27,7 +27,11 @@ void inoci_ops_ref64(inoci_ops *o);
 
 /* Kernels over a range of rows, single-threaded; compiled once per instruction set from simd_impl.c. `bf` says that an act
  * array is bf16, else f32. Leading dimensions are in elements. */
+typedef struct inoci_product inoci_product;
+
 typedef struct {
+	/* As inoci_bf16_block, for f32 panels. */
+	void (*block)(const inoci_product *p, int panel, int row0, int row1);
 	/* u (m, n) = x (m, k) p; p (k, np), np = n rounded up to 16. x f32 or bf16. Per row the sum runs over k in order. */
 	void (*dot)(float *u, int ldu, const void *x, bool bf, int ldx, const float *p, int m, int k, int n);
 	/* y (m, n) += u (m, r) q (r, n) */
@@ -82,12 +86,13 @@ enum { INOCI_PANEL = 48 };
 typedef struct inoci_panels inoci_panels;
 struct inoci_panels {
 	int n, k, count; /* outputs, inputs, panels */
-	uint16_t *data;
+	bool bf;         /* else f32 */
+	char *data;
 	inoci_panels *next, *prev; /* what is likely to be multiplied after it, before it: only a hint for the caches */
 };
 /* a's successor is b; either may be NULL. */
 void inoci_panels_link(inoci_panels *a, inoci_panels *b);
-INOCI_MUST int inoci_panels_new(int n, int k, inoci_panels **out, inoc_err *err);
+INOCI_MUST int inoci_panels_new(int n, int k, bool bf, inoci_panels **out, inoc_err *err);
 void inoci_panels_free(inoci_panels *w);
 /* Outputs n0 .. n0 + n - 1 from src (n, k) f32 of leading dimension ld, or (k, n) when transposed. */
 void inoci_panels_fill(inoci_panels *w, const float *src, int n0, int n, int ld, bool transposed);
@@ -100,9 +105,9 @@ typedef struct {
 } inoci_side;
 typedef enum { INOCI_OUT_F32, INOCI_OUT_BF16, INOCI_OUT_ADD } inoci_out_kind; /* ADD: y f32 is added to */
 /* y (m, n) = scale * x (m, k) W^T + u q + bias */
-typedef struct {
+struct inoci_product {
 	const inoci_panels *w;
-	const uint16_t *x;
+	const void *x; /* bf16 or f32, as w */
 	int ldx;
 	float scale;
 	const inoci_side *side; /* or NULL */
@@ -110,7 +115,9 @@ typedef struct {
 	void *y;
 	int ldy;
 	inoci_out_kind out;
-} inoci_product;
+};
+int inoci_panel_width(const inoci_panels *w, int panel); /* outputs, rounded up to 16 */
+char *inoci_panel_at(const inoci_panels *w, int panel);
 /* Rows [row0, row1) of one panel of y; single-threaded. The panel `ahead` (of p->w, or behind its end the next matrix's first)
  * is fetched into L2 meanwhile. */
 void inoci_bf16_block(const inoci_product *p, int panel, int row0, int row1, int ahead);

@@ -248,6 +248,72 @@ static void outer(float *g, int ldg, const float *u, int ldu, const void *x, boo
 		outer_bf(g, ldg, u, ldu, x, false, ldx, scale, m, r, n);
 }
 
+/* SIMD_ROWS rows by 16 outputs: f32 sums in registers, as vectors of the machine's own width (wider ones would live in memory).
+ */
+typedef float vn __attribute__((vector_size(SIMD_BYTES)));
+enum { NL = SIMD_BYTES / 4, NW = L / NL };
+INLINE vn load_n(const float *p)
+{
+	vn v;
+	memcpy(&v, p, sizeof v);
+	return v;
+}
+
+INLINE void block_tile(const inoci_product *p, const float *w, int width, int panel, int col, int row, const int rows)
+{
+	const float *x = (const float *)p->x + (size_t)row * (size_t)p->ldx, *wk = w + (col - panel * INOCI_PANEL);
+	const size_t ldx = (size_t)p->ldx;
+	const inoci_side *s = p->side;
+	vn acc[SIMD_ROWS][NW];
+#pragma GCC unroll 8
+	for (int i = 0; i < rows; i++)
+#pragma GCC unroll 4
+		for (int e = 0; e < NW; e++) acc[i][e] = (vn){0};
+	for (int k = 0; k < p->w->k; k++, wk += width)
+#pragma GCC unroll 8
+		for (int i = 0; i < rows; i++)
+#pragma GCC unroll 4
+			for (int e = 0; e < NW; e++) acc[i][e] += load_n(wk + e * NL) * x[(size_t)i * ldx + (size_t)k];
+	float scale = p->scale;
+#pragma GCC unroll 8
+	for (int i = 0; i < rows; i++)
+#pragma GCC unroll 4
+		for (int e = 0; e < NW; e++) acc[i][e] *= scale;
+	for (int r = s ? s->from[panel] : 0; s && r < s->to[panel]; r++) {
+		const float *q =
+		        s->q + s->at[panel] + (size_t)(r - s->from[panel]) * (size_t)width + (size_t)(col - panel * INOCI_PANEL);
+#pragma GCC unroll 8
+		for (int i = 0; i < rows; i++)
+#pragma GCC unroll 4
+			for (int e = 0; e < NW; e++)
+				acc[i][e] += load_n(q + e * NL) * p->u[(size_t)(row + i) * (size_t)s->ranks + (size_t)r];
+	}
+	float sums[SIMD_ROWS][L];
+#pragma GCC unroll 8
+	for (int i = 0; i < rows; i++)
+#pragma GCC unroll 4
+		for (int e = 0; e < NW; e++) memcpy(&sums[i][e * NL], &acc[i][e], sizeof(vn));
+	int n = p->w->n - col < L ? p->w->n - col : L;
+	for (int i = 0; i < rows; i++) {
+		float *y = (float *)p->y + (size_t)(row + i) * (size_t)p->ldy + col;
+		for (int e = 0; e < n; e++) {
+			float v = sums[i][e] + (p->bias ? p->bias[col + e] : 0);
+			y[e] = p->out == INOCI_OUT_ADD ? y[e] + v : v;
+		}
+	}
+}
+
+static void block(const inoci_product *p, int panel, int row0, int row1)
+{
+	const float *w = (const float *)inoci_panel_at(p->w, panel);
+	int width = inoci_panel_width(p->w, panel), first = panel * INOCI_PANEL;
+	for (int col = first; col < first + width; col += L) {
+		int row = row0;
+		for (; row + SIMD_ROWS <= row1; row += SIMD_ROWS) block_tile(p, w, width, panel, col, row, SIMD_ROWS);
+		for (; row < row1; row++) block_tile(p, w, width, panel, col, row, 1);
+	}
+}
+
 static void to_bf16(uint16_t *dst, const float *src, size_t n)
 {
 	size_t i = 0;
@@ -509,6 +575,7 @@ static void adamw(float *p, const float *g, float *m, float *v, size_t n, float 
 const inoci_simd *SIMD_TABLE(void)
 {
 	static const inoci_simd t = {
+	        .block = block,
 	        .dot = dot,
 	        .update = update,
 	        .outer = outer,

@@ -38,3 +38,4 @@ wait_for() {
     sleep 0.01
   done
 }
+has_pty() { python3 -c 'import pty; pty.openpty()' 2>/dev/null; } # a container may have none
