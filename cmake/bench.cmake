@@ -2,4 +2,7 @@
 if(INOC_CPU)
   add_executable(bench_gemm EXCLUDE_FROM_ALL bench/gemm.c)
   target_link_libraries(bench_gemm PRIVATE dnnl OpenMP::OpenMP_C m)
+  add_executable(bench_attn EXCLUDE_FROM_ALL bench/attn.c)
+  target_link_libraries(bench_attn PRIVATE inoc_ops)
+  target_include_directories(bench_attn PRIVATE src)
 endif()

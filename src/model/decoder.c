@@ -148,10 +148,11 @@ static int layer_forward(inoci_model *m, inoci_layer_lora *al, int l, const inoc
 	if (f->k) {
 		o->store_rows(o, f->k, KV, f->kv_rows, f->qkv, ld, Q, KV, T);
 		o->store_rows(o, f->v, KV, f->kv_rows, f->qkv, ld, Q + KV, KV, T);
-		o->attn(o, &at, b->segs, b->n_segs, f->qkv, ld, f->k, f->v, KV, f->att, f->lse);
+		INOC_TRY(o->attn(o, &at, b->segs, b->n_segs, f->qkv, ld, f->k, f->v, KV, f->att, f->lse, err));
 	} else {
 		char *qkv = f->qkv;
-		o->attn(o, &at, b->segs, b->n_segs, qkv, ld, qkv + (size_t)Q * A, qkv + (size_t)(Q + KV) * A, ld, f->att, f->lse);
+		INOC_TRY(o->attn(o, &at, b->segs, b->n_segs, qkv, ld, qkv + (size_t)Q * A, qkv + (size_t)(Q + KV) * A, ld, f->att,
+		                 f->lse, err));
 	}
 	if (x1 != x0) memcpy(x1, x0, xs);
 	INOC_TRY(o->linear(o, L->o, lora(al ? &al->o : NULL), f->att, T, x1, true, f->uo, err));

@@ -1,311 +1,252 @@
-/* Attention over gathered keys on CPUs with AVX-512 BF16. Forward: one query row, the heads that share a key/value head together,
- * so that a key's row is loaded once for all of them. Backward: a block of queries of one segment and key/value head at a time,
- * over blocks of keys, recomputing the probabilities from the log-sum-exps.
+/* Attention on CPUs with AVX-512 BF16, by blocks of queries and keys: the heads that share a key/value head are rows of one small
+ * product. Scores never leave a block; the softmax is kept online; the backward recomputes them.
  *
- * Invariant: a score is one dot product, and the weighted sum runs over the keys in order: nothing depends on how keys are
- * gathered into vectors.
+ * A thread packs the keys and values that its segment sees, and keeps what the next segment sees too (a common prompt).
+ *
+ * Invariant (forward): blocks of keys are cut at absolute positions and a row's sums run over its keys in order, so that a row's
+ * bits do not depend on how many queries stand beside it: decoding gives what one pass over the whole sequence gives.
  */
-#include <immintrin.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "ops/internal.h"
 
-#define VL 16
-#define INLINE static inline __attribute__((always_inline))
+enum { BLOCK = 192, ROWS = 24, HEADS = 8, GROUP = 16, MAX_D = INOCI_ATTN_MAX_D, COLS = INOCI_ATTN_COLS };
 
-/* Lane i of the result is the sum of v[i]: four rounds of adding halves that are shuffled together. v is overwritten. */
-INLINE __m512 sums16(__m512 v[16])
+static int up(int n, int to)
 {
-	__m512 a[8], b[4], c[2];
-#pragma GCC unroll 8
-	for (int i = 0; i < 8; i++) /* 64-bit pairs: v[2i], v[2i + 1] interleaved */
-		a[i] = _mm512_add_ps(_mm512_unpacklo_ps(v[2 * i], v[2 * i + 1]), _mm512_unpackhi_ps(v[2 * i], v[2 * i + 1]));
-#pragma GCC unroll 4
-	for (int i = 0; i < 4; i++) {
-		__m512d lo = _mm512_castps_pd(a[2 * i]), hi = _mm512_castps_pd(a[2 * i + 1]);
-		b[i] = _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(lo, hi)), _mm512_castpd_ps(_mm512_unpackhi_pd(lo, hi)));
-	}
-#pragma GCC unroll 2
-	for (int i = 0; i < 2; i++) /* each 128-bit lane of b[i] holds sums of rows 4i .. 4i + 3 */
-		c[i] = _mm512_add_ps(_mm512_shuffle_f32x4(b[2 * i], b[2 * i + 1], 0x88),
-		                     _mm512_shuffle_f32x4(b[2 * i], b[2 * i + 1], 0xdd));
-	return _mm512_add_ps(_mm512_shuffle_f32x4(c[0], c[1], 0x88), _mm512_shuffle_f32x4(c[0], c[1], 0xdd));
+	return (n + to - 1) / to * to;
 }
 
-/* s[j] = scale * q . k[rows[j]] for j < n, and -infinity up to a multiple of 16. With v, rows of it are fetched meanwhile, and
- * those of k ahead: a store's rows are far apart. */
-INLINE void scores(const uint16_t *q, const uint16_t *k, const uint16_t *v, int ldkv, const int32_t *rows, int n, const int D,
-                   float scale, float *s)
+static size_t pad64(size_t n)
 {
-	__m512bh qv[256 / 32];
-#pragma GCC unroll 8
-	for (int d = 0; d < D / 32; d++) qv[d] = (__m512bh)_mm512_loadu_si512(q + 32 * d);
-	for (int j = 0; j < n; j += VL) {
-		__m512 acc[VL];
-		int m = n - j < VL ? n - j : VL;
-#pragma GCC unroll 16
-		for (int i = 0; i < VL; i++) {
-			const uint16_t *row = k + (size_t)rows[j + (i < m ? i : 0)] * (size_t)ldkv;
-			acc[i] = _mm512_setzero_ps();
-			if (v) {
-				size_t here = (size_t)rows[j + (i < m ? i : 0)] * (size_t)ldkv;
-				size_t next = (size_t)rows[j + VL + i < n ? j + VL + i : n - 1] * (size_t)ldkv;
-#pragma GCC unroll 8
-				for (int d = 0; d < D / 32; d++) {
-					_mm_prefetch((const char *)(v + here + 32 * d), _MM_HINT_T0);
-					_mm_prefetch((const char *)(k + next + 32 * d), _MM_HINT_T0);
-				}
-			}
-#pragma GCC unroll 8
-			for (int d = 0; d < D / 32; d++)
-				acc[i] = _mm512_dpbf16_ps(acc[i], qv[d], (__m512bh)_mm512_loadu_si512(row + 32 * d));
-		}
-		__m512 sum = _mm512_mul_ps(sums16(acc), _mm512_set1_ps(scale));
-		_mm512_storeu_ps(s + j, _mm512_mask_mov_ps(_mm512_set1_ps(-INFINITY), (__mmask16)((1u << m) - 1), sum));
-	}
+	return (n + 63) / 64 * 64;
 }
 
-/* The same for any D of 64, 128, 192, 256. */
-static void scores_of(const uint16_t *q, const uint16_t *k, const uint16_t *v, int ldkv, const int32_t *rows, int n, int D,
-                      float scale, float *s)
-{
-	if (D == 64)
-		scores(q, k, v, ldkv, rows, n, 64, scale, s);
-	else if (D == 128)
-		scores(q, k, v, ldkv, rows, n, 128, scale, s);
-	else if (D == 192)
-		scores(q, k, v, ldkv, rows, n, 192, scale, s);
-	else
-		scores(q, k, v, ldkv, rows, n, 256, scale, s);
-}
-
-/* out (heads, D) columns [d0, d0 + 64) = sum over j of s[h][j] v[rows[j]]; heads <= 4 */
-INLINE void weighted(const uint16_t *v, int ldkv, const int32_t *rows, int n, const int heads, int D, int d0, const float *s,
-                     int lds, uint16_t *out)
-{
-	__m512 acc[4][4];
-#pragma GCC unroll 4
-	for (int h = 0; h < heads; h++)
-#pragma GCC unroll 4
-		for (int e = 0; e < 4; e++) acc[h][e] = _mm512_setzero_ps();
-	for (int j = 0; j < n; j++) {
-		const uint16_t *row = v + (size_t)rows[j] * (size_t)ldkv + d0;
-		__m512 x[4];
-#pragma GCC unroll 4
-		for (int e = 0; e < 4; e++)
-			x[e] = _mm512_castsi512_ps(_mm512_slli_epi32(
-			        _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(row + VL * e))), 16));
-#pragma GCC unroll 4
-		for (int h = 0; h < heads; h++)
-#pragma GCC unroll 4
-			for (int e = 0; e < 4; e++) acc[h][e] = _mm512_fmadd_ps(_mm512_set1_ps(s[h * lds + j]), x[e], acc[h][e]);
-	}
-#pragma GCC unroll 4
-	for (int h = 0; h < heads; h++)
-#pragma GCC unroll 4
-		for (int e = 0; e < 4; e++)
-			_mm256_storeu_si256((__m256i *)(out + h * D + d0 + VL * e), (__m256i)_mm512_cvtneps_pbh(acc[h][e]));
-}
-
-void inoci_bf16_attn(const inoci_simd *simd, const void *q, const void *k, const void *v, int ldkv, const int32_t *rows, int from,
-                     int to, int heads, int D, float scale, void *out, float *lse, float *s)
-{
-	int n = to - from, lds = (n + VL - 1) / VL * VL;
-	rows += from;
-	for (int h0 = 0; h0 < heads; h0 += INOCI_ATTN_HEADS) {
-		int m = heads - h0 < INOCI_ATTN_HEADS ? heads - h0 : INOCI_ATTN_HEADS;
-		for (int h = 0; h < m; h++) {
-			const uint16_t *qh = (const uint16_t *)q + (size_t)(h0 + h) * (size_t)D;
-			scores_of(qh, k, h0 + h ? NULL : v, ldkv, rows, n, D, scale, s + h * lds);
-			float l = simd->soften(s + h * lds, n);
-			if (lse) lse[h0 + h] = l;
-		}
-		for (int d = 0; d < D; d += 64) {
-			uint16_t *o = (uint16_t *)out + (size_t)h0 * (size_t)D;
-			switch (m) {
-			case 1:
-				weighted(v, ldkv, rows, n, 1, D, d, s, lds, o);
-				break;
-			case 2:
-				weighted(v, ldkv, rows, n, 2, D, d, s, lds, o);
-				break;
-			case 3:
-				weighted(v, ldkv, rows, n, 3, D, d, s, lds, o);
-				break;
-			default:
-				weighted(v, ldkv, rows, n, 4, D, d, s, lds, o);
-			}
-		}
-	}
-}
-
-/* ---- backward ---- */
-
-enum { Q_BLOCK = INOCI_ATTN_QUERIES, K_BLOCK = 256, ROWS = Q_BLOCK * INOCI_ATTN_HEADS };
-
-/* A block of query rows (query, head), and what is kept of it for a block of keys. */
+/* What a thread holds of the keys of one key/value head. */
 typedef struct {
-	int n;                   /* rows */
-	const uint16_t *q[ROWS]; /* (D) each */
-	float delta[ROWS], lse[ROWS], *dq[ROWS];
-	int from[ROWS], to[ROWS];               /* keys it sees */
-	_Alignas(64) uint16_t dout[ROWS * 256]; /* (rows, D) */
-	_Alignas(64) float qf[ROWS * 256], df[ROWS * 256];
-	_Alignas(64) float p[ROWS * K_BLOCK], ds[ROWS * K_BLOCK]; /* probabilities, gradients of scaled scores */
-	float *dk[K_BLOCK], *dv[K_BLOCK];
-} block;
+	const int32_t *rows; /* of the segment seen last */
+	int head, n;         /* head -1: nothing is held */
+} held;
 
-size_t inoci_bf16_attn_bwd_bytes(void)
+/* From which of n positions on, down to a whole group, they are not held yet; n: all are. Afterwards they are. */
+static int holds(held *h, const int32_t *rows, int n, int head, int group)
 {
-	return sizeof(block);
+	int same = 0, most = h->head == head ? (h->n < n ? h->n : n) : 0;
+	if (most && h->rows == rows)
+		same = most;
+	else
+		while (same < most && h->rows[same] == rows[same]) same++;
+	if (same == n && h->rows == rows) return n; /* more may be held */
+	*h = (held){rows, head, n};
+	return same == n ? n : same / group * group;
 }
 
-INLINE __m512 load_bf16(const uint16_t *p)
+/* ---- forward ---- */
+
+typedef struct {
+	held h;
+	uint16_t *k, *v; /* k: blocks of keys, each [D / 2][BLOCK][2]; v: [keys / 2][D][2] */
+	_Alignas(64) uint16_t q[ROWS * MAX_D], p[ROWS * BLOCK];
+	_Alignas(64) float s[ROWS * BLOCK], acc[ROWS * MAX_D];
+	float max[ROWS], sum[ROWS];
+} forward;
+
+size_t inoci_bf16_attn_bytes(int keys, int D)
 {
-	return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p)), 16));
+	return pad64(sizeof(forward)) + 2 * (size_t)up(keys, BLOCK) * (size_t)D * 2;
 }
 
-/* P and dS of rows for keys [k0, k0 + n), zero where a key is not seen. */
-static void probabilities(block *b, const inoci_simd *simd, const uint16_t *k, const uint16_t *v, int ld, const int32_t *rows,
-                          int k0, int n, int D, float scale)
+void inoci_bf16_attn_start(void *scratch, int keys, int D)
 {
-	for (int r = 0; r < b->n; r++) {
-		float *p = b->p + r * K_BLOCK, *ds = b->ds + r * K_BLOCK;
-		int from = b->from[r] > k0 ? b->from[r] - k0 : 0, to = b->to[r] - k0 < n ? b->to[r] - k0 : n;
-		_Alignas(64) float s[K_BLOCK], dp[K_BLOCK];
-		memset(p, 0, (size_t)n * sizeof *p);
-		memset(ds, 0, (size_t)n * sizeof *ds);
-		if (from >= to) continue;
-		const int32_t *seen = rows + k0 + from;
-		scores_of(b->q[r], k, NULL, ld, seen, to - from, D, scale, s);
-		scores_of(b->dout + r * D, v, NULL, ld, seen, to - from, D, 1, dp);
-		simd->probability_grad(p + from, ds + from, s, dp, to - from, b->lse[r], b->delta[r], scale);
+	forward *f = scratch;
+	f->h.head = -1;
+	f->k = (uint16_t *)((char *)scratch + pad64(sizeof *f));
+	f->v = f->k + (size_t)up(keys, BLOCK) * (size_t)D;
+}
+
+static void pack_keys(forward *f, const inoci_attn_job *a, const inoci_seg *g, int head, int n)
+{
+	size_t D = (size_t)a->D;
+	for (int j = holds(&f->h, g->key_rows, n, head, GROUP); j < n; j += GROUP) {
+		const uint16_t *kr[GROUP], *vr[GROUP];
+		for (int i = 0; i < GROUP; i++) {
+			size_t row = j + i < n ? (size_t)g->key_rows[j + i] * (size_t)a->ldkv : 0;
+			kr[i] = j + i < n ? a->k + row : NULL;
+			vr[i] = j + i < n ? a->v + row : NULL;
+		}
+		uint16_t *block = f->k + (size_t)(j / BLOCK) * BLOCK * D;
+		inoci_bf16_pack(kr, a->D, block + 2 * (j % BLOCK), BLOCK, NULL, 0);
+		inoci_bf16_pack(vr, a->D, NULL, 0, f->v + (size_t)j * D, D);
 	}
 }
 
-/* dq += dS K, four rows at a time. */
-INLINE void query_grads(block *b, const uint16_t *k, int ld, const int32_t *rows, int n, int r0, const int m, int d0)
+/* Queries [i0, i0 + nq) of the segment and m heads from h0. */
+static void forward_rows(forward *f, const inoci_attn_job *a, const inoci_seg *g, int i0, int nq, int h0, int m)
 {
-	__m512 acc[4][4];
-#pragma GCC unroll 4
-	for (int r = 0; r < m; r++)
-#pragma GCC unroll 4
-		for (int e = 0; e < 4; e++) acc[r][e] = _mm512_loadu_ps(b->dq[r0 + r] + d0 + e * VL);
-	for (int j = 0; j < n; j++) {
-		const uint16_t *row = k + (size_t)rows[j] * (size_t)ld + d0;
-		__m512 x[4];
-#pragma GCC unroll 4
-		for (int e = 0; e < 4; e++) x[e] = load_bf16(row + e * VL);
-#pragma GCC unroll 4
-		for (int r = 0; r < m; r++) {
-			__m512 w = _mm512_set1_ps(b->ds[(r0 + r) * K_BLOCK + j]);
-#pragma GCC unroll 4
-			for (int e = 0; e < 4; e++) acc[r][e] = _mm512_fmadd_ps(w, x[e], acc[r][e]);
-		}
+	size_t D = (size_t)a->D;
+	int n = nq * m, first = g->pos0 + i0, last = first + nq, from[ROWS];
+	float c = a->scale * INOCI_LOG2E;
+	for (int r = 0; r < n; r++) {
+		int pos = first + r / m;
+		from[r] = a->window && pos + 1 > a->window ? pos + 1 - a->window : 0;
+		f->max[r] = -INFINITY;
+		f->sum[r] = 0;
 	}
-#pragma GCC unroll 4
-	for (int r = 0; r < m; r++)
-#pragma GCC unroll 4
-		for (int e = 0; e < 4; e++) _mm512_storeu_ps(b->dq[r0 + r] + d0 + e * VL, acc[r][e]);
-}
-
-/* dst[j] += sum over rows of w[row][j] * x[row], for m <= 4 keys at a time. */
-INLINE void key_grads(const block *b, const float *w, const float *x, float *const *dst, int D, const int m, int d0)
-{
-	__m512 acc[4][4];
-#pragma GCC unroll 4
-	for (int j = 0; j < m; j++)
-#pragma GCC unroll 4
-		for (int e = 0; e < 4; e++) acc[j][e] = _mm512_loadu_ps(dst[j] + d0 + e * VL);
-	for (int r = 0; r < b->n; r++) {
-		__m512 v[4];
-#pragma GCC unroll 4
-		for (int e = 0; e < 4; e++) v[e] = _mm512_load_ps(x + r * D + d0 + e * VL);
-#pragma GCC unroll 4
-		for (int j = 0; j < m; j++) {
-			__m512 a = _mm512_set1_ps(w[r * K_BLOCK + j]);
-#pragma GCC unroll 4
-			for (int e = 0; e < 4; e++) acc[j][e] = _mm512_fmadd_ps(a, v[e], acc[j][e]);
+	for (int i = 0; i < nq; i++)
+		memcpy(f->q + (size_t)(i * m) * D, a->q + (size_t)(g->start + i0 + i) * (size_t)a->ldq + (size_t)h0 * D,
+		       (size_t)m * D * 2);
+	bool begun = false;
+	for (int k0 = from[0] / BLOCK * BLOCK; k0 < last; k0 += BLOCK, begun = true) {
+		int keys = last - k0 < BLOCK ? last - k0 : BLOCK, wide = up(keys, GROUP);
+		inoci_bf16_mm(f->q, D, n, f->k + (size_t)k0 * D, BLOCK, wide, a->D, f->s, BLOCK, false);
+		for (int r = 0; r < n; r++) {
+			float shrink = inoci_bf16_soften(f->s + r * BLOCK, f->p + r * BLOCK, wide, from[r] - k0,
+			                                 first + r / m + 1 - k0, c, &f->max[r], &f->sum[r]);
+			if (begun && shrink != 1) inoci_bf16_scale(f->acc + (size_t)r * D, a->D, shrink);
 		}
+		inoci_bf16_mm(f->p, BLOCK, n, f->v + (size_t)k0 * D, D, a->D, up(keys, 2), f->acc, D, begun);
 	}
-#pragma GCC unroll 4
-	for (int j = 0; j < m; j++)
-#pragma GCC unroll 4
-		for (int e = 0; e < 4; e++) _mm512_storeu_ps(dst[j] + d0 + e * VL, acc[j][e]);
+	for (int r = 0; r < n; r++) {
+		size_t t = (size_t)(g->start + i0 + r / m), h = (size_t)(h0 + r % m);
+		inoci_bf16_scaled(a->out + t * (size_t)a->ldo + h * D, f->acc + (size_t)r * D, a->D, 1 / f->sum[r]);
+		if (a->lse) a->lse[t * (size_t)a->ld_lse + h] = (f->max[r] + log2f(f->sum[r])) / INOCI_LOG2E;
+	}
 }
 
-static void keys_of(const block *b, const float *w, const float *x, float *const *dst, int n, int D)
+void inoci_bf16_attn(const inoci_attn_job *a, const inoci_seg *g, int head, int i0, int i1, void *scratch)
 {
-	for (int d = 0; d < D; d += 64)
-		for (int j = 0; j < n; j += 4) switch (n - j) {
-			case 1:
-				key_grads(b, w + j, x, dst + j, D, 1, d);
-				break;
-			case 2:
-				key_grads(b, w + j, x, dst + j, D, 2, d);
-				break;
-			case 3:
-				key_grads(b, w + j, x, dst + j, D, 3, d);
-				break;
-			default:
-				key_grads(b, w + j, x, dst + j, D, 4, d);
-			}
+	forward *f = scratch;
+	pack_keys(f, a, g, head, g->pos0 + i1);
+	for (int h0 = 0; h0 < a->heads; h0 += HEADS) {
+		int m = a->heads - h0 < HEADS ? a->heads - h0 : HEADS, nq = ROWS / m;
+		for (int i = i0; i < i1; i += nq) forward_rows(f, a, g, i, i1 - i < nq ? i1 - i : nq, h0, m);
+	}
 }
 
-void inoci_bf16_attn_bwd(const inoci_simd *simd, const inoci_attn_bwd *a, const inoci_seg *g, int i0, void *scratch)
+/* ---- backward: the products are transposed, keys are rows and (query, head) columns ---- */
+
+enum { KEYS = 64 }; /* of a block */
+
+typedef struct {
+	held h;
+	uint16_t *k, *v, *kt; /* k, v (keys, D); kt (D, keys) */
+	int cap;
+	_Alignas(64) uint16_t qc[COLS * MAX_D], dc[COLS * MAX_D], qp[COLS * MAX_D],
+	        dp[COLS * MAX_D]; /* [D/2][COLS][2], [COLS/2][D][2] */
+	_Alignas(64) uint16_t dout[COLS * MAX_D], p[KEYS * COLS], ds[KEYS * COLS], pairs[KEYS * COLS], kv[KEYS * MAX_D];
+	_Alignas(64) float s[KEYS * COLS], dpf[KEYS * COLS], dqt[MAX_D * COLS];
+	inoci_attn_cols cols;
+} backward;
+
+size_t inoci_bf16_attn_bwd_bytes(int keys, int D)
 {
-	block *b = scratch;
-	int D = a->D, heads = a->heads, n = g->len - i0 < Q_BLOCK ? g->len - i0 : Q_BLOCK;
-	for (int h0 = 0; h0 < heads; h0 += INOCI_ATTN_HEADS) {
-		int m = heads - h0 < INOCI_ATTN_HEADS ? heads - h0 : INOCI_ATTN_HEADS, first = g->pos0 + i0, last = first + n;
-		b->n = n * m;
-		for (int i = 0, r = 0; i < n; i++) {
-			size_t t = (size_t)(g->start + i0 + i);
-			for (int h = h0; h < h0 + m; h++, r++) {
-				size_t at = t * (size_t)a->ldo + (size_t)(h * D);
-				__m512 delta = _mm512_setzero_ps();
-				b->q[r] = a->q + t * (size_t)a->ld + h * D;
-				b->dq[r] = a->dq + t * (size_t)a->ld + h * D;
-				b->lse[r] = a->lse[t * (size_t)a->ld_lse + (size_t)h];
-				for (int d = 0; d < D; d += VL) {
-					__m512 v = _mm512_loadu_ps(a->dout + at + d);
-					delta = _mm512_fmadd_ps(v, load_bf16(a->out + at + d), delta);
-					_mm512_store_ps(b->df + r * D + d, v);
-					_mm256_storeu_si256((__m256i *)(b->dout + r * D + d), (__m256i)_mm512_cvtneps_pbh(v));
-					_mm512_store_ps(b->qf + r * D + d, load_bf16(b->q[r] + d));
-				}
-				b->delta[r] = _mm512_reduce_add_ps(delta);
-				b->to[r] = first + i + 1;
-				b->from[r] = a->window && b->to[r] > a->window ? b->to[r] - a->window : 0;
-			}
+	return pad64(sizeof(backward)) + (3 * (size_t)up(keys, KEYS) + 2) * (size_t)D * 2;
+}
+
+void inoci_bf16_attn_bwd_start(void *scratch, int keys, int D)
+{
+	backward *b = scratch;
+	size_t n = (size_t)up(keys, KEYS) * (size_t)D;
+	b->h.head = -1;
+	b->cap = up(keys, KEYS) + 2;
+	b->k = (uint16_t *)((char *)scratch + pad64(sizeof *b));
+	b->v = b->k + n;
+	b->kt = b->v + n;
+	for (int d = 0; d < D; d++) memset(b->kt + (size_t)(d + 1) * (size_t)b->cap - 2, 0, 4); /* an odd last key's partner */
+}
+
+static void gather_keys(backward *b, const inoci_attn_bwd *a, const inoci_seg *g, int head, int n)
+{
+	size_t D = (size_t)a->D;
+	/* a column of kt takes 32 keys at a time */
+	for (int j = holds(&b->h, g->key_rows, n, head, 2 * GROUP); j < n; j += 2 * GROUP) {
+		const uint16_t *kr[2 * GROUP], *pr[GROUP];
+		for (int i = 0; i < 2 * GROUP; i++) {
+			uint16_t *k = b->k + (size_t)(j + i) * D, *v = b->v + (size_t)(j + i) * D;
+			size_t row = j + i < n ? (size_t)g->key_rows[j + i] * (size_t)a->ld : 0;
+			kr[i] = j + i < n ? k : NULL;
+			if (j + i >= n) continue;
+			memcpy(k, a->k + row, D * 2);
+			memcpy(v, a->v + row, D * 2);
 		}
-		for (int k0 = b->from[0]; k0 < last; k0 += K_BLOCK) {
-			int nk = last - k0 < K_BLOCK ? last - k0 : K_BLOCK;
-			probabilities(b, simd, a->k, a->v, a->ld, g->key_rows, k0, nk, D, a->scale);
-			for (int j = 0; j < nk; j++) {
-				int pos = k0 + j;
-				bool own = pos >= g->pos0;
-				size_t row = own ? (size_t)g->key_rows[pos] * (size_t)a->ld : (size_t)pos * (size_t)a->ld_above;
-				b->dk[j] = (own ? a->dk : a->above) + row;
-				b->dv[j] = (own ? a->dv : a->above + D) + row;
+		inoci_bf16_pack(kr, a->D, NULL, 0, b->kv, D);
+		inoci_bf16_pack(kr + GROUP, a->D, NULL, 0, b->kv + GROUP * D, D);
+		for (int i = 0; i < GROUP; i++) pr[i] = b->kv + (size_t)i * 2 * D;
+		inoci_bf16_pack(pr, 2 * a->D, b->kt + j, (size_t)b->cap / 2, NULL, 0);
+	}
+}
+
+/* Columns: queries [i0, i0 + nq), m heads from h0. */
+static void load_queries(backward *b, const inoci_attn_bwd *a, const inoci_seg *g, int i0, int nq, int h0, int m)
+{
+	size_t D = (size_t)a->D;
+	b->cols.scale = a->scale;
+	const uint16_t *q[COLS] = {0}, *d[COLS] = {0};
+	for (int c = 0; c < COLS; c++) {
+		b->cols.from[c] = b->cols.to[c] = 0; /* sees nothing */
+		b->cols.lse[c] = b->cols.delta[c] = 0;
+		if (c >= nq * m) continue;
+		int pos = g->pos0 + i0 + c / m;
+		size_t t = (size_t)(g->start + i0 + c / m), h = (size_t)(h0 + c % m), o = t * (size_t)a->ldo + h * D;
+		b->cols.to[c] = pos + 1;
+		b->cols.from[c] = a->window && pos + 1 > a->window ? pos + 1 - a->window : 0;
+		b->cols.lse[c] = a->lse[t * (size_t)a->ld_lse + h] * INOCI_LOG2E;
+		b->cols.delta[c] = inoci_bf16_delta(b->dout + (size_t)c * D, a->dout + o, a->out + o, a->D);
+		q[c] = a->q + t * (size_t)a->ld + h * D;
+		d[c] = b->dout + (size_t)c * D;
+	}
+	for (int c = 0; c < COLS; c += GROUP) {
+		inoci_bf16_pack(q + c, a->D, b->qc + 2 * c, COLS, b->qp + (size_t)c * D, D);
+		inoci_bf16_pack(d + c, a->D, b->dc + 2 * c, COLS, b->dp + (size_t)c * D, D);
+	}
+}
+
+/* Keys [k0, k0 + n), whose gradients are rows of ld values from dk, dv on. */
+static void key_block(backward *b, const inoci_attn_bwd *a, int k0, int n, float *dk, float *dv, size_t ld, bool begun)
+{
+	size_t D = (size_t)a->D;
+	inoci_bf16_mm(b->k + (size_t)k0 * D, D, n, b->qc, COLS, COLS, a->D, b->s, COLS, false);
+	inoci_bf16_mm(b->v + (size_t)k0 * D, D, n, b->dc, COLS, COLS, a->D, b->dpf, COLS, false);
+	inoci_bf16_probability_grad(&b->cols, k0, b->s, b->dpf, n, COLS, b->p, b->ds, b->pairs);
+	inoci_bf16_mm(b->p, COLS, n, b->dp, D, a->D, COLS, dv, ld, true);
+	inoci_bf16_mm(b->ds, COLS, n, b->qp, D, a->D, COLS, dk, ld, true);
+	inoci_bf16_mm(b->kt + k0, (size_t)b->cap, a->D, b->pairs, COLS, COLS, up(n, 2), b->dqt, COLS, begun);
+}
+
+static void store_queries(const backward *b, const inoci_attn_bwd *a, const inoci_seg *g, int i0, int nq, int h0, int m)
+{
+	for (int c = 0; c < nq * m; c += GROUP) {
+		float *dq[GROUP] = {0};
+		for (int i = 0; i < GROUP && c + i < nq * m; i++)
+			dq[i] = a->dq + (size_t)(g->start + i0 + (c + i) / m) * (size_t)a->ld +
+			        (size_t)(h0 + (c + i) % m) * (size_t)a->D;
+		inoci_bf16_columns(dq, b->dqt + c, COLS, a->D);
+	}
+}
+
+void inoci_bf16_attn_bwd(const inoci_attn_bwd *a, const inoci_seg *g, int head, int i0, int i1, void *scratch)
+{
+	backward *b = scratch;
+	int own = g->pos0 + i0; /* positions before it are what the gradients `above` are of */
+	gather_keys(b, a, g, head, g->pos0 + i1);
+	for (int h0 = 0; h0 < a->heads; h0 += HEADS) {
+		int m = a->heads - h0 < HEADS ? a->heads - h0 : HEADS, step = COLS / m;
+		for (int i = i0; i < i1; i += step) {
+			int nq = i1 - i < step ? i1 - i : step, last = g->pos0 + i + nq;
+			bool begun = false;
+			load_queries(b, a, g, i, nq, h0, m);
+			for (int k0 = b->cols.from[0], end; k0 < last; k0 = end, begun = true) {
+				end = k0 + KEYS < last ? k0 + KEYS : last;
+				if (k0 < own && end > own) end = own;
+				size_t row = k0 < own ? (size_t)k0 * (size_t)a->ld_above
+				                      : (size_t)(g->start + k0 - g->pos0) * (size_t)a->ld;
+				float *dk = k0 < own ? a->above : a->dk, *dv = k0 < own ? a->above + a->D : a->dv;
+				key_block(b, a, k0, end - k0, dk + row, dv + row, (size_t)(k0 < own ? a->ld_above : a->ld),
+				          begun);
 			}
-			for (int d = 0; d < D; d += 64)
-				for (int r = 0; r < b->n; r += 4) switch (b->n - r) {
-					case 1:
-						query_grads(b, a->k, a->ld, g->key_rows + k0, nk, r, 1, d);
-						break;
-					case 2:
-						query_grads(b, a->k, a->ld, g->key_rows + k0, nk, r, 2, d);
-						break;
-					case 3:
-						query_grads(b, a->k, a->ld, g->key_rows + k0, nk, r, 3, d);
-						break;
-					default:
-						query_grads(b, a->k, a->ld, g->key_rows + k0, nk, r, 4, d);
-					}
-			keys_of(b, b->ds, b->qf, b->dk, nk, D);
-			keys_of(b, b->p, b->df, b->dv, nk, D);
+			store_queries(b, a, g, i, nq, h0, m);
 		}
 	}
 }

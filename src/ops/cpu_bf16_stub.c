@@ -11,19 +11,34 @@ void inoci_bf16_block(const inoci_product *p, int panel, int row0, int row1, int
 	(void)p, (void)panel, (void)row0, (void)row1, (void)ahead;
 }
 
-void inoci_bf16_attn(const inoci_simd *simd, const void *q, const void *k, const void *v, int ldkv, const int32_t *rows, int from,
-                     int to, int heads, int D, float scale, void *out, float *lse, float *s)
+size_t inoci_bf16_attn_bytes(int keys, int D)
 {
-	(void)simd, (void)q, (void)k, (void)v, (void)ldkv, (void)rows, (void)from, (void)to, (void)heads, (void)D, (void)scale;
-	(void)out, (void)lse, (void)s;
-}
-
-void inoci_bf16_attn_bwd(const inoci_simd *simd, const inoci_attn_bwd *a, const inoci_seg *g, int i0, void *scratch)
-{
-	(void)simd, (void)a, (void)g, (void)i0, (void)scratch;
-}
-
-size_t inoci_bf16_attn_bwd_bytes(void)
-{
+	(void)keys, (void)D;
 	return 0;
+}
+
+void inoci_bf16_attn_start(void *scratch, int keys, int D)
+{
+	(void)scratch, (void)keys, (void)D;
+}
+
+void inoci_bf16_attn(const inoci_attn_job *a, const inoci_seg *g, int head, int i0, int i1, void *scratch)
+{
+	(void)a, (void)g, (void)head, (void)i0, (void)i1, (void)scratch;
+}
+
+size_t inoci_bf16_attn_bwd_bytes(int keys, int D)
+{
+	(void)keys, (void)D;
+	return 0;
+}
+
+void inoci_bf16_attn_bwd_start(void *scratch, int keys, int D)
+{
+	(void)scratch, (void)keys, (void)D;
+}
+
+void inoci_bf16_attn_bwd(const inoci_attn_bwd *a, const inoci_seg *g, int head, int i0, int i1, void *scratch)
+{
+	(void)a, (void)g, (void)head, (void)i0, (void)i1, (void)scratch;
 }

@@ -12,11 +12,6 @@
 #include "ops/internal.h"
 #include "tensor/tensor.h"
 
-static int up16(int n)
-{
-	return (n + 15) / 16 * 16;
-}
-
 void *inoci_cpu_scratch(inoci_cpu *c, int which, size_t bytes, inoc_err *err)
 {
 	if (c->buf[which].bytes < bytes) {
@@ -78,137 +73,6 @@ static void rope(inoci_ops *o, void *x, bool real, int T, int ld, int n_heads, i
 	for (int t = 0; t < T; t++)
 		c->k->rope((char *)x + (size_t)t * (size_t)ld * (bf ? 2 : 4), bf, n_heads, D, cs + (size_t)pos[t] * (size_t)D,
 		           sign);
-}
-
-static int first_key(const inoci_attn *a, int p)
-{
-	return a->window && p + 1 > a->window ? p + 1 - a->window : 0;
-}
-
-static int longest(const inoci_seg *segs, int n)
-{
-	int m = 0;
-	for (int i = 0; i < n; i++) m = segs[i].pos0 + segs[i].len > m ? segs[i].pos0 + segs[i].len : m;
-	return up16(m);
-}
-
-static void attn(inoci_ops *o, const inoci_attn *a, const inoci_seg *segs, int n_segs, const void *q, int ldq, const void *k,
-                 const void *v, int ldkv, void *out, float *lse)
-{
-	inoci_cpu *c = (inoci_cpu *)o;
-	int H = a->n_heads, G = a->n_kv_heads, D = a->head_dim, group = H / G, room = longest(segs, n_segs);
-	size_t e = o->act_bytes;
-	float scale = 1 / sqrtf((float)D);
-#pragma omp parallel
-	{
-		float *s = inoci_alloc((size_t)room * INOCI_ATTN_HEADS * 4);
-#pragma omp for schedule(dynamic, 1)
-		for (int j = 0; j < n_segs * G; j++) {
-			const inoci_seg *g = &segs[j / G];
-			size_t h = (size_t)(j % G);
-			for (int i = 0; i < g->len; i++) {
-				size_t t = (size_t)(g->start + i), qo = h * (size_t)(group * D);
-				const char *qt = (const char *)q + (t * (size_t)ldq + qo) * e,
-				           *kh = (const char *)k + h * (size_t)D * e, *vh = (const char *)v + h * (size_t)D * e;
-				char *ot = (char *)out + (t * (size_t)(H * D) + qo) * e;
-				float *l = lse ? lse + t * (size_t)H + h * (size_t)group : NULL;
-				int from = first_key(a, g->pos0 + i), to = g->pos0 + i + 1;
-				if (c->native && c->bf && D % 64 == 0)
-					inoci_bf16_attn(c->k, qt, kh, vh, ldkv, g->key_rows, from, to, group, D, scale, ot, l, s);
-				else
-					c->k->attn(qt, kh, vh, c->bf, ldkv, g->key_rows, from, to, group, D, scale, ot, l, s);
-			}
-		}
-		free(s);
-	}
-}
-
-/* Gradients of a segment's own keys go where they belong; those of its ancestors' keys, which other segments add to as well, go
- * to a buffer of its own, (pos0, G, 2, D), and are then summed in the order of the segments. */
-static int attn_bwd(inoci_ops *o, const inoci_attn *a, const inoci_seg *segs, int n_segs, int T, const void *qkv, const void *out,
-                    const float *lse, const void *dout, void *dqkv, inoc_err *err)
-{
-	inoci_cpu *c = (inoci_cpu *)o;
-	int H = a->n_heads, G = a->n_kv_heads, D = a->head_dim, group = H / G, ld = (H + 2 * G) * D, ldb = G * 2 * D;
-	int room = longest(segs, n_segs), deepest = 0;
-	size_t e = o->act_bytes, *at = inoci_alloc(((size_t)n_segs + 1) * sizeof *at);
-	float scale = 1 / sqrtf((float)D), *dr = dqkv;
-	for (int i = 0; i < n_segs; i++) {
-		at[i + 1] = at[i] + (size_t)segs[i].pos0 * (size_t)ldb;
-		deepest = segs[i].pos0 > deepest ? segs[i].pos0 : deepest;
-	}
-	float *buf = at[n_segs] ? inoci_cpu_scratch(c, INOCI_BUF_ANCESTORS, at[n_segs] * sizeof *buf, err) : NULL;
-	size_t block_bytes = (inoci_bf16_attn_bwd_bytes() + 63) / 64 * 64;
-	char *mine = inoci_cpu_scratch(c, INOCI_BUF_OUT, (size_t)omp_get_max_threads() * block_bytes + 64, err);
-	if (!mine || (at[n_segs] && !buf)) {
-		free(at);
-		return INOC_E_MEMORY;
-	}
-#pragma omp parallel
-	{
-		bool blocks = c->native && c->bf && D % 64 == 0;
-		float *s = blocks ? NULL : inoci_alloc((size_t)room * 4);
-		void *block = blocks ? mine + (size_t)omp_get_thread_num() * block_bytes : NULL;
-#pragma omp for schedule(static) nowait
-		for (int i = 0; i < n_segs; i++) memset(buf + at[i], 0, (at[i + 1] - at[i]) * sizeof *buf);
-#pragma omp for schedule(static)
-		for (int t = 0; t < T; t++) memset(dr + (size_t)t * (size_t)ld, 0, (size_t)ld * 4);
-#pragma omp for schedule(dynamic, 1)
-		for (int j = 0; j < n_segs * G; j++) {
-			const inoci_seg *g = &segs[j / G];
-			size_t h = (size_t)(j % G), qo = h * (size_t)(group * D), ko = (size_t)(H * D) + h * (size_t)D,
-			       vo = ko + (size_t)(G * D);
-			float *above = buf ? buf + at[j / G] + h * 2 * (size_t)D : NULL;
-			inoci_attn_bwd w = {group,
-			                    D,
-			                    ld,
-			                    H * D,
-			                    H,
-			                    ldb,
-			                    a->window,
-			                    scale,
-			                    (const uint16_t *)qkv + qo,
-			                    (const uint16_t *)qkv + ko,
-			                    (const uint16_t *)qkv + vo,
-			                    (const uint16_t *)out + qo,
-			                    lse + h * (size_t)group,
-			                    (const float *)dout + qo,
-			                    dr + qo,
-			                    dr + ko,
-			                    dr + vo,
-			                    above};
-			for (int i = 0; blocks && i < g->len; i += INOCI_ATTN_QUERIES) inoci_bf16_attn_bwd(c->k, &w, g, i, block);
-			for (int i = 0; !blocks && i < g->len; i++) {
-				size_t t = (size_t)(g->start + i);
-				int from = first_key(a, g->pos0 + i), to = g->pos0 + i + 1, cut = from > g->pos0 ? from : g->pos0;
-				const char *q = (const char *)qkv + (t * (size_t)ld + qo) * e, *k = (const char *)qkv + ko * e,
-				           *v = (const char *)qkv + vo * e,
-				           *ot = (const char *)out + (t * (size_t)(H * D) + qo) * e;
-				const float *l = lse + t * (size_t)H + h * (size_t)group,
-				            *d = (const float *)dout + t * (size_t)(H * D) + qo;
-				float *dq = dr + t * (size_t)ld + qo;
-				if (from < cut)
-					c->k->attn_bwd(q, k, v, c->bf, ld, g->key_rows, from, cut, group, D, scale, ot, l, d, dq,
-					               above, above + D, NULL, ldb, s);
-				c->k->attn_bwd(q, k, v, c->bf, ld, g->key_rows, cut, to, group, D, scale, ot, l, d, dq, dr + ko,
-				               dr + vo, g->key_rows, ld, s);
-			}
-		}
-#pragma omp for schedule(static)
-		for (int p = 0; p < deepest; p++) /* a position's keys of different segments are one thread's */
-			for (int i = 0; i < n_segs; i++) {
-				if (p >= segs[i].pos0) continue;
-				const float *from = buf + at[i] + (size_t)p * (size_t)ldb;
-				float *to = dr + (size_t)segs[i].key_rows[p] * (size_t)ld + H * D;
-				for (int h = 0; h < G; h++, from += 2 * D) {
-					c->k->add(to + h * D, from, (size_t)D);
-					c->k->add(to + (G + h) * D, from + D, (size_t)D);
-				}
-			}
-		free(s);
-	}
-	free(at);
-	return 0;
 }
 
 static void store_rows(inoci_ops *o, void *dst, int dst_ld, const int32_t *dst_rows, const void *src, int src_ld, int col, int n,
@@ -309,7 +173,7 @@ int inoci_ops_cpu(inoci_dtype dtype, int threads, inoci_ops **out, inoc_err *err
 	/* oneDNN's f32 products give a row the same bits whatever stands beside it from AVX-512 on, not before. */
 	c->native = c->bf ? inoci_bf16_native() && dnnl_get_effective_cpu_isa() < dnnl_cpu_isa_avx512_core_amx
 	                  : dnnl_get_effective_cpu_isa() < dnnl_cpu_isa_avx512_core;
-
+	c->tiles = c->bf && inoci_bf16_native();
 	c->gemm = inoci_gemm_new(dtype);
 	c->o = (inoci_ops){
 	        .name = "cpu",
@@ -323,8 +187,6 @@ int inoci_ops_cpu(inoci_dtype dtype, int threads, inoci_ops **out, inoc_err *err
 	        .rmsnorm = rmsnorm,
 	        .rmsnorm_bwd = rmsnorm_bwd,
 	        .rope = rope,
-	        .attn = attn,
-	        .attn_bwd = attn_bwd,
 	        .store_rows = store_rows,
 	        .swiglu = swiglu,
 	        .swiglu_bwd = swiglu_bwd,
@@ -332,6 +194,7 @@ int inoci_ops_cpu(inoci_dtype dtype, int threads, inoci_ops **out, inoc_err *err
 	        .adamw = adamw,
 	};
 	inoci_cpu_linear_table(&c->o);
+	inoci_cpu_attn_table(&c->o);
 	*out = &c->o;
 	return 0;
 }

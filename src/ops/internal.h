@@ -53,11 +53,6 @@ typedef struct {
 	void (*attn_bwd)(const void *q, const void *k, const void *v, bool bf, int ld, const int32_t *rows, int from, int to,
 	                 int heads, int D, float scale, const void *out, const float *lse, const float *dout, float *dq,
 	                 float *dk, float *dv, const int32_t *grad_rows, int ldd, float *scores);
-	/* s (n) becomes e^(s - max) / sum; returns the log-sum-exp. s has room up to a multiple of 16. */
-	float (*soften)(float *s, int n);
-	/* p = e^(s - lse), ds = p * (dp - delta) * scale, n each; s has room up to a multiple of 16 */
-	void (*probability_grad)(float *p, float *ds, const float *s, const float *dp, int n, float lse, float delta,
-	                         float scale);
 	/* log-sum-exp of z (n); with dz: dz = weight * (softmax - onehot(target)). */
 	float (*softmax)(const float *z, int n, int target, float weight, void *dz, bool bf);
 	double (*sum_squares)(const float *g, size_t n);
@@ -122,28 +117,66 @@ char *inoci_panel_at(const inoci_panels *w, int panel);
  * is fetched into L2 meanwhile. */
 void inoci_bf16_block(const inoci_product *p, int panel, int row0, int row1, int ahead);
 bool inoci_bf16_native(void);
-/* As inoci_simd's attn, for bf16 and D a multiple of 64; s: room for INOCI_ATTN_HEADS rows of scores. */
-enum { INOCI_ATTN_HEADS = 4 };
-void inoci_bf16_attn(const inoci_simd *simd, const void *q, const void *k, const void *v, int ldkv, const int32_t *rows, int from,
-                     int to, int heads, int D, float scale, void *out, float *lse, float *s);
 
-/* The backward of one key/value head: arrays at that head's column of row 0, q, out, dout, dq, lse at its first query head.
- * above (pos0, ld_above): gradients of the ancestors' keys, those of their values D further. */
+/* ---- attention there (cpu_bf16_attn.c), of what cpu_bf16_tiles.c gives; D a multiple of 32 ---- */
+
+enum { INOCI_ATTN_MAX_D = 256, INOCI_ATTN_COLS = 64 };
+#define INOCI_LOG2E 1.44269504f
+/* y (m, n) = or += x (m, k) w: w as [k / 2][ldw][2]; n a multiple of 16, k of 2. */
+void inoci_bf16_mm(const uint16_t *x, size_t ldx, int m, const uint16_t *w, size_t ldw, int n, int k, float *y, size_t ldy,
+                   bool add);
+/* 16 rows of n values (NULL: zeros), n a multiple of 32, as columns [n / 2][ldc][2] and in pairs [8][ldp][2]; either may be NULL.
+ */
+void inoci_bf16_pack(const uint16_t *const rows[16], int n, uint16_t *cols, size_t ldc, uint16_t *pairs, size_t ldp);
+/* p = 2^(c s - max) where from <= i < to, else 0; max and sum are brought up to date. Returns what earlier sums shrink by. n a
+ * multiple of 16. */
+float inoci_bf16_soften(const float *s, uint16_t *p, int n, int from, int to, float c, float *max, float *sum);
+void inoci_bf16_scale(float *x, int n, float s);
+void inoci_bf16_scaled(uint16_t *y, const float *x, int n, float s); /* y = s x */
+/* y = dout in bf16; returns dout . out. */
+float inoci_bf16_delta(uint16_t *y, const float *dout, const uint16_t *out, int n);
+/* Columns of scores: lse in units of log 2; the keys [from, to) are seen. */
 typedef struct {
-	int heads, D, ld, ldo, ld_lse, ld_above, window;
+	float scale, lse[INOCI_ATTN_COLS], delta[INOCI_ATTN_COLS];
+	int32_t from[INOCI_ATTN_COLS], to[INOCI_ATTN_COLS];
+} inoci_attn_cols;
+/* p and ds (n, COLS) of keys from position pos on, from their scores s and the gradients dp of p; ds also as [(n + 1) /
+ * 2][COLS][2]. */
+void inoci_bf16_probability_grad(const inoci_attn_cols *a, int pos, const float *s, const float *dp, int n, size_t ld,
+                                 uint16_t *p, uint16_t *ds, uint16_t *pairs);
+/* dst[i] (n) = column i of src (n, ld), where not NULL; n a multiple of 16 */
+void inoci_bf16_columns(float *const dst[16], const float *src, size_t ld, int n);
+
+/* The heads of one key/value head: arrays at that head's column of row 0, q, out, dout, dq, lse at its first query head. */
+typedef struct {
+	int heads, D, window, ldq, ldkv, ldo, ld_lse;
+	float scale;
+	const uint16_t *q, *k, *v;
+	uint16_t *out;
+	float *lse; /* or NULL */
+} inoci_attn_job;
+/* A thread's scratch for segments of up to `keys` keys, 64-byte aligned; started before a call's first, since it holds keys. */
+size_t inoci_bf16_attn_bytes(int keys, int D);
+void inoci_bf16_attn_start(void *scratch, int keys, int D);
+/* Queries [i0, i1) of the segment. */
+void inoci_bf16_attn(const inoci_attn_job *a, const inoci_seg *g, int head, int i0, int i1, void *scratch);
+
+/* above: gradients of the keys at positions before the queries', rows of ld_above, those of the values D further. */
+typedef struct {
+	int heads, D, window, ld, ldo, ld_lse, ld_above;
 	float scale;
 	const uint16_t *q, *k, *v, *out;
 	const float *lse, *dout;
 	float *dq, *dk, *dv, *above;
 } inoci_attn_bwd;
-enum { INOCI_ATTN_QUERIES = 16 };
-/* Adds the gradients that come from queries [i0, i0 + INOCI_ATTN_QUERIES) of segment g. */
-void inoci_bf16_attn_bwd(const inoci_simd *simd, const inoci_attn_bwd *a, const inoci_seg *g, int i0, void *scratch);
-size_t inoci_bf16_attn_bwd_bytes(void); /* of its scratch, 64-byte aligned */
+size_t inoci_bf16_attn_bwd_bytes(int keys, int D);
+void inoci_bf16_attn_bwd_start(void *scratch, int keys, int D);
+/* Sets dq of queries [i0, i1); adds to the gradients of their own keys and of those above. */
+void inoci_bf16_attn_bwd(const inoci_attn_bwd *a, const inoci_seg *g, int head, int i0, int i1, void *scratch);
 
 /* ---- the fast operations' own state ---- */
 
-enum { INOCI_BUF_OUT, INOCI_BUF_OPERAND, INOCI_BUF_INNER, INOCI_BUF_DROPPED, INOCI_BUF_ANCESTORS, INOCI_N_BUFS };
+enum { INOCI_BUF_OUT, INOCI_BUF_OPERAND, INOCI_BUF_INNER, INOCI_BUF_DROPPED, INOCI_BUF_ANCESTORS, INOCI_BUF_ATTN, INOCI_N_BUFS };
 typedef struct {
 	inoci_ops o; /* first: an inoci_ops * is an inoci_cpu * */
 	const inoci_simd *k;
@@ -151,6 +184,7 @@ typedef struct {
 	bool bf;             /* act is bf16 */
 	inoci_mat *last_mat; /* made last, and not freed */
 	bool native;         /* products by inoci_bf16_block instead of oneDNN */
+	bool tiles;          /* attention by cpu_bf16_attn.c, where the head width allows */
 	struct {
 		void *p;
 		size_t bytes;
@@ -158,5 +192,6 @@ typedef struct {
 } inoci_cpu;
 void *inoci_cpu_scratch(inoci_cpu *c, int which, size_t bytes, inoc_err *err);
 void inoci_cpu_linear_table(inoci_ops *o); /* the operations of cpu_linear.c */
+void inoci_cpu_attn_table(inoci_ops *o);   /* those of cpu_attn.c */
 
 #endif

@@ -98,8 +98,8 @@ struct inoci_ops {
 	             int sign);
 
 	/* out (T, H*D) act; q (T rows of ldq), k and v (store rows of ldkv) act; lse (T, H) f32 or NULL. */
-	void (*attn)(inoci_ops *o, const inoci_attn *a, const inoci_seg *segs, int n_segs, const void *q, int ldq, const void *k,
-	             const void *v, int ldkv, void *out, float *lse);
+	int (*attn)(inoci_ops *o, const inoci_attn *a, const inoci_seg *segs, int n_segs, const void *q, int ldq, const void *k,
+	            const void *v, int ldkv, void *out, float *lse, inoc_err *err);
 	/* dqkv (T, (H + 2 G) * D) real is overwritten; store rows are batch rows here. dout (T, H*D) real. */
 	int (*attn_bwd)(inoci_ops *o, const inoci_attn *a, const inoci_seg *segs, int n_segs, int T, const void *qkv,
 	                const void *out, const float *lse, const void *dout, void *dqkv, inoc_err *err);
@@ -137,6 +137,6 @@ inoci_dtype inoci_ops_cpu_best(void);
 /* "AVX-512 BF16, 2 threads, oneDNN 2.6.3": recorded with results. free() it. */
 char *inoci_ops_describe(const inoci_ops *o);
 /* Raised by hand when any number the operations give changes. */
-#define INOCI_NUMERICS_VERSION 2
+#define INOCI_NUMERICS_VERSION 3
 
 #endif

@@ -191,9 +191,10 @@ static int first_key(const inoci_attn *a, int p)
 	return a->window && p + 1 > a->window ? p + 1 - a->window : 0;
 }
 
-static void attn(inoci_ops *o, const inoci_attn *a, const inoci_seg *segs, int n_segs, const void *qv, int ldq, const void *kv,
-                 const void *vv, int ldkv, void *outv, float *lse)
+static int attn(inoci_ops *o, const inoci_attn *a, const inoci_seg *segs, int n_segs, const void *qv, int ldq, const void *kv,
+                const void *vv, int ldkv, void *outv, float *lse, inoc_err *err)
 {
+	(void)err;
 	(void)o;
 	int H = a->n_heads, D = a->head_dim, group = H / a->n_kv_heads;
 	real scale = 1 / (real)sqrt(D);
@@ -222,6 +223,7 @@ static void attn(inoci_ops *o, const inoci_attn *a, const inoci_seg *segs, int n
 				if (lse) lse[(size_t)t * (size_t)H + (size_t)h] = (float)(max + log(sum));
 				free(s);
 			}
+	return 0;
 }
 
 static int attn_bwd(inoci_ops *o, const inoci_attn *a, const inoci_seg *segs, int n_segs, int T, const void *qkvv,

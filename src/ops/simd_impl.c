@@ -439,19 +439,6 @@ static float soften(float *s, int n)
 	return max + logf(sum);
 }
 
-static void probability_grad(float *p, float *ds, const float *s, const float *dp, int n, float lse, float delta, float scale)
-{
-	int i = 0;
-	for (; i + L <= n; i += L) {
-		vf v = vexp(load(s + i) - lse);
-		store(p + i, v);
-		store(ds + i, v * (load(dp + i) - delta) * scale);
-	}
-	if (i == n) return;
-	vf v = vexp(load(s + i) - lse), d = v * (load(dp + i) - delta) * scale;
-	for (int e = 0; i + e < n; e++) p[i + e] = v[e], ds[i + e] = d[e];
-}
-
 #define MAX_D 256
 INLINE void attn_bf(const void *q, const void *k, const void *v, bool bf, int ldkv, const int32_t *rows, int from, int to,
                     int heads, int D, float scale, void *out, float *lse, float *s)
@@ -588,8 +575,6 @@ const inoci_simd *SIMD_TABLE(void)
 	        .swiglu_bwd = swiglu_bwd,
 	        .attn = attn,
 	        .attn_bwd = attn_bwd,
-	        .soften = soften,
-	        .probability_grad = probability_grad,
 	        .softmax = softmax,
 	        .sum_squares = sum_squares,
 	        .adamw = adamw,

@@ -212,8 +212,9 @@ static void test_attention(void **state)
 			      *lser = inoci_alloc((size_t)T * 6 * 4);
 			float *dq = inoci_alloc(n * 4), *dqr = inoci_alloc(n * 4);
 			inoc_err err;
-			o->attn(o, &a, segs, 4, q, ld, (char *)q + 384 * e, (char *)q + 512 * e, ld, out, lse);
-			r->attn(r, &a, segs, 4, qf, ld, qf + 384, qf + 512, ld, outr, lser);
+			assert_int_equal(
+			        o->attn(o, &a, segs, 4, q, ld, (char *)q + 384 * e, (char *)q + 512 * e, ld, out, lse, &err), 0);
+			assert_int_equal(r->attn(r, &a, segs, 4, qf, ld, qf + 384, qf + 512, ld, outr, lser, &err), 0);
 			for (size_t i = 0; i < no; i++) close_to("attention", act_at(o, out, i), outr[i], b ? 1e-2 : 1e-5);
 			for (int i = 0; i < T * 6; i++) close_to("log-sum-exp", lse[i], lser[i], 1e-5);
 			assert_int_equal(o->attn_bwd(o, &a, segs, 4, T, q, out, lse, dout, dq, &err), 0);
@@ -222,6 +223,79 @@ static void test_attention(void **state)
 			free(qf), free(dout), free(q), free(out), free(outr), free(lse), free(lser), free(dq), free(dqr);
 			o->free(o), r->free(r);
 		}
+	}
+}
+
+/* Blocks of keys and queries: a root of 230 tokens, three children that see it, a segment alone. Against the oracle; every row
+ * alone, its keys elsewhere, gives the same bits. */
+static void test_long_attention(void **state)
+{
+	static const struct {
+		int heads, kv_heads, dim, window;
+	} shapes[] = {{3, 1, 64, 0}, {6, 2, 32, 0}, {4, 2, 128, 130}, {9, 1, 64, 70}};
+	enum { ROOT = 230, N = 4, T = 1100 };
+	static const int len[N + 1] = {ROOT, 40, 300, 33, T - ROOT - 40 - 300 - 33};
+	for (size_t c = 0; c < 2 * INOCI_COUNT(shapes); c++) {
+		inoci_dtype d = c % 2 ? INOCI_DTYPE_BF16 : INOCI_DTYPE_F32;
+		if (c % 2 && inoci_ops_cpu_best() != INOCI_DTYPE_BF16) continue;
+		inoci_ops *o = open_ops(d), *r = oracle();
+		inoci_attn a = {shapes[c / 2].heads, shapes[c / 2].kv_heads, shapes[c / 2].dim, shapes[c / 2].window};
+		int Q = a.n_heads * a.head_dim, KV = a.n_kv_heads * a.head_dim, ld = Q + 2 * KV;
+		static int32_t keys[N + 1][T];
+		inoci_seg segs[N + 1];
+		for (int i = 0, at = 0; i <= N; at += len[i++]) {
+			int root = i && i < N ? ROOT : 0;
+			fill_keys(keys[i], root, 0);
+			fill_keys(keys[i] + root, len[i], at);
+			segs[i] = (inoci_seg){at, len[i], root, keys[i], i < N ? 0 : 1};
+		}
+		size_t n = (size_t)T * (size_t)ld, no = (size_t)T * (size_t)Q, e = o->act_bytes;
+		float *qf = normals(n, 0.7f), *dout = normals(no, 1), *outr = inoci_alloc(no * 4), *dq = inoci_alloc(n * 4),
+		      *dqr = inoci_alloc(n * 4);
+		float *lse = inoci_alloc((size_t)(T * a.n_heads) * 4), *lser = inoci_alloc((size_t)(T * a.n_heads) * 4);
+		char *q = act(o, qf, n), *out = inoci_alloc(no * 4), *one = inoci_alloc((size_t)Q * 4);
+		inoc_err err;
+		assert_int_equal(
+		        o->attn(o, &a, segs, N + 1, q, ld, q + (size_t)Q * e, q + (size_t)(Q + KV) * e, ld, out, lse, &err), 0);
+		assert_int_equal(r->attn(r, &a, segs, N + 1, qf, ld, qf + Q, qf + Q + KV, ld, outr, lser, &err), 0);
+		for (size_t i = 0; i < no; i++) close_to("attention", act_at(o, out, i), outr[i], c % 2 ? 1e-2 : 1e-5);
+		for (int i = 0; i < T * a.n_heads; i++) close_to("log-sum-exp", lse[i], lser[i], 1e-5);
+		/* each head's row of the gradient against the oracle's norm there and on average (a query that sees one key has
+		 * none) */
+		assert_int_equal(o->attn_bwd(o, &a, segs, N + 1, T, q, out, lse, dout, dq, &err), 0);
+		assert_int_equal(r->attn_bwd(r, &a, segs, N + 1, T, qf, outr, lser, dout, dqr, &err), 0);
+		double all = 0;
+		for (size_t i = 0; i < n; i++) all += (double)dqr[i] * dqr[i];
+		all = sqrt(all / (double)n * a.head_dim);
+		for (size_t at = 0; at < n; at += (size_t)a.head_dim) {
+			double diff = 0, norm = 0;
+			for (size_t i = at; i < at + (size_t)a.head_dim; i++)
+				diff += pow((double)dq[i] - dqr[i], 2), norm += (double)dqr[i] * dqr[i];
+			if (sqrt(diff) > (c % 2 ? 2e-2 : 1e-5) * (sqrt(norm) + all))
+				fail_msg("%s, head dim %d: gradient from %zu on is off by %g of %g", inoci_dtype_name(d),
+				         a.head_dim, at, sqrt(diff), sqrt(norm));
+		}
+		/* one row at a time, over a store in which rows lie backwards */
+		char *store = inoci_alloc(n * e);
+		for (int t = 0; t < T; t++)
+			memcpy(store + (size_t)(T - 1 - t) * (size_t)ld * e, q + (size_t)t * (size_t)ld * e, (size_t)ld * e);
+		for (int s = 0; s <= N; s++)
+			for (int i = 0; i < segs[s].len; i += s ? 1 : 17) {
+				static int32_t back[T];
+				int t = segs[s].start + i;
+				for (int j = 0; j <= segs[s].pos0 + i; j++) back[j] = T - 1 - keys[s][j];
+				inoci_seg row = {0, 1, segs[s].pos0 + i, back, 0};
+				assert_int_equal(o->attn(o, &a, &row, 1, q + (size_t)t * (size_t)ld * e, ld,
+				                         store + (size_t)Q * e, store + (size_t)(Q + KV) * e, ld, one, NULL,
+				                         &err),
+				                 0);
+				if (memcmp(one, out + (size_t)t * (size_t)Q * e, (size_t)Q * e))
+					fail_msg("%s, head dim %d: row %d alone has other bits", inoci_dtype_name(d), a.head_dim,
+					         t);
+			}
+		free(qf), free(dout), free(q), free(out), free(outr), free(lse), free(lser), free(dq), free(dqr), free(one),
+		        free(store);
+		o->free(o), r->free(r);
 	}
 }
 
@@ -300,6 +374,7 @@ int main(void)
 {
 	rng = inoci_rng_new(1, "test", 0, 0);
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_linear), cmocka_unit_test(test_rowwise),
-	                                   cmocka_unit_test(test_attention), cmocka_unit_test(test_rows)};
+	                                   cmocka_unit_test(test_attention), cmocka_unit_test(test_long_attention),
+	                                   cmocka_unit_test(test_rows)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,254 @@
+/* What attention on CPUs with AVX-512 BF16 is made of: small products of bf16 operands with f32 sums, the packing of rows for
+ * them, and the softmax of blocks of scores.
+ *
+ * Invariant: a product's sum runs over k in order in one register or, between calls, in memory; an element of zero adds nothing.
+ * So a row's numbers depend neither on the rows beside it nor on columns that it does not see.
+ */
+#include <immintrin.h>
+#include <math.h>
+#include <string.h>
+
+#include "ops/internal.h"
+
+enum { VL = 16, NV = 4, MR = 6 };
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE void tile(const int rows, const int nv, const uint16_t *x, size_t ldx, const uint16_t *w, size_t ldw, int k, float *y,
+                 size_t ldy, bool add)
+{
+	__m512 acc[MR][NV];
+#pragma GCC unroll 8
+	for (int i = 0; i < rows; i++)
+#pragma GCC unroll 4
+		for (int e = 0; e < nv; e++)
+			acc[i][e] = add ? _mm512_loadu_ps(y + (size_t)i * ldy + e * VL) : _mm512_setzero_ps();
+	for (int j = 0; j < k; j += 2, w += 2 * ldw) {
+		__m512bh b[NV];
+#pragma GCC unroll 4
+		for (int e = 0; e < nv; e++) b[e] = (__m512bh)_mm512_loadu_si512(w + 2 * e * VL);
+#pragma GCC unroll 8
+		for (int i = 0; i < rows; i++) {
+			int32_t pair;
+			memcpy(&pair, x + (size_t)i * ldx + j, 4);
+			__m512bh a = (__m512bh)_mm512_set1_epi32(pair);
+#pragma GCC unroll 4
+			for (int e = 0; e < nv; e++) acc[i][e] = _mm512_dpbf16_ps(acc[i][e], a, b[e]);
+		}
+	}
+#pragma GCC unroll 8
+	for (int i = 0; i < rows; i++)
+#pragma GCC unroll 4
+		for (int e = 0; e < nv; e++) _mm512_storeu_ps(y + (size_t)i * ldy + e * VL, acc[i][e]);
+}
+
+#define TILES(nv)                                                                                                       \
+	static void tiles_##nv(int rows, const uint16_t *x, size_t ldx, const uint16_t *w, size_t ldw, int k, float *y, \
+	                       size_t ldy, bool add)                                                                    \
+	{                                                                                                               \
+		switch (rows) {                                                                                         \
+		case 1:                                                                                                 \
+			tile(1, nv, x, ldx, w, ldw, k, y, ldy, add);                                                    \
+			break;                                                                                          \
+		case 2:                                                                                                 \
+			tile(2, nv, x, ldx, w, ldw, k, y, ldy, add);                                                    \
+			break;                                                                                          \
+		case 3:                                                                                                 \
+			tile(3, nv, x, ldx, w, ldw, k, y, ldy, add);                                                    \
+			break;                                                                                          \
+		case 4:                                                                                                 \
+			tile(4, nv, x, ldx, w, ldw, k, y, ldy, add);                                                    \
+			break;                                                                                          \
+		case 5:                                                                                                 \
+			tile(5, nv, x, ldx, w, ldw, k, y, ldy, add);                                                    \
+			break;                                                                                          \
+		default:                                                                                                \
+			tile(MR, nv, x, ldx, w, ldw, k, y, ldy, add);                                                   \
+		}                                                                                                       \
+	}
+TILES(1)
+TILES(2)
+TILES(3)
+TILES(4)
+
+void inoci_bf16_mm(const uint16_t *x, size_t ldx, int m, const uint16_t *w, size_t ldw, int n, int k, float *y, size_t ldy,
+                   bool add)
+{
+	static void (*const by_width[])(int, const uint16_t *, size_t, const uint16_t *, size_t, int, float *, size_t,
+	                                bool) = {NULL, tiles_1, tiles_2, tiles_3, tiles_4};
+	for (int c = 0; c < n; c += NV * VL) {
+		int nv = n - c < NV * VL ? (n - c) / VL : NV;
+		for (int i = 0; i < m; i += MR)
+			by_width[nv](m - i < MR ? m - i : MR, x + (size_t)i * ldx, ldx, w + 2 * c, ldw, k,
+			             y + (size_t)i * ldy + c, ldy, add);
+	}
+}
+
+/* r, 16 rows of 16 values of 32 bits, becomes its transpose. */
+INLINE void transpose16(__m512i r[16])
+{
+	__m512i t[16];
+#pragma GCC unroll 8
+	for (int i = 0; i < 16; i += 2) {
+		t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
+		t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
+	}
+#pragma GCC unroll 4
+	for (int i = 0; i < 16; i += 4) {
+		r[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
+		r[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
+		r[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
+		r[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
+	}
+	/* lane l of r[4 a + c] holds column 4 l + c of rows 4 a .. 4 a + 3 */
+#pragma GCC unroll 4
+	for (int c = 0; c < 4; c++) {
+		t[c] = _mm512_shuffle_i32x4(r[c], r[4 + c], 0x88);
+		t[4 + c] = _mm512_shuffle_i32x4(r[c], r[4 + c], 0xdd);
+		t[8 + c] = _mm512_shuffle_i32x4(r[8 + c], r[12 + c], 0x88);
+		t[12 + c] = _mm512_shuffle_i32x4(r[8 + c], r[12 + c], 0xdd);
+	}
+#pragma GCC unroll 4
+	for (int c = 0; c < 4; c++) {
+		r[c] = _mm512_shuffle_i32x4(t[c], t[8 + c], 0x88);
+		r[8 + c] = _mm512_shuffle_i32x4(t[c], t[8 + c], 0xdd);
+		r[4 + c] = _mm512_shuffle_i32x4(t[4 + c], t[12 + c], 0x88);
+		r[12 + c] = _mm512_shuffle_i32x4(t[4 + c], t[12 + c], 0xdd);
+	}
+}
+
+static const uint16_t zeros[2 * INOCI_ATTN_MAX_D];
+
+void inoci_bf16_pack(const uint16_t *const rows[16], int n, uint16_t *cols, size_t ldc, uint16_t *pairs, size_t ldp)
+{
+	const uint16_t *from[16];
+	for (int i = 0; i < 16; i++) from[i] = rows[i] ? rows[i] : zeros;
+	const __m512i lo = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7, 38, 6, 37, 5, 36,
+	                                    4, 35, 3, 34, 2, 33, 1, 32, 0),
+	              hi = _mm512_add_epi16(lo, _mm512_set1_epi16(16));
+	for (int d = 0; d < n; d += 32) {
+		__m512i r[16];
+#pragma GCC unroll 16
+		for (int i = 0; i < 16; i++) r[i] = _mm512_loadu_si512(from[i] + d);
+		if (pairs)
+#pragma GCC unroll 8
+			for (int i = 0; i < 8; i++) {
+				uint16_t *to = pairs + ((size_t)i * ldp + (size_t)d) * 2;
+				_mm512_storeu_si512(to, _mm512_permutex2var_epi16(r[2 * i], lo, r[2 * i + 1]));
+				_mm512_storeu_si512(to + 32, _mm512_permutex2var_epi16(r[2 * i], hi, r[2 * i + 1]));
+			}
+		if (!cols) continue;
+		transpose16(r);
+#pragma GCC unroll 16
+		for (int i = 0; i < 16; i++) _mm512_storeu_si512(cols + (size_t)(d / 2 + i) * ldc * 2, r[i]);
+	}
+}
+
+/* 2^t for t <= 0 within 2 ulp, 0 from -200 down and for NaN: minimax polynomial on [-1/2, 1/2]. */
+INLINE __m512 exp2_512(__m512 t)
+{
+	t = _mm512_max_ps(t, _mm512_set1_ps(-200)); /* the second operand where the first is NaN */
+	__m512 n = _mm512_roundscale_ps(t, 0), f = _mm512_sub_ps(t, n);
+	__m512 p = _mm512_set1_ps(1.326472684e-03f);
+	p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(9.671512665e-03f));
+	p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(5.550733744e-02f));
+	p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(2.402224208e-01f));
+	p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(6.931469776e-01f));
+	p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1));
+	return _mm512_scalef_ps(p, n);
+}
+
+/* Lanes i of 16 with from <= i < to. */
+INLINE __mmask16 lanes(int from, int to)
+{
+	uint32_t below = to >= VL ? 0xffff
+	                 : to > 0 ? (1u << to) - 1
+	                          : 0,
+	         not = from <= 0    ? 0
+	               : from >= VL ? 0xffff
+	                            : (1u << from) - 1;
+	return (__mmask16)(below & ~not );
+}
+
+float inoci_bf16_soften(const float *s, uint16_t *p, int n, int from, int to, float c, float *max, float *sum)
+{
+	__m512 m = _mm512_set1_ps(-INFINITY), acc = _mm512_setzero_ps();
+	for (int i = 0; i < n; i += VL) m = _mm512_mask_max_ps(m, lanes(from - i, to - i), m, _mm512_loadu_ps(s + i));
+	float most = c * _mm512_reduce_max_ps(m), old = *max;
+	*max = most > old ? most : old;
+	__m512 mv = _mm512_set1_ps(*max), cv = _mm512_set1_ps(c);
+	for (int i = 0; i < n; i += VL) {
+		__m512 t = _mm512_fmsub_ps(_mm512_loadu_ps(s + i), cv, mv);
+		__m512 e = _mm512_maskz_mov_ps(lanes(from - i, to - i), exp2_512(t));
+		acc = _mm512_add_ps(acc, e);
+		_mm256_storeu_si256((__m256i *)(p + i), (__m256i)_mm512_cvtneps_pbh(e));
+	}
+	float shrink = _mm512_cvtss_f32(exp2_512(_mm512_set1_ps(old - *max)));
+	*sum = *sum * shrink + _mm512_reduce_add_ps(acc);
+	return shrink;
+}
+
+void inoci_bf16_scale(float *x, int n, float s)
+{
+	for (int i = 0; i < n; i += VL) _mm512_storeu_ps(x + i, _mm512_mul_ps(_mm512_loadu_ps(x + i), _mm512_set1_ps(s)));
+}
+
+void inoci_bf16_scaled(uint16_t *y, const float *x, int n, float s)
+{
+	for (int i = 0; i < n; i += VL)
+		_mm256_storeu_si256((__m256i *)(y + i),
+		                    (__m256i)_mm512_cvtneps_pbh(_mm512_mul_ps(_mm512_loadu_ps(x + i), _mm512_set1_ps(s))));
+}
+
+float inoci_bf16_delta(uint16_t *y, const float *dout, const uint16_t *out, int n)
+{
+	__m512 acc = _mm512_setzero_ps();
+	for (int i = 0; i < n; i += VL) {
+		__m512 d = _mm512_loadu_ps(dout + i);
+		__m512i o = _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(out + i))), 16);
+		acc = _mm512_fmadd_ps(d, _mm512_castsi512_ps(o), acc);
+		_mm256_storeu_si256((__m256i *)(y + i), (__m256i)_mm512_cvtneps_pbh(d));
+	}
+	return _mm512_reduce_add_ps(acc);
+}
+
+void inoci_bf16_probability_grad(const inoci_attn_cols *a, int pos, const float *s, const float *dp, int n, size_t ld,
+                                 uint16_t *p, uint16_t *ds, uint16_t *pairs)
+{
+	const __m512 c = _mm512_set1_ps(a->scale * INOCI_LOG2E), scale = _mm512_set1_ps(a->scale);
+	for (int i = 0; i < INOCI_ATTN_COLS; i += VL) {
+		__m512 lse = _mm512_loadu_ps(a->lse + i), delta = _mm512_loadu_ps(a->delta + i);
+		__m512i from = _mm512_loadu_si512(a->from + i), to = _mm512_loadu_si512(a->to + i), even = _mm512_setzero_si512();
+		for (int j = 0; j < n + (n & 1); j++) {
+			__m256i pb = _mm256_setzero_si256(), db = pb;
+			if (j < n) {
+				__m512i at = _mm512_set1_epi32(pos + j);
+				__mmask16 seen = _mm512_cmple_epi32_mask(from, at) & _mm512_cmplt_epi32_mask(at, to);
+				size_t o = (size_t)j * ld + (size_t)i;
+				__m512 e = _mm512_maskz_mov_ps(seen, exp2_512(_mm512_fmsub_ps(_mm512_loadu_ps(s + o), c, lse)));
+				__m512 d = _mm512_mul_ps(_mm512_mul_ps(e, _mm512_sub_ps(_mm512_loadu_ps(dp + o), delta)), scale);
+				pb = (__m256i)_mm512_cvtneps_pbh(e);
+				db = (__m256i)_mm512_cvtneps_pbh(_mm512_maskz_mov_ps(seen, d));
+				_mm256_storeu_si256((__m256i *)(p + o), pb);
+				_mm256_storeu_si256((__m256i *)(ds + o), db);
+			}
+			if (j & 1)
+				_mm512_storeu_si512(pairs + ((size_t)(j / 2) * ld + (size_t)i) * 2,
+				                    _mm512_or_si512(even, _mm512_slli_epi32(_mm512_cvtepu16_epi32(db), 16)));
+			else
+				even = _mm512_cvtepu16_epi32(db);
+		}
+	}
+}
+
+void inoci_bf16_columns(float *const dst[16], const float *src, size_t ld, int n)
+{
+	for (int d = 0; d < n; d += VL) {
+		__m512i r[16];
+#pragma GCC unroll 16
+		for (int i = 0; i < 16; i++) r[i] = _mm512_loadu_si512(src + (size_t)(d + i) * ld);
+		transpose16(r);
+#pragma GCC unroll 16
+		for (int i = 0; i < 16; i++)
+			if (dst[i]) _mm512_storeu_si512(dst[i] + d, r[i]);
+	}
+}
