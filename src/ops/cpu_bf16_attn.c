@@ -222,7 +222,7 @@ static void store_queries(const backward *b, const inoci_attn_bwd *a, const inoc
 		for (int i = 0; i < GROUP && c + i < nq * m; i++)
 			dq[i] = a->dq + (size_t)(g->start + i0 + (c + i) / m) * (size_t)a->ld +
 			        (size_t)(h0 + (c + i) % m) * (size_t)a->D;
-		inoci_bf16_columns(dq, b->dqt + c, COLS, a->D);
+		inoci_bf16_columns(dq, b->dqt + c, COLS, a->D, false);
 	}
 }
 

@@ -240,7 +240,7 @@ void inoci_bf16_probability_grad(const inoci_attn_cols *a, int pos, const float 
 	}
 }
 
-void inoci_bf16_columns(float *const dst[16], const float *src, size_t ld, int n)
+void inoci_bf16_columns(float *const dst[16], const float *src, size_t ld, int n, bool add)
 {
 	for (int d = 0; d < n; d += VL) {
 		__m512i r[16];
@@ -249,6 +249,9 @@ void inoci_bf16_columns(float *const dst[16], const float *src, size_t ld, int n
 		transpose16(r);
 #pragma GCC unroll 16
 		for (int i = 0; i < 16; i++)
-			if (dst[i]) _mm512_storeu_si512(dst[i] + d, r[i]);
+			if (dst[i]) {
+				__m512 v = (__m512)r[i];
+				_mm512_storeu_ps(dst[i] + d, add ? _mm512_add_ps(_mm512_loadu_ps(dst[i] + d), v) : v);
+			}
 	}
 }

@@ -274,20 +274,28 @@ static int inner_dropped(inoci_cpu *c, const inoci_lora *l, const void *x, int T
 
 /* Called by all threads of a region, with a barrier at its end. Rows are cut too, so that every thread has several blocks: a
  * slow one is then waited for less. */
-static void product(const inoci_cpu *c, const inoci_product *p, int T)
+static void products(const inoci_cpu *c, const inoci_product *p, int n, int T)
 {
-	int threads = omp_get_num_threads(), want = 8 * threads, cut = ROWS;
-	while (cut < T && p->w->count * ((T + cut - 1) / cut) > 2 * want) cut *= 2;
+	int threads = omp_get_num_threads(), want = 8 * threads, cut = ROWS, panels = 0;
+	for (int i = 0; i < n; i++) panels += p[i].w->count;
+	while (cut < T && panels * ((T + cut - 1) / cut) > 2 * want) cut *= 2;
 	int parts = (T + cut - 1) / cut;
 #pragma omp for schedule(dynamic, 1)
-	for (int i = 0; i < p->w->count * parts; i++) {
-		int row = i % parts * cut;
-		int end = row + cut < T ? row + cut : T;
+	for (int i = 0; i < panels * parts; i++) {
+		const inoci_product *q = p;
+		int row = i % parts * cut, end = row + cut < T ? row + cut : T, panel = i / parts,
+		    ahead = (i + threads) / parts - panel;
+		while (panel >= q->w->count) panel -= q++->w->count;
 		if (c->bf)
-			inoci_bf16_block(p, i / parts, row, end, (i + threads) / parts);
+			inoci_bf16_block(q, panel, row, end, panel + ahead);
 		else
-			c->k->block(p, i / parts, row, end);
+			c->k->block(q, panel, row, end);
 	}
+}
+
+static void product(const inoci_cpu *c, const inoci_product *p, int T)
+{
+	products(c, p, 1, T);
 }
 
 /* y (T, n) f32 = x W^T, or with `back` x W. */
@@ -361,30 +369,63 @@ static int linear(inoci_ops *o, const inoci_mat *w, const inoci_lora *l, const v
 
 /* ---- backward ---- */
 
-/* Called by all threads of a region: da, db of slice i. The sum over tokens stays inside one thread: columns are what is cut. */
-static void grads(inoci_cpu *c, const inoci_lora *l, int i, int r0, int ranks, const float *dy, int N, const void *xs, bool bf,
-                  const float *u, const float *du, int T)
+/* db (n, rank) += g (rank, n), rows of 64 */
+static void add_turned(const inoci_cpu *c, float *db, int rank, const float *g, int ranks, int n)
 {
-	const inoci_lora_slice *s = &l->s[i];
-	int step = 64, na = (l->k + step - 1) / step, nb = (s->n + step - 1) / step;
-	if (!s->da) return;
+	for (int i = 0; c->tiles && ranks % 16 == 0 && i < n; i += 16) {
+		float *rows[16] = {0};
+		for (int e = 0; e < 16 && i + e < n; e++) rows[e] = db + (size_t)(i + e) * (size_t)rank;
+		inoci_bf16_columns(rows, g + i, 64, ranks, true);
+	}
+	if (c->tiles && ranks % 16 == 0) return;
+	for (int i = 0; i < n; i++)
+		for (int r = 0; r < ranks; r++) db[(size_t)i * (size_t)rank + (size_t)r] += g[r * 64 + i];
+}
+
+/* What the gradients of a product's adapters are sums of: u (T, ranks) and x for db and da, turned for bf16. */
+typedef struct {
+	const float *dy, *u, *du; /* dy: rows of N */
+	const uint16_t *dyb, *ut, *dut;
+	size_t ldt;
+	const void *x;
+	int N, ranks, T;
+	bool bf; /* x */
+} outers;
+
+/* Called by all threads of a region: da, db of slices [i, end). The sum over tokens stays inside one thread: columns are cut. */
+static void grads(inoci_cpu *c, const inoci_lora *l, int i, int end, int r0, const outers *o)
+{
+	enum { STEP = 64 };
+	int total = 0;
+	for (int j = i; j < end; j++) total += (l->k + STEP - 1) / STEP + (l->s[j].n + STEP - 1) / STEP;
 #pragma omp for schedule(dynamic, 1)
-	for (int j = 0; j < na + nb; j++) {
+	for (int task = 0; task < total; task++) {
+		int j = task, r = r0, na = (l->k + STEP - 1) / STEP;
+		const inoci_lora_slice *s = &l->s[i];
+		for (int nb; j >= na + (nb = (s->n + STEP - 1) / STEP); s++) j -= na + nb, r += s->rank;
+		if (!s->da) continue;
 		if (j < na) {
-			int k0 = j * step, kn = l->k - k0 < step ? l->k - k0 : step;
-			c->k->outer(s->da + k0, l->k, du + r0, ranks, (const char *)xs + (size_t)k0 * (bf ? 2 : 4), bf, l->k, 1,
-			            T, s->rank, kn);
+			int k0 = j * STEP, kn = l->k - k0 < STEP ? l->k - k0 : STEP;
+			if (o->dut)
+				inoci_bf16_outer(s->da + k0, (size_t)l->k, o->dut + (size_t)r * o->ldt, o->ldt,
+				                 (const uint16_t *)o->x + k0, (size_t)l->k, 1, o->T, s->rank, kn);
+			else
+				c->k->outer(s->da + k0, l->k, o->du + r, o->ranks,
+				            (const char *)o->x + (size_t)k0 * (o->bf ? 2 : 4), o->bf, l->k, 1, o->T, s->rank, kn);
 			continue;
 		}
-		float g[64 * 64];
-		int n0 = (j - na) * step, nn = s->n - n0 < step ? s->n - n0 : step;
-		for (int r = 0; r < s->rank; r += 64) {
-			int rn = s->rank - r < 64 ? s->rank - r : 64;
-			memset(g, 0, (size_t)rn * 64 * 4);
-			c->k->outer(g, 64, u + r0 + r, ranks, dy + s->n0 + n0, false, N, s->scale, T, rn, nn);
-			for (int n = 0; n < nn; n++)
-				for (int q = 0; q < rn; q++)
-					s->db[(size_t)(n0 + n) * (size_t)s->rank + (size_t)(r + q)] += g[q * 64 + n];
+		float g[64 * STEP];
+		int n0 = (j - na) * STEP, nn = s->n - n0 < STEP ? s->n - n0 : STEP;
+		for (int q = 0; q < s->rank; q += 64) {
+			int rn = s->rank - q < 64 ? s->rank - q : 64;
+			memset(g, 0, (size_t)rn * STEP * 4);
+			if (o->ut)
+				inoci_bf16_outer(g, STEP, o->ut + (size_t)(r + q) * o->ldt, o->ldt, o->dyb + s->n0 + n0,
+				                 (size_t)o->N, s->scale, o->T, rn, nn);
+			else
+				c->k->outer(g, STEP, o->u + r + q, o->ranks, o->dy + s->n0 + n0, false, o->N, s->scale, o->T, rn,
+				            nn);
+			add_turned(c, s->db + (size_t)n0 * (size_t)s->rank + q, s->rank, g, rn, nn);
 		}
 	}
 }
@@ -403,6 +444,59 @@ static void dropped_bwd(const inoci_lora *l, const inoci_lora_slice *s, int r0, 
 		}
 }
 
+/* Called by all threads of a region: rows of src (T, n) turned; no barrier. */
+static void turn(uint16_t *dst, size_t ldt, const float *src, int T, int n)
+{
+#pragma omp for schedule(static) nowait
+	for (int r = 0; r < n; r++) inoci_bf16_turn(dst + (size_t)r * ldt, ldt, src + r, (size_t)n, T, 1);
+}
+
+/* du = dy B (scaled), dx = dy W + du A, then da, db. */
+static void bwd_native(inoci_cpu *c, const inoci_mat *w, const inoci_lora *l, uint16_t *dyb, float *dx, float *du,
+                       uint16_t *turned, outers *o)
+{
+	const packed_lora *p = l ? l->packed : NULL;
+	const void *operand = dyb ? (const void *)dyb : o->dy;
+	bool drop = l && l->dropout > 0;
+	int T = o->T, N = o->N, n = p ? l->n_slices : 0;
+	uint16_t *ut = turned, *dut = turned ? turned + o->ldt * (size_t)o->ranks : NULL;
+	inoci_product in[INOCI_LORA_SLICES], out = {.w = w->bwd_panels,
+	                                            .x = operand,
+	                                            .ldx = N,
+	                                            .scale = 1,
+	                                            .u = du,
+	                                            .side = p && !drop ? &p->bwd : NULL,
+	                                            .y = dx,
+	                                            .ldy = w->k,
+	                                            .out = INOCI_OUT_F32};
+	for (int i = 0, r0 = 0; i < n; r0 += l->s[i++].rank)
+		in[i] = (inoci_product){.w = p->bt_panels[i],
+		                        .x = (const char *)operand + (size_t)l->s[i].n0 * c->o.act_bytes,
+		                        .ldx = N,
+		                        .scale = l->s[i].scale,
+		                        .y = du + r0,
+		                        .ldy = o->ranks,
+		                        .out = INOCI_OUT_F32};
+	if (turned) o->ut = ut, o->dut = dut;
+#pragma omp parallel
+	{
+		if (turned) turn(ut, o->ldt, o->u, T, o->ranks);
+		if (dyb) {
+#pragma omp for schedule(static)
+			for (int t = 0; t < T; t++)
+				c->k->to_bf16(dyb + (size_t)t * (size_t)N, o->dy + (size_t)t * (size_t)N, (size_t)N);
+		}
+		if (p) products(c, in, n, T);
+		if (turned) turn(dut, o->ldt, du, T, o->ranks);
+		if (dx)
+			product(c, &out, T);
+		else {
+#pragma omp barrier
+		}
+		if (p && !drop) grads(c, l, 0, n, 0, o);
+	}
+}
+
 static int linear_bwd(inoci_ops *o, const inoci_mat *w, const inoci_lora *l, const void *dyv, const void *x, const float *u,
                       int T, void *dxv, inoc_err *err)
 {
@@ -411,41 +505,28 @@ static int linear_bwd(inoci_ops *o, const inoci_mat *w, const inoci_lora *l, con
 	const float *dy = dyv;
 	float *dx = dxv, *du = NULL;
 	size_t N = (size_t)w->n, K = (size_t)w->k;
-	uint16_t *dyb = NULL;
+	uint16_t *dyb = NULL, *turned = NULL;
 	bool drop = l && l->dropout > 0;
+	outers out = {
+	        .dy = dy, .u = u, .x = x, .N = w->n, .ranks = p ? p->ranks : 0, .T = T, .bf = c->bf, .ldt = (size_t)up16(T)};
 	int rc;
 	if (p && !(du = inoci_cpu_scratch(c, INOCI_BUF_INNER, (size_t)T * (size_t)p->ranks * 4, err))) return INOC_E_MEMORY;
 	if (c->bf && !(dyb = inoci_cpu_scratch(c, INOCI_BUF_OPERAND, (size_t)T * N * 2, err))) return INOC_E_MEMORY;
-	if (dyb) {
+	if (p && c->native && c->bf && !drop &&
+	    !(turned = inoci_cpu_scratch(c, INOCI_BUF_TURNED, 2 * out.ldt * (size_t)p->ranks * sizeof *turned, err)))
+		return INOC_E_MEMORY;
+	out.du = du;
+	out.dyb = dyb;
+	if (c->native)
+		bwd_native(c, w, l, dyb, dx, du, turned, &out);
+	else {
+		if (dyb) {
 #pragma omp parallel for schedule(static)
-		for (int t = 0; t < T; t++) c->k->to_bf16(dyb + (size_t)t * N, dy + (size_t)t * N, N);
-	}
-	const void *operand = dyb ? (const void *)dyb : dy;
-	if (dx && !c->native && (rc = plain(c, w, true, operand, T, dx, err)) < 0) return rc;
+			for (int t = 0; t < T; t++) c->k->to_bf16(dyb + (size_t)t * N, dy + (size_t)t * N, N);
+		}
+		if (dx && (rc = plain(c, w, true, dyb ? (const void *)dyb : dy, T, dx, err)) < 0) return rc;
 #pragma omp parallel
-	{
-		if (c->native) { /* du = dy B (scaled), then dx = dy W + du A */
-			for (int i = 0, r0 = 0; p && i < l->n_slices; r0 += l->s[i++].rank) {
-				inoci_product in = {.w = p->bt_panels[i],
-				                    .x = (const char *)operand + (size_t)l->s[i].n0 * c->o.act_bytes,
-				                    .ldx = w->n,
-				                    .scale = l->s[i].scale,
-				                    .y = du + r0,
-				                    .ldy = p->ranks,
-				                    .out = INOCI_OUT_F32};
-				product(c, &in, T);
-			}
-			inoci_product out = {.w = w->bwd_panels,
-			                     .x = operand,
-			                     .ldx = w->n,
-			                     .scale = 1,
-			                     .u = du,
-			                     .side = p && !drop ? &p->bwd : NULL,
-			                     .y = dx,
-			                     .ldy = w->k,
-			                     .out = INOCI_OUT_F32};
-			if (dx) product(c, &out, T);
-		} else if (p) {
+		if (p) {
 #pragma omp for schedule(static)
 			for (int t = 0; t < T; t += ROWS / 4) {
 				int m = T - t < ROWS / 4 ? T - t : ROWS / 4;
@@ -457,16 +538,16 @@ static int linear_bwd(inoci_ops *o, const inoci_mat *w, const inoci_lora *l, con
 					c->k->update(dx + (size_t)t * K, w->k, du + (size_t)t * (size_t)p->ranks, p->ranks, p->a,
 					             w->k, m, p->ranks, w->k);
 			}
+			if (!drop) grads(c, l, 0, l->n_slices, 0, &out);
 		}
-		for (int i = 0, r0 = 0; p && !drop && i < l->n_slices; r0 += l->s[i++].rank)
-			grads(c, l, i, r0, p->ranks, dy, w->n, x, c->bf, u, du, T);
 	}
 	for (int i = 0, r0 = 0; drop && i < l->n_slices; r0 += l->s[i++].rank) {
-		const float *xs = dropped(c, l, &l->s[i], x, T, err);
-		if (!xs) return INOC_E_MEMORY;
+		out.x = dropped(c, l, &l->s[i], x, T, err);
+		out.bf = false;
+		if (!out.x) return INOC_E_MEMORY;
 		if (dx) dropped_bwd(l, &l->s[i], r0, p->ranks, du, T, dx);
 #pragma omp parallel
-		grads(c, l, i, r0, p->ranks, dy, w->n, xs, false, u, du, T);
+		grads(c, l, i, i + 1, r0, &out);
 	}
 	return 0;
 }

@@ -88,18 +88,27 @@ static void swiglu(inoci_ops *o, void *s, const void *gu, int T, int F)
 {
 	inoci_cpu *c = (inoci_cpu *)o;
 #pragma omp parallel for schedule(static)
-	for (int t = 0; t < T; t++)
-		c->k->swiglu((char *)s + (size_t)t * (size_t)F * o->act_bytes,
-		             (const char *)gu + (size_t)t * 2 * (size_t)F * o->act_bytes, c->bf, F);
+	for (int t = 0; t < T; t++) {
+		size_t to = (size_t)t * (size_t)F, from = 2 * to;
+		if (c->tiles)
+			inoci_bf16_swiglu((uint16_t *)s + to, (const uint16_t *)gu + from, F);
+		else
+			c->k->swiglu((char *)s + to * o->act_bytes, (const char *)gu + from * o->act_bytes, c->bf, F);
+	}
 }
 
 static void swiglu_bwd(inoci_ops *o, void *dgu, const void *ds, const void *gu, int T, int F)
 {
 	inoci_cpu *c = (inoci_cpu *)o;
 #pragma omp parallel for schedule(static)
-	for (int t = 0; t < T; t++)
-		c->k->swiglu_bwd((float *)dgu + (size_t)t * 2 * (size_t)F, (const float *)ds + (size_t)t * (size_t)F,
-		                 (const char *)gu + (size_t)t * 2 * (size_t)F * o->act_bytes, c->bf, F);
+	for (int t = 0; t < T; t++) {
+		size_t from = (size_t)t * (size_t)F, to = 2 * from;
+		if (c->tiles)
+			inoci_bf16_swiglu_bwd((float *)dgu + to, (const float *)ds + from, (const uint16_t *)gu + to, F);
+		else
+			c->k->swiglu_bwd((float *)dgu + to, (const float *)ds + from, (const char *)gu + to * o->act_bytes, c->bf,
+			                 F);
+	}
 }
 
 #define PIECE 16384

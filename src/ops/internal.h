@@ -144,8 +144,8 @@ typedef struct {
  * 2][COLS][2]. */
 void inoci_bf16_probability_grad(const inoci_attn_cols *a, int pos, const float *s, const float *dp, int n, size_t ld,
                                  uint16_t *p, uint16_t *ds, uint16_t *pairs);
-/* dst[i] (n) = column i of src (n, ld), where not NULL; n a multiple of 16 */
-void inoci_bf16_columns(float *const dst[16], const float *src, size_t ld, int n);
+/* dst[i] (n) = or += column i of src (n, ld), where not NULL; n a multiple of 16 */
+void inoci_bf16_columns(float *const dst[16], const float *src, size_t ld, int n, bool add);
 
 /* The heads of one key/value head: arrays at that head's column of row 0, q, out, dout, dq, lse at its first query head. */
 typedef struct {
@@ -174,9 +174,28 @@ void inoci_bf16_attn_bwd_start(void *scratch, int keys, int D);
 /* Sets dq of queries [i0, i1); adds to the gradients of their own keys and of those above. */
 void inoci_bf16_attn_bwd(const inoci_attn_bwd *a, const inoci_seg *g, int head, int i0, int i1, void *scratch);
 
+/* ---- adapters' gradients and SwiGLU there (cpu_bf16_lora.c) ---- */
+
+/* dst (n, T) bf16, rows of ldd, which has room up to a multiple of 16 and zeros there = src (T, n) turned. */
+void inoci_bf16_turn(uint16_t *dst, size_t ldd, const float *src, size_t lds, int T, int n);
+/* g (r, n) += scale * u x; u (r, T) as turned, x (T, n) */
+void inoci_bf16_outer(float *g, size_t ldg, const uint16_t *u, size_t ldu, const uint16_t *x, size_t ldx, float scale, int T,
+                      int r, int n);
+void inoci_bf16_swiglu(uint16_t *s, const uint16_t *gu, int F);
+void inoci_bf16_swiglu_bwd(float *dgu, const float *ds, const uint16_t *gu, int F);
+
 /* ---- the fast operations' own state ---- */
 
-enum { INOCI_BUF_OUT, INOCI_BUF_OPERAND, INOCI_BUF_INNER, INOCI_BUF_DROPPED, INOCI_BUF_ANCESTORS, INOCI_BUF_ATTN, INOCI_N_BUFS };
+enum {
+	INOCI_BUF_OUT,
+	INOCI_BUF_OPERAND,
+	INOCI_BUF_INNER,
+	INOCI_BUF_DROPPED,
+	INOCI_BUF_ANCESTORS,
+	INOCI_BUF_ATTN,
+	INOCI_BUF_TURNED,
+	INOCI_N_BUFS
+};
 typedef struct {
 	inoci_ops o; /* first: an inoci_ops * is an inoci_cpu * */
 	const inoci_simd *k;
@@ -184,7 +203,7 @@ typedef struct {
 	bool bf;             /* act is bf16 */
 	inoci_mat *last_mat; /* made last, and not freed */
 	bool native;         /* products by inoci_bf16_block instead of oneDNN */
-	bool tiles;          /* attention by cpu_bf16_attn.c, where the head width allows */
+	bool tiles;          /* bf16 kernels of our own: attention (where the head width allows), SwiGLU */
 	struct {
 		void *p;
 		size_t bytes;

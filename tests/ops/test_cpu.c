@@ -60,6 +60,15 @@ static inoci_ops *oracle(void)
 	return o;
 }
 
+/* In bf16 the sums' operands are rounded to 8 bits, so their norms are what is held. */
+static void close_in_norm(const char *what, const float *got, const float *want, size_t n, double tol)
+{
+	double diff = 0, norm = 0;
+	for (size_t i = 0; i < n; i++) diff += pow((double)got[i] - want[i], 2), norm += (double)want[i] * want[i];
+	if (!(sqrt(diff) <= tol * sqrt(norm)))
+		fail_msg("%s: off by %g of the oracle's norm %g (tolerance %g)", what, sqrt(diff), sqrt(norm), tol);
+}
+
 static void make_lora(inoci_lora *l, int k, const int *n0, const int *n, const int *rank, int slices, float dropout)
 {
 	*l = (inoci_lora){.n_slices = slices, .k = k, .dropout = dropout};
@@ -121,8 +130,8 @@ static void linear_case(inoci_dtype d, int T, int N, int K, int slices, int rank
 	assert_int_equal(r->linear_bwd(r, mr, slices ? &l : NULL, dy, xf, u, T, dxr, &err), 0);
 	for (size_t i = 0; i < (size_t)T * (size_t)K; i++) close_to("dx", dxo[i], dxr[i], d == INOCI_DTYPE_BF16 ? 1e-3 : 2e-5);
 	for (int s = 0; s < slices; s++) {
-		for (size_t i = 0; i < (size_t)rank * (size_t)K; i++) close_to("dA", da[s][i], l.s[s].da[i], 1e-4);
-		for (size_t i = 0; i < (size_t)rank * (size_t)n[s]; i++) close_to("dB", db[s][i], l.s[s].db[i], 1e-4);
+		close_in_norm("dA", da[s], l.s[s].da, (size_t)rank * (size_t)K, d == INOCI_DTYPE_BF16 ? 2e-3 : 1e-5);
+		close_in_norm("dB", db[s], l.s[s].db, (size_t)rank * (size_t)n[s], d == INOCI_DTYPE_BF16 ? 2e-3 : 1e-5);
 		free(da[s]), free(db[s]);
 	}
 	o->lora_unpack(&l);
