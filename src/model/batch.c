@@ -6,7 +6,7 @@
 
 void inoci_batch_reset(inoci_batch *b)
 {
-	b->T = b->n_segs = 0;
+	b->T = b->n_segs = b->stem = 0;
 	b->n_keys = 0;
 }
 
@@ -45,22 +45,27 @@ static void grow(inoci_batch *b, size_t tokens, size_t keys)
 	}
 }
 
-int inoci_batch_add_part(inoci_batch *b, int parent, const int32_t *ids, const int32_t *loss, int from, int to, int n,
-                         float weight)
+int inoci_batch_add_part(inoci_batch *b, const inoci_batch *of, int parent, const int32_t *ids, const int32_t *loss, int from,
+                         int to, int n, float weight)
 {
 	grow(b, (size_t)(to - from), (size_t)to);
 	int32_t *keys = b->key_rows + b->n_keys;
-	if (from) memcpy(keys, b->segs[parent].key_rows, (size_t)from * sizeof *keys);
+	const inoci_seg *above = from ? &of->segs[parent] : NULL;
+	if (from) memcpy(keys, above->key_rows, (size_t)from * sizeof *keys);
+	if (of != b) b->stem = of->T;
 	for (int i = from, row = b->T; i < to; i++, row++) {
 		b->ids[row] = ids[i];
 		b->pos[row] = i;
-		keys[i] = row;
+		keys[i] = b->stem + row;
 		bool t = loss && i + 1 < n && loss[i + 1];
 		b->target[row] = t ? ids[i + 1] : -1;
 		b->weight[row] = t ? weight : 0;
 	}
-	b->segs[b->n_segs] = (inoci_seg){
-	        .start = b->T, .len = to - from, .pos0 = from, .key_rows = keys, .tree = from ? b->segs[parent].tree : b->n_segs};
+	b->segs[b->n_segs] = (inoci_seg){.start = b->T,
+	                                 .len = to - from,
+	                                 .pos0 = from,
+	                                 .key_rows = keys,
+	                                 .tree = from && of == b ? above->tree : b->n_segs};
 	b->T += to - from;
 	b->n_keys += (size_t)to;
 	return b->n_segs++;
@@ -68,7 +73,7 @@ int inoci_batch_add_part(inoci_batch *b, int parent, const int32_t *ids, const i
 
 int inoci_batch_add(inoci_batch *b, const int32_t *ids, const int32_t *loss, int n, float weight)
 {
-	return inoci_batch_add_part(b, -1, ids, loss, 0, n, n, weight);
+	return inoci_batch_add_part(b, b, -1, ids, loss, 0, n, n, weight);
 }
 
 int inoci_batch_n_targets(const inoci_batch *b)

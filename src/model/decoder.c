@@ -13,7 +13,10 @@ enum { S_X0, S_X1, S_QKV, S_ATT, S_LSE, S_GU, S_UQKV, S_UO, S_UGU, S_UDOWN, S_N 
 struct inoci_workspace {
 	char *saved, *scratch; /* grown, never shrunk */
 	size_t saved_bytes, scratch_bytes;
-	int32_t *rows, *targets;
+	float *stem_kv; /* (layers, stem, 2 G D) real: gradients of a stem's keys and values */
+	size_t stem_bytes;
+	int rows; /* of what is kept, with a stem */
+	int32_t *rows_of, *targets;
 	float *weights, *embd;
 	size_t rows_cap, embd_cap;
 };
@@ -28,7 +31,8 @@ void inoci_workspace_free(inoci_workspace *w)
 	if (!w) return;
 	free(w->saved);
 	free(w->scratch);
-	free(w->rows);
+	free(w->stem_kv);
+	free(w->rows_of);
 	free(w->targets);
 	free(w->weights);
 	free(w->embd);
@@ -60,30 +64,41 @@ static void *cut(char **at, size_t n)
 	return p;
 }
 
-/* Sizes of what one layer keeps, and their sum. */
-static size_t saved_sizes(const inoci_model *m, const inoci_adapter *a, int T, size_t s[S_N])
+/* What is kept of a layer: arrays of `rows` rows, the batch's behind those of its stem. */
+struct layout {
+	size_t row[S_N], at[S_N], layer_bytes; /* bytes of a row; where an array begins in the layer */
+	int rows, stem;
+};
+
+static struct layout layout_of(const inoci_model *m, const inoci_adapter *a, int rows, int stem)
 {
 	const inoci_hparams *h = &m->hp;
-	size_t t = (size_t)T, R = m->ops->real_bytes, A = m->ops->act_bytes, Q = (size_t)(h->n_heads * h->head_dim);
-	size_t KV = (size_t)(h->n_kv_heads * h->head_dim), sum = 0;
-	int rq = 0, ro = 0, rg = 0, rd = 0;
-	if (a) {
-		for (int i = 0; i < a->layers[0].qkv.n_slices; i++) rq += a->cfg.rank;
-		for (int i = 0; i < a->layers[0].gu.n_slices; i++) rg += a->cfg.rank;
-		ro = a->layers[0].o.n_slices * a->cfg.rank;
-		rd = a->layers[0].down.n_slices * a->cfg.rank;
+	size_t R = m->ops->real_bytes, A = m->ops->act_bytes, Q = (size_t)(h->n_heads * h->head_dim);
+	size_t KV = (size_t)(h->n_kv_heads * h->head_dim), rank = a ? (size_t)a->cfg.rank * 4 : 0;
+	const inoci_layer_lora *l = a ? &a->layers[0] : NULL;
+	struct layout y = {.rows = rows,
+	                   .stem = stem,
+	                   .row = {[S_X0] = (size_t)h->width * R,
+	                           [S_X1] = (size_t)h->width * R,
+	                           [S_QKV] = (Q + 2 * KV) * A,
+	                           [S_ATT] = Q * A,
+	                           [S_LSE] = (size_t)h->n_heads * 4,
+	                           [S_GU] = 2 * (size_t)h->ff * A,
+	                           [S_UQKV] = l ? (size_t)l->qkv.n_slices * rank : 0,
+	                           [S_UO] = l ? (size_t)l->o.n_slices * rank : 0,
+	                           [S_UGU] = l ? (size_t)l->gu.n_slices * rank : 0,
+	                           [S_UDOWN] = l ? (size_t)l->down.n_slices * rank : 0}};
+	for (int i = 0; i < S_N; i++) {
+		y.at[i] = y.layer_bytes;
+		y.layer_bytes += pad((size_t)rows * y.row[i]);
 	}
-	s[S_X0] = s[S_X1] = t * (size_t)h->width * R;
-	s[S_QKV] = t * (Q + 2 * KV) * A;
-	s[S_ATT] = t * Q * A;
-	s[S_LSE] = t * (size_t)h->n_heads * 4;
-	s[S_GU] = t * 2 * (size_t)h->ff * A;
-	s[S_UQKV] = t * (size_t)rq * 4;
-	s[S_UO] = t * (size_t)ro * 4;
-	s[S_UGU] = t * (size_t)rg * 4;
-	s[S_UDOWN] = t * (size_t)rd * 4;
-	for (int i = 0; i < S_N; i++) sum += s[i] = pad(s[i]);
-	return sum;
+	return y;
+}
+
+/* The batch's first row of array i of layer l. */
+static void *kept(const inoci_workspace *w, const struct layout *y, int l, int i)
+{
+	return w->saved + (size_t)l * y->layer_bytes + y->at[i] + (size_t)y->stem * y->row[i];
 }
 
 static int embed(inoci_model *m, const inoci_batch *b, inoci_workspace *w, void *x, inoc_err *err)
@@ -129,6 +144,7 @@ struct layer_bufs {
 	void *h, *qkv, *att, *gu, *s; /* act */
 	float *lse, *uqkv, *uo, *ugu, *udown;
 	void *k, *v; /* store of this layer, or NULL */
+	char *seen;  /* else: where key rows are counted from in qkv */
 	const int32_t *kv_rows;
 };
 
@@ -140,7 +156,7 @@ static int layer_forward(inoci_model *m, inoci_layer_lora *al, int l, const inoc
 	inoci_layer *L = &m->layers[l];
 	int T = b->T, C = h->width, D = h->head_dim, Q = h->n_heads * D, KV = h->n_kv_heads * D, ld = Q + 2 * KV, rc;
 	size_t xs = (size_t)T * (size_t)C * o->real_bytes, A = o->act_bytes;
-	inoci_attn at = {h->n_heads, h->n_kv_heads, D, 0};
+	inoci_attn at = {h->n_heads, h->n_kv_heads, D, 0, 0};
 
 	o->rmsnorm(o, f->h, x0, NULL, L->attn_norm, T, C, h->norm_eps);
 	INOC_TRY(o->linear(o, L->qkv, lora(al ? &al->qkv : NULL), f->h, T, f->qkv, false, f->uqkv, err));
@@ -150,9 +166,9 @@ static int layer_forward(inoci_model *m, inoci_layer_lora *al, int l, const inoc
 		o->store_rows(o, f->v, KV, f->kv_rows, f->qkv, ld, Q + KV, KV, T);
 		INOC_TRY(o->attn(o, &at, b->segs, b->n_segs, f->qkv, ld, f->k, f->v, KV, f->att, f->lse, err));
 	} else {
-		char *qkv = f->qkv;
-		INOC_TRY(o->attn(o, &at, b->segs, b->n_segs, qkv, ld, qkv + (size_t)Q * A, qkv + (size_t)(Q + KV) * A, ld, f->att,
-		                 f->lse, err));
+		char *seen = f->seen ? f->seen : f->qkv;
+		INOC_TRY(o->attn(o, &at, b->segs, b->n_segs, f->qkv, ld, seen + (size_t)Q * A, seen + (size_t)(Q + KV) * A, ld,
+		                 f->att, f->lse, err));
 	}
 	if (x1 != x0) memcpy(x1, x0, xs);
 	INOC_TRY(o->linear(o, L->o, lora(al ? &al->o : NULL), f->att, T, x1, true, f->uo, err));
@@ -256,66 +272,157 @@ static int gather_targets(const inoci_batch *b, inoci_workspace *w)
 {
 	if (w->rows_cap < (size_t)b->T) {
 		w->rows_cap = (size_t)b->T * 5 / 4;
-		w->rows = inoci_realloc(w->rows, w->rows_cap * sizeof *w->rows);
+		w->rows_of = inoci_realloc(w->rows_of, w->rows_cap * sizeof *w->rows_of);
 		w->targets = inoci_realloc(w->targets, w->rows_cap * sizeof *w->targets);
 		w->weights = inoci_realloc(w->weights, w->rows_cap * sizeof *w->weights);
 	}
 	int n = 0;
 	for (int t = 0; t < b->T; t++)
 		if (b->target[t] >= 0) {
-			w->rows[n] = t;
+			w->rows_of[n] = t;
 			w->targets[n] = b->target[t];
 			w->weights[n++] = b->weight[t];
 		}
 	return n;
 }
 
-struct saved {
-	char *p[S_N];
-};
-
-static struct saved saved_of(inoci_workspace *w, const size_t s[S_N], size_t sum, int l)
+/* Scratch of the backward of t tokens. */
+static size_t backward_bytes(const inoci_model *m, size_t t, size_t stem)
 {
-	struct saved v;
-	char *at = w->saved + (size_t)l * sum;
-	for (int i = 0; i < S_N; i++) v.p[i] = cut(&at, s[i]);
-	return v;
+	const inoci_hparams *h = &m->hp;
+	size_t R = m->ops->real_bytes, A = m->ops->act_bytes, C = (size_t)h->width, F = (size_t)h->ff;
+	size_t Q = (size_t)(h->n_heads * h->head_dim), ld = Q + 2 * (size_t)(h->n_kv_heads * h->head_dim);
+	return pad(t * C * A) + pad(t * F * A) + pad(t * C * R) + pad(t * F * R) + pad(2 * t * F * R) + pad(t * Q * R) +
+	       pad((stem + t) * ld * R);
 }
 
-static int backward(inoci_model *m, inoci_adapter *a, const inoci_batch *b, inoci_workspace *w, const size_t sizes[S_N],
-                    size_t sum, void *dx, char *scratch, inoc_err *err)
+/* Room for what is kept; behind the layers lie the last residual and its gradient. */
+static int keep_room(const inoci_model *m, inoci_workspace *w, const struct layout *y, inoc_err *err)
+{
+	size_t x = pad((size_t)y->rows * (size_t)m->hp.width * m->ops->real_bytes);
+	return room(&w->saved, &w->saved_bytes, y->layer_bytes * (size_t)m->hp.n_layers + 2 * x,
+	            "activations kept for the backward", err);
+}
+
+static void *last_residual(const inoci_model *m, const inoci_workspace *w, const struct layout *y)
+{
+	return w->saved + y->layer_bytes * (size_t)m->hp.n_layers;
+}
+
+static void *residual_grad(const inoci_model *m, const inoci_workspace *w, const struct layout *y)
+{
+	return (char *)last_residual(m, w, y) + pad((size_t)y->rows * (size_t)m->hp.width * m->ops->real_bytes);
+}
+
+/* All layers forward, kept; scratch has room. */
+static int forward(inoci_model *m, inoci_adapter *a, const inoci_batch *b, inoci_workspace *w, const struct layout *y,
+                   inoc_err *err)
+{
+	size_t t = (size_t)b->T, A = m->ops->act_bytes;
+	int rc;
+	INOC_TRY(embed(m, b, w, kept(w, y, 0, S_X0), err));
+	for (int l = 0; l < m->hp.n_layers; l++) {
+		char *sc = w->scratch;
+		struct layer_bufs f = {.h = cut(&sc, t * (size_t)m->hp.width * A),
+		                       .qkv = kept(w, y, l, S_QKV),
+		                       .att = kept(w, y, l, S_ATT),
+		                       .gu = kept(w, y, l, S_GU),
+		                       .lse = kept(w, y, l, S_LSE),
+		                       .uqkv = kept(w, y, l, S_UQKV),
+		                       .uo = kept(w, y, l, S_UO),
+		                       .ugu = kept(w, y, l, S_UGU),
+		                       .udown = kept(w, y, l, S_UDOWN)};
+		f.s = cut(&sc, t * (size_t)m->hp.ff * A);
+		f.seen = (char *)f.qkv - (size_t)y->stem * y->row[S_QKV];
+		void *x2 = l + 1 < m->hp.n_layers ? kept(w, y, l + 1, S_X0) : last_residual(m, w, y);
+		INOC_TRY(layer_forward(m, &a->layers[l], l, b, kept(w, y, l, S_X0), kept(w, y, l, S_X1), x2, &f, err));
+	}
+	rc = 0;
+out:
+	return rc;
+}
+
+/* Copies the keys' and values' columns of n rows of dqkv, from or to a stem's gradients. */
+static void stem_columns(const inoci_model *m, char *dqkv, char *kv, int n, bool to_kv)
+{
+	size_t R = m->ops->real_bytes, Q = (size_t)(m->hp.n_heads * m->hp.head_dim),
+	       KV = 2 * (size_t)(m->hp.n_kv_heads * m->hp.head_dim);
+	for (int i = 0; i < n; i++) {
+		char *row = dqkv + ((size_t)i * (Q + KV) + Q) * R, *at = kv + (size_t)i * KV * R;
+		memcpy(to_kv ? at : row, to_kv ? row : at, KV * R);
+	}
+}
+
+/* is_stem: what micro-batches gave to its keys and values is in stem_kv. */
+static int backward(inoci_model *m, inoci_adapter *a, const inoci_batch *b, inoci_workspace *w, const struct layout *y,
+                    bool is_stem, inoc_err *err)
 {
 	const inoci_hparams *h = &m->hp;
 	inoci_ops *o = m->ops;
 	int T = b->T, C = h->width, F = h->ff, D = h->head_dim, Q = h->n_heads * D, ld = Q + 2 * h->n_kv_heads * D, rc;
 	size_t t = (size_t)T, R = o->real_bytes, A = o->act_bytes;
-	inoci_attn at = {h->n_heads, h->n_kv_heads, D, 0};
+	size_t stem_bytes = (size_t)(is_stem ? T : y->stem) * (size_t)(ld - Q) * R;
+	inoci_attn at = {h->n_heads, h->n_kv_heads, D, 0, y->stem};
+	char *scratch = w->scratch;
+	void *dx = residual_grad(m, w, y);
 	void *hn = cut(&scratch, t * (size_t)C * A), *s = cut(&scratch, t * (size_t)F * A),
 	     *dh = cut(&scratch, t * (size_t)C * R);
 	void *ds = cut(&scratch, t * (size_t)F * R), *dgu = cut(&scratch, 2 * t * (size_t)F * R);
-	void *datt = cut(&scratch, t * (size_t)Q * R), *dqkv = cut(&scratch, t * (size_t)ld * R);
+	void *datt = cut(&scratch, t * (size_t)Q * R);
+	char *dqkv_all = cut(&scratch, ((size_t)y->stem + t) * (size_t)ld * R),
+	     *dqkv = dqkv_all + (size_t)y->stem * (size_t)ld * R;
 	for (int l = h->n_layers - 1; l >= 0; l--) {
-		struct saved v = saved_of(w, sizes, sum, l);
 		inoci_layer *L = &m->layers[l];
 		inoci_layer_lora *al = &a->layers[l];
-		o->swiglu(o, s, v.p[S_GU], T, F);
-		INOC_TRY(o->linear_bwd(o, L->down, lora(&al->down), dx, s, (float *)v.p[S_UDOWN], T, ds, err));
-		o->swiglu_bwd(o, dgu, ds, v.p[S_GU], T, F);
-		o->rmsnorm(o, hn, v.p[S_X1], NULL, L->ffn_norm, T, C, h->norm_eps);
-		INOC_TRY(o->linear_bwd(o, L->gu, lora(&al->gu), dgu, hn, (float *)v.p[S_UGU], T, dh, err));
-		o->rmsnorm_bwd(o, dx, dh, v.p[S_X1], NULL, L->ffn_norm, T, C, h->norm_eps);
-		INOC_TRY(o->linear_bwd(o, L->o, lora(&al->o), dx, v.p[S_ATT], (float *)v.p[S_UO], T, datt, err));
+		void *x0 = kept(w, y, l, S_X0), *x1 = kept(w, y, l, S_X1), *gu = kept(w, y, l, S_GU);
+		char *seen = (char *)kept(w, y, l, S_QKV) - (size_t)y->stem * y->row[S_QKV],
+		     *stem_kv = (char *)w->stem_kv + (size_t)l * stem_bytes;
+		o->swiglu(o, s, gu, T, F);
+		INOC_TRY(o->linear_bwd(o, L->down, lora(&al->down), dx, s, kept(w, y, l, S_UDOWN), T, ds, err));
+		o->swiglu_bwd(o, dgu, ds, gu, T, F);
+		o->rmsnorm(o, hn, x1, NULL, L->ffn_norm, T, C, h->norm_eps);
+		INOC_TRY(o->linear_bwd(o, L->gu, lora(&al->gu), dgu, hn, kept(w, y, l, S_UGU), T, dh, err));
+		o->rmsnorm_bwd(o, dx, dh, x1, NULL, L->ffn_norm, T, C, h->norm_eps);
+		INOC_TRY(o->linear_bwd(o, L->o, lora(&al->o), dx, kept(w, y, l, S_ATT), kept(w, y, l, S_UO), T, datt, err));
 		if (l == 0 && !lora(&al->qkv)) break; /* nothing trained lies below */
-		INOC_TRY(
-		        o->attn_bwd(o, &at, b->segs, b->n_segs, T, v.p[S_QKV], v.p[S_ATT], (float *)v.p[S_LSE], datt, dqkv, err));
+		if (y->stem) stem_columns(m, dqkv_all, stem_kv, y->stem, false);
+		INOC_TRY(o->attn_bwd(o, &at, b->segs, b->n_segs, T, seen, kept(w, y, l, S_ATT), kept(w, y, l, S_LSE), datt,
+		                     dqkv_all, err));
+		if (y->stem) stem_columns(m, dqkv_all, stem_kv, y->stem, true);
+		if (is_stem) o->add_rows(o, dqkv + (size_t)Q * R, ld, stem_kv, ld - Q, ld - Q, T);
 		o->rope(o, dqkv, true, T, ld, h->n_heads + h->n_kv_heads, D, b->pos, m->rope_cs, -1);
-		o->rmsnorm(o, hn, v.p[S_X0], NULL, L->attn_norm, T, C, h->norm_eps);
-		INOC_TRY(o->linear_bwd(o, L->qkv, lora(&al->qkv), dqkv, hn, (float *)v.p[S_UQKV], T, l ? dh : NULL, err));
-		if (l) o->rmsnorm_bwd(o, dx, dh, v.p[S_X0], NULL, L->attn_norm, T, C, h->norm_eps);
+		o->rmsnorm(o, hn, x0, NULL, L->attn_norm, T, C, h->norm_eps);
+		INOC_TRY(o->linear_bwd(o, L->qkv, lora(&al->qkv), dqkv, hn, kept(w, y, l, S_UQKV), T, l ? dh : NULL, err));
+		if (l) o->rmsnorm_bwd(o, dx, dh, x0, NULL, L->attn_norm, T, C, h->norm_eps);
 	}
 	rc = 0;
 out:
 	return rc;
+}
+
+int inoci_model_stem(inoci_model *m, inoci_adapter *a, const inoci_batch *stem, int most, inoci_workspace *w, inoc_err *err)
+{
+	size_t kv =
+	        (size_t)m->hp.n_layers * (size_t)stem->T * 2 * (size_t)(m->hp.n_kv_heads * m->hp.head_dim) * m->ops->real_bytes;
+	int rc;
+	INOC_BUG_IF(!a || !a->grads || !m->can_train || a->cfg.dropout > 0 || stem->stem);
+	w->rows = stem->T + most;
+	struct layout y = layout_of(m, a, w->rows, 0);
+	INOC_TRY(keep_room(m, w, &y, err));
+	INOC_TRY(room((char **)&w->stem_kv, &w->stem_bytes, kv, "a stem's gradients", err));
+	INOC_TRY(room(&w->scratch, &w->scratch_bytes, backward_bytes(m, (size_t)stem->T, 0), "activations", err));
+	memset(w->stem_kv, 0, kv);
+	set_dropout(a, false, 0);
+	INOC_TRY(forward(m, a, stem, w, &y, err));
+out:
+	return rc;
+}
+
+int inoci_model_stem_bwd(inoci_model *m, inoci_adapter *a, const inoci_batch *stem, inoci_workspace *w, inoc_err *err)
+{
+	struct layout y = layout_of(m, a, w->rows, 0);
+	memset(residual_grad(m, w, &y), 0, (size_t)stem->T * (size_t)m->hp.width * m->ops->real_bytes);
+	return backward(m, a, stem, w, &y, true, err);
 }
 
 int inoci_model_loss(inoci_model *m, inoci_adapter *a, const inoci_batch *b, inoci_workspace *w, bool grad, uint64_t drop,
@@ -327,49 +434,32 @@ int inoci_model_loss(inoci_model *m, inoci_adapter *a, const inoci_batch *b, ino
 	void *x, *hrows;
 	int rc, n = gather_targets(b, w);
 	INOC_BUG_IF(grad && (!a || !a->grads || !m->can_train));
+	INOC_BUG_IF(b->stem && (!grad || a->cfg.dropout > 0 || b->stem + b->T > w->rows));
 	if (!grad) {
 		INOC_TRY(infer_scratch(m, w, b->T, n, &f, &x, &hrows, err));
 		INOC_TRY(embed(m, b, w, x, err));
 		set_dropout(a, false, 0);
 		for (int l = 0; l < h->n_layers; l++)
 			INOC_TRY(layer_forward(m, a ? &a->layers[l] : NULL, l, b, x, x, x, &f, err));
-		o->rmsnorm(o, hrows, x, w->rows, m->final_norm, n, h->width, h->norm_eps);
+		o->rmsnorm(o, hrows, x, w->rows_of, m->final_norm, n, h->width, h->norm_eps);
 		return o->head_loss(o, m->head, hrows, w->targets, w->weights, n, logprob, NULL, err);
 	}
-	size_t sizes[S_N], sum = saved_sizes(m, a, b->T, sizes), t = (size_t)b->T, R = o->real_bytes, A = o->act_bytes;
-	size_t C = (size_t)h->width, F = (size_t)h->ff, Q = (size_t)(h->n_heads * h->head_dim);
-	size_t ld = Q + 2 * (size_t)(h->n_kv_heads * h->head_dim), N = (size_t)n;
-	size_t xs = pad(t * C * R), bwd = pad(t * C * A) + pad(t * F * A) + pad(t * C * R) + pad(t * F * R) + pad(2 * t * F * R) +
-	                                  pad(t * Q * R) + pad(t * ld * R);
-	INOC_TRY(room(&w->saved, &w->saved_bytes, sum * (size_t)h->n_layers + 2 * xs, "activations kept for the backward", err));
+	struct layout y = layout_of(m, a, b->stem ? w->rows : b->T, b->stem);
+	size_t R = o->real_bytes, A = o->act_bytes, C = (size_t)h->width, N = (size_t)n;
+	size_t bwd = backward_bytes(m, (size_t)b->T, (size_t)b->stem);
+	INOC_TRY(keep_room(m, w, &y, err));
 	INOC_TRY(room(&w->scratch, &w->scratch_bytes, bwd + pad(N * C * A) + pad(N * C * R), "activations", err));
-	char *last = w->saved + sum * (size_t)h->n_layers, *dx = last + xs, *at = w->scratch + bwd;
+	char *at = w->scratch + bwd;
 	hrows = cut(&at, N * C * A);
-	void *dh = cut(&at, N * C * R);
+	void *dh = cut(&at, N * C * R), *last = last_residual(m, w, &y), *dx = residual_grad(m, w, &y);
 
 	set_dropout(a, a->cfg.dropout > 0, drop);
-	INOC_TRY(embed(m, b, w, saved_of(w, sizes, sum, 0).p[S_X0], err));
-	for (int l = 0; l < h->n_layers; l++) {
-		struct saved v = saved_of(w, sizes, sum, l);
-		char *sc = w->scratch;
-		f = (struct layer_bufs){.h = cut(&sc, t * C * A),
-		                        .qkv = v.p[S_QKV],
-		                        .att = v.p[S_ATT],
-		                        .gu = v.p[S_GU],
-		                        .lse = (float *)v.p[S_LSE],
-		                        .uqkv = (float *)v.p[S_UQKV],
-		                        .uo = (float *)v.p[S_UO],
-		                        .ugu = (float *)v.p[S_UGU],
-		                        .udown = (float *)v.p[S_UDOWN]};
-		f.s = cut(&sc, t * F * A);
-		void *x2 = l + 1 < h->n_layers ? saved_of(w, sizes, sum, l + 1).p[S_X0] : last;
-		INOC_TRY(layer_forward(m, &a->layers[l], l, b, v.p[S_X0], v.p[S_X1], x2, &f, err));
-	}
-	o->rmsnorm(o, hrows, last, w->rows, m->final_norm, n, h->width, h->norm_eps);
+	INOC_TRY(forward(m, a, b, w, &y, err));
+	o->rmsnorm(o, hrows, last, w->rows_of, m->final_norm, n, h->width, h->norm_eps);
 	INOC_TRY(o->head_loss(o, m->head, hrows, w->targets, w->weights, n, logprob, dh, err));
-	memset(dx, 0, t * C * R);
-	o->rmsnorm_bwd(o, dx, dh, last, w->rows, m->final_norm, n, h->width, h->norm_eps);
-	INOC_TRY(backward(m, a, b, w, sizes, sum, dx, w->scratch, err));
+	memset(dx, 0, (size_t)b->T * C * R);
+	o->rmsnorm_bwd(o, dx, dh, last, w->rows_of, m->final_norm, n, h->width, h->norm_eps);
+	INOC_TRY(backward(m, a, b, w, &y, false, err));
 	rc = 0;
 out:
 	return rc;

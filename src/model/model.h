@@ -84,6 +84,7 @@ inoci_hash inoci_adapter_hash(const inoci_adapter *a);
 
 typedef struct {
 	int T;
+	int stem;           /* rows of the stem that its segments may see, which key rows count before its own; 0: none */
 	int32_t *ids, *pos; /* (T) */
 	int32_t *target;    /* (T): the id that follows and is predicted with loss, or -1 */
 	float *weight;      /* (T): of that target in the loss; used where target >= 0 */
@@ -97,10 +98,10 @@ void inoci_batch_free(inoci_batch *b);
 /* Appends a whole sequence as one segment of its own. loss (n): 1 where ids[i] is to be predicted (from i - 1); weight: of
  * each. Returns its segment number. */
 int inoci_batch_add(inoci_batch *b, const int32_t *ids, const int32_t *loss, int n, float weight);
-/* Appends tokens [from, to) of a sequence of n as a segment whose ancestors hold [0, from): `parent` is the last of them (from 0:
- * none). Segments of one tree must stand together. */
-int inoci_batch_add_part(inoci_batch *b, int parent, const int32_t *ids, const int32_t *loss, int from, int to, int n,
-                         float weight);
+/* Appends tokens [from, to) of a sequence of n as a segment whose ancestors hold [0, from): `parent` is the last of them, a
+ * segment of `of` (from 0: none), which is b itself or its stem, another batch. Segments of one tree must stand together. */
+int inoci_batch_add_part(inoci_batch *b, const inoci_batch *of, int parent, const int32_t *ids, const int32_t *loss, int from,
+                         int to, int n, float weight);
 int inoci_batch_n_targets(const inoci_batch *b);
 
 /* ---- compute ---- */
@@ -115,6 +116,13 @@ void inoci_workspace_free(inoci_workspace *w);
  * adapter's dropout is applied only then). */
 INOCI_MUST int inoci_model_loss(inoci_model *m, inoci_adapter *a, const inoci_batch *b, inoci_workspace *w, bool grad,
                                 uint64_t drop, float *logprob, inoc_err *err);
+/* A stem: what several micro-batches of an optimizer step begin with, tokens without targets, computed once. First
+ * inoci_model_stem, with the most tokens that a micro-batch will have; then inoci_model_loss with grad for each of these; then
+ * inoci_model_stem_bwd, which adds the gradient that they gave the stem. Nothing else may use the workspace meanwhile. Not with
+ * dropout. */
+INOCI_MUST int inoci_model_stem(inoci_model *m, inoci_adapter *a, const inoci_batch *stem, int most, inoci_workspace *w,
+                                inoc_err *err);
+INOCI_MUST int inoci_model_stem_bwd(inoci_model *m, inoci_adapter *a, const inoci_batch *stem, inoci_workspace *w, inoc_err *err);
 /* f32 logits (n_rows, V) of the batch's rows `rows`, teacher-forced, no KV store. */
 INOCI_MUST int inoci_model_logits(inoci_model *m, inoci_adapter *a, const inoci_batch *b, inoci_workspace *w, const int32_t *rows,
                                   int n_rows, float *logits, inoc_err *err);

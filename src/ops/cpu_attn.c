@@ -188,7 +188,7 @@ static int attn_bwd(inoci_ops *o, const inoci_attn *a, const inoci_seg *segs, in
 		for (int j = 0; j < n_runs * G; j++) { /* long ones first */
 			const run *r = &runs[n_runs - 1 - j % n_runs];
 			size_t h = (size_t)(j / n_runs), qo = h * (size_t)(group * D), ko = (size_t)(H * D) + h * (size_t)D;
-			size_t vo = ko + (size_t)(G * D);
+			size_t vo = ko + (size_t)(G * D), first = (size_t)a->stem * (size_t)ld;
 			inoci_attn_bwd w = {group,
 			                    D,
 			                    a->window,
@@ -197,22 +197,22 @@ static int attn_bwd(inoci_ops *o, const inoci_attn *a, const inoci_seg *segs, in
 			                    H,
 			                    ldb,
 			                    1 / sqrtf((float)D),
-			                    (const void *)((const char *)qkv + qo * e),
+			                    (const void *)((const char *)qkv + (first + qo) * e),
 			                    (const void *)((const char *)qkv + ko * e),
 			                    (const void *)((const char *)qkv + vo * e),
 			                    (const void *)((const char *)out + qo * e),
 			                    lse + h * (size_t)group,
 			                    (const float *)dout + qo,
-			                    dr + qo,
+			                    dr + first + qo,
 			                    dr + ko,
 			                    dr + vo,
 			                    r->n ? buf + r->at + h * (size_t)r->n * (size_t)ldb : NULL};
 			if (r->n) memset(w.above, 0, (size_t)r->n * (size_t)ldb * sizeof *buf);
 			for (int i = r->from; i < r->to; i++) {
 				const inoci_seg *g = &segs[p[i].seg];
-				for (int t = g->start + p[i].i0; t < g->start + p[i].i1; t++) {
-					memset(w.dk + (size_t)t * (size_t)ld, 0, (size_t)D * sizeof *dr);
-					memset(w.dv + (size_t)t * (size_t)ld, 0, (size_t)D * sizeof *dr);
+				for (int k = g->pos0 + p[i].i0; k < g->pos0 + p[i].i1; k++) {
+					memset(w.dk + (size_t)g->key_rows[k] * (size_t)ld, 0, (size_t)D * sizeof *dr);
+					memset(w.dv + (size_t)g->key_rows[k] * (size_t)ld, 0, (size_t)D * sizeof *dr);
 				}
 				if (tiles)
 					inoci_bf16_attn_bwd(&w, g, (int)h, p[i].i0, p[i].i1, mine);

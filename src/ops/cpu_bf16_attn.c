@@ -240,8 +240,8 @@ void inoci_bf16_attn_bwd(const inoci_attn_bwd *a, const inoci_seg *g, int head, 
 			for (int k0 = b->cols.from[0], end; k0 < last; k0 = end, begun = true) {
 				end = k0 + KEYS < last ? k0 + KEYS : last;
 				if (k0 < own && end > own) end = own;
-				size_t row = k0 < own ? (size_t)k0 * (size_t)a->ld_above
-				                      : (size_t)(g->start + k0 - g->pos0) * (size_t)a->ld;
+				size_t row =
+				        k0 < own ? (size_t)k0 * (size_t)a->ld_above : (size_t)g->key_rows[k0] * (size_t)a->ld;
 				float *dk = k0 < own ? a->above : a->dk, *dv = k0 < own ? a->above + a->D : a->dv;
 				key_block(b, a, k0, end - k0, dk + row, dv + row, (size_t)(k0 < own ? a->ld_above : a->ld),
 				          begun);

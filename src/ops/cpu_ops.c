@@ -84,6 +84,15 @@ static void store_rows(inoci_ops *o, void *dst, int dst_ld, const int32_t *dst_r
 		       (const char *)src + ((size_t)t * (size_t)src_ld + (size_t)col) * e, (size_t)n * e);
 }
 
+static void add_rows(inoci_ops *o, void *dst, int ld_dst, const void *src, int ld_src, int n, int T)
+{
+	(void)o;
+	for (int t = 0; t < T; t++)
+		for (int i = 0; i < n; i++)
+			((float *)dst)[(size_t)t * (size_t)ld_dst + (size_t)i] +=
+			        ((const float *)src)[(size_t)t * (size_t)ld_src + (size_t)i];
+}
+
 static void swiglu(inoci_ops *o, void *s, const void *gu, int T, int F)
 {
 	inoci_cpu *c = (inoci_cpu *)o;
@@ -197,6 +206,7 @@ int inoci_ops_cpu(inoci_dtype dtype, int threads, inoci_ops **out, inoc_err *err
 	        .rmsnorm_bwd = rmsnorm_bwd,
 	        .rope = rope,
 	        .store_rows = store_rows,
+	        .add_rows = add_rows,
 	        .swiglu = swiglu,
 	        .swiglu_bwd = swiglu_bwd,
 	        .sum_squares = sum_squares,

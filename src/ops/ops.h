@@ -54,6 +54,7 @@ typedef struct {
 typedef struct {
 	int n_heads, n_kv_heads, head_dim;
 	int window; /* 0: no sliding window */
+	int stem;   /* backward: rows of qkv and dqkv before the batch's first, which its segments may see */
 } inoci_attn;
 
 struct inoci_ops {
@@ -100,12 +101,16 @@ struct inoci_ops {
 	/* out (T, H*D) act; q (T rows of ldq), k and v (store rows of ldkv) act; lse (T, H) f32 or NULL. */
 	int (*attn)(inoci_ops *o, const inoci_attn *a, const inoci_seg *segs, int n_segs, const void *q, int ldq, const void *k,
 	            const void *v, int ldkv, void *out, float *lse, inoc_err *err);
-	/* dqkv (T, (H + 2 G) * D) real is overwritten; store rows are batch rows here. dout (T, H*D) real. */
+	/* qkv, dqkv (stem + T, (H + 2 G) * D), key rows are rows of them; out, lse, dout (T, H*D) real. Of dqkv, real, the
+	 * batch's rows are overwritten; to the keys' and values' gradients of the rows before them is added. */
 	int (*attn_bwd)(inoci_ops *o, const inoci_attn *a, const inoci_seg *segs, int n_segs, int T, const void *qkv,
 	                const void *out, const float *lse, const void *dout, void *dqkv, inoc_err *err);
 	/* Copies columns [col, col + n) of act rows (ld src_ld) to rows dst_rows of a store (ld dst_ld). */
 	void (*store_rows)(inoci_ops *o, void *dst, int dst_ld, const int32_t *dst_rows, const void *src, int src_ld, int col,
 	                   int n, int T);
+
+	/* dst (T rows of ld_dst) += src (T rows of ld_src), n columns, real. */
+	void (*add_rows)(inoci_ops *o, void *dst, int ld_dst, const void *src, int ld_src, int n, int T);
 
 	/* s (T, F) act = silu(g) * u, gu (T, 2F) act: gate then up. */
 	void (*swiglu)(inoci_ops *o, void *s, const void *gu, int T, int F);

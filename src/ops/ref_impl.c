@@ -232,16 +232,17 @@ static int attn_bwd(inoci_ops *o, const inoci_attn *a, const inoci_seg *segs, in
 	(void)o, (void)err, (void)lse; /* recomputed in real precision */
 	int H = a->n_heads, G = a->n_kv_heads, D = a->head_dim, group = H / G, ld = (H + 2 * G) * D;
 	real scale = 1 / (real)sqrt(D);
-	memset(dqkvv, 0, (size_t)T * (size_t)ld * sizeof(real));
+	memset((real *)dqkvv + (size_t)a->stem * (size_t)ld, 0, (size_t)T * (size_t)ld * sizeof(real));
 	for (int g = 0; g < n_segs; g++)
 		for (int i = 0; i < segs[g].len; i++)
 			for (int h = 0; h < H; h++) {
 				int t = segs[g].start + i, p = segs[g].pos0 + i, from = first_key(a, p);
 				size_t hq = (size_t)(h * D), hk = (size_t)((H + h / group) * D), hv = hk + (size_t)(G * D);
-				const real *qkv = qkvv, *q = qkv + (size_t)t * (size_t)ld + hq;
+				const real *qkv = qkvv, *q = qkv + (size_t)(a->stem + t) * (size_t)ld + hq;
 				const real *out = (const real *)outv + (size_t)t * (size_t)(H * D) + hq;
 				const real *dout = (const real *)doutv + (size_t)t * (size_t)(H * D) + hq;
-				real *dqkv = dqkvv, *dq = dqkv + (size_t)t * (size_t)ld + hq, max = -INFINITY, sum = 0, delta = 0;
+				real *dqkv = dqkvv, *dq = dqkv + (size_t)(a->stem + t) * (size_t)ld + hq, max = -INFINITY,
+				     sum = 0, delta = 0;
 				real *s = inoci_alloc((size_t)(p + 1) * sizeof(real));
 				for (int j = from; j <= p; j++) {
 					const real *k = qkv + (size_t)segs[g].key_rows[j] * (size_t)ld + hk;
@@ -276,6 +277,15 @@ static void store_rows(inoci_ops *o, void *dst, int dst_ld, const int32_t *dst_r
 	for (int t = 0; t < T; t++)
 		memcpy((real *)dst + (size_t)dst_rows[t] * (size_t)dst_ld,
 		       (const real *)src + (size_t)t * (size_t)src_ld + (size_t)col, (size_t)n * sizeof(real));
+}
+
+static void add_rows(inoci_ops *o, void *dst, int ld_dst, const void *src, int ld_src, int n, int T)
+{
+	(void)o;
+	for (int t = 0; t < T; t++)
+		for (int i = 0; i < n; i++)
+			((real *)dst)[(size_t)t * (size_t)ld_dst + (size_t)i] +=
+			        ((const real *)src)[(size_t)t * (size_t)ld_src + (size_t)i];
 }
 
 static void swiglu(inoci_ops *o, void *sv, const void *guv, int T, int F)
@@ -392,6 +402,7 @@ void REF_TABLE(inoci_ops *o)
 	        .attn = attn,
 	        .attn_bwd = attn_bwd,
 	        .store_rows = store_rows,
+	        .add_rows = add_rows,
 	        .swiglu = swiglu,
 	        .swiglu_bwd = swiglu_bwd,
 	        .head_loss = head_loss,

@@ -29,4 +29,23 @@ int inoci_pack_common(const inoci_example *a, const inoci_example *b);
 /* Makes a batch of examples v (n), which are put in order of their tokens; without `share` in the order given, each apart. */
 void inoci_pack(inoci_batch *b, inoci_packed *v, size_t n, bool share, float weight);
 
+/* The examples of a step that is more than one micro-batch: all that several begin with is the stem, once; the rest are leaves.
+ */
+typedef struct {
+	const inoci_example *x;
+	int parent, from; /* the stem's segment that holds the tokens before `from`; from 0: none */
+} inoci_leaf;
+typedef struct {
+	inoci_batch stem;
+	inoci_leaf *leaves;
+	size_t n, cap;
+	long tokens; /* of the stem and the leaves */
+} inoci_forest;
+/* Puts v (n) in order. */
+void inoci_forest_make(inoci_forest *f, inoci_packed *v, size_t n);
+void inoci_forest_free(inoci_forest *f);
+/* How many leaves from `at` on make a micro-batch of at most micro_tokens (but at least one); *tokens: what they have. */
+size_t inoci_forest_cut(const inoci_forest *f, size_t at, int micro_tokens, int *tokens);
+void inoci_forest_batch(const inoci_forest *f, size_t at, size_t n, inoci_batch *b, float weight);
+
 #endif

@@ -7,6 +7,8 @@
 
 #include "train/internal.h"
 
+enum { EVAL_TOKENS = 4096 }; /* computed at once without gradients */
+
 typedef struct {
 	inoci_model *m;
 	inoci_adapter *a;
@@ -16,7 +18,8 @@ typedef struct {
 	inoci_workspace *w;
 	inoci_batch batch;
 	float *mv, *best, *logprob;
-	inoci_packed *packed; /* the examples of a micro-batch */
+	inoci_packed *packed; /* the examples of a micro-batch, or of a step */
+	inoci_forest forest;
 	size_t logprob_cap, packed_cap;
 	int32_t *order;
 	long order_epoch;
@@ -51,6 +54,49 @@ static int run_batch(loop *t, bool grad, uint64_t drop, double *sum, inoc_err *e
 	return rc;
 }
 
+/* Where the i-th of the examples that are computed next is put. */
+static inoci_packed *packed_at(loop *t, size_t i)
+{
+	if (i == t->packed_cap) {
+		t->packed_cap = t->packed_cap * 2 + 16;
+		t->packed = inoci_realloc(t->packed, t->packed_cap * sizeof *t->packed);
+	}
+	return &t->packed[i];
+}
+
+static uint64_t drop_key(const loop *t, int step, int micro)
+{
+	return inoci_mix64(inoci_mix64(t->c->seed, (uint64_t)step), (uint64_t)micro);
+}
+
+/* The step's examples with their stem once, when they are more than a micro-batch and the stem is no longer than one or than the
+ * longest example, which is computed at once anyway. *done: whether it was so. */
+static int pass_with_stem(loop *t, const inoci_examples *e, const int32_t *which, size_t n, float weight, double *sum, bool *done,
+                          inoc_err *err)
+{
+	inoci_forest *f = &t->forest;
+	int most = 0, micro = t->c->micro_tokens, rc;
+	for (size_t i = 0; i < n; i++) *packed_at(t, i) = (inoci_packed){&e->v[which ? (size_t)which[i] : i], i};
+	inoci_forest_make(f, t->packed, n);
+	*done = f->stem.T && f->tokens > micro && f->stem.T <= (e->max_len > micro ? e->max_len : micro);
+	if (!*done) return 0;
+	for (size_t i = 0, tokens_in = 0; i<f->n; most = (int)tokens_in> most ? (int)tokens_in : most) {
+		int tokens;
+		i += inoci_forest_cut(f, i, micro, &tokens);
+		tokens_in = (size_t)tokens;
+	}
+	INOC_TRY(inoci_model_stem(t->m, t->a, &f->stem, most, t->w, err));
+	for (size_t i = 0, m; i < f->n; i += m) {
+		int tokens;
+		m = inoci_forest_cut(f, i, micro, &tokens);
+		inoci_forest_batch(f, i, m, &t->batch, weight);
+		INOC_TRY(run_batch(t, true, 0, sum, err));
+	}
+	INOC_TRY(inoci_model_stem_bwd(t->m, t->a, &f->stem, t->w, err));
+out:
+	return rc;
+}
+
 /* Mean loss per loss token over the examples `which` (n of them), cut into micro-batches; with grad into the gradients. */
 static int pass(loop *t, const inoci_examples *e, const int32_t *which, size_t n, bool grad, int step, double *loss, long *tokens,
                 long *loss_tokens, inoc_err *err)
@@ -65,24 +111,24 @@ static int pass(loop *t, const inoci_examples *e, const int32_t *which, size_t n
 	}
 	/* Sharing leaves forward bits and, up to rounding, gradients as they are; with dropout it would be another computation.
 	 */
-	bool share = t->c->share && !(grad && t->a->cfg.dropout > 0);
-	for (size_t i = 0, m; i < n; i += m) {
+	bool share = t->c->share && !(grad && t->a->cfg.dropout > 0), done = false;
+	float weight = targets ? 1.0f / (float)targets : 0;
+	if (share && grad) INOC_TRY(pass_with_stem(t, e, which, n, weight, &sum, &done, err));
+	/* Without gradients little is kept, so more can be computed at once and what is common less often. */
+	int most = grad || t->c->micro_tokens > EVAL_TOKENS ? t->c->micro_tokens : EVAL_TOKENS;
+	for (size_t i = 0, m; i < n && !done; i += m) {
 		int tokens_in = 0;
 		for (m = 0; i + m < n; m++) {
 			const inoci_example *x = &e->v[which ? (size_t)which[i + m] : i + m];
 			int common = 0, c;
 			for (size_t k = 0; share && k < m; k++)
 				if ((c = inoci_pack_common(t->packed[k].x, x)) > common) common = c;
-			if (m && tokens_in + x->n - common > t->c->micro_tokens) break;
-			if (m == t->packed_cap) {
-				t->packed_cap = t->packed_cap * 2 + 16;
-				t->packed = inoci_realloc(t->packed, t->packed_cap * sizeof *t->packed);
-			}
-			t->packed[m] = (inoci_packed){x, m};
+			if (m && tokens_in + x->n - common > most) break;
+			*packed_at(t, m) = (inoci_packed){x, m};
 			tokens_in += x->n - common;
 		}
-		inoci_pack(&t->batch, t->packed, m, share, targets ? 1.0f / (float)targets : 0);
-		INOC_TRY(run_batch(t, grad, inoci_mix64(inoci_mix64(t->c->seed, (uint64_t)step), (uint64_t)micro++), &sum, err));
+		inoci_pack(&t->batch, t->packed, m, share, weight);
+		INOC_TRY(run_batch(t, grad, drop_key(t, step, micro++), &sum, err));
 	}
 	*loss = targets ? sum / (double)targets : NAN;
 	*tokens = all;
@@ -288,6 +334,7 @@ int inoci_train_from(inoci_model *m, inoci_adapter *a, const inoci_examples *tra
 out:
 	inoci_workspace_free(t.w);
 	inoci_batch_free(&t.batch);
+	inoci_forest_free(&t.forest);
 	free(t.order);
 	free(t.mv);
 	free(t.best);

@@ -34,23 +34,31 @@ static int by_ids(const void *pa, const void *pb)
 	return x->n != y->n ? (x->n < y->n ? -1 : 1) : (a->at > b->at) - (a->at < b->at);
 }
 
+/* How many of v from 0 on hold more than tokens [0, from) in common with their neighbours: sorted, so what all share, *common, is
+ * the least of these. 1: the first is alone. */
+static size_t siblings(const inoci_packed *v, size_t n, int from, int *common)
+{
+	size_t end;
+	for (end = 1, *common = 0; end < n; end++) {
+		int c = inoci_pack_common(v[end - 1].x, v[end].x);
+		if (c < from + LEAST) break;
+		*common = end == 1 || c < *common ? c : *common;
+	}
+	return end;
+}
+
 /* Examples v[0..n) hold tokens [0, from) in common, which end in segment `parent`. */
 static void add(inoci_batch *b, const inoci_packed *v, size_t n, int parent, int from, float weight)
 {
-	for (size_t i = 0, end; i < n; i = end) {
-		int common = 0;
-		/* a run in which neighbours share more than `from`: sorted, so what all share is the least of these */
-		for (end = i + 1; end < n; end++) {
-			int c = inoci_pack_common(v[end - 1].x, v[end].x);
-			if (c < from + LEAST) break;
-			common = end == i + 1 || c < common ? c : common;
-		}
+	int common;
+	for (size_t i = 0, m; i < n; i += m) {
 		const inoci_example *x = v[i].x;
-		if (end == i + 1)
-			inoci_batch_add_part(b, parent, x->ids, x->loss, from, x->n, x->n, weight);
+		m = siblings(v + i, n - i, from, &common);
+		if (m == 1)
+			inoci_batch_add_part(b, b, parent, x->ids, x->loss, from, x->n, x->n, weight);
 		else
-			add(b, v + i, end - i, inoci_batch_add_part(b, parent, x->ids, x->loss, from, common, x->n, weight),
-			    common, weight);
+			add(b, v + i, m, inoci_batch_add_part(b, b, parent, x->ids, x->loss, from, common, x->n, weight), common,
+			    weight);
 	}
 }
 
@@ -60,4 +68,63 @@ void inoci_pack(inoci_batch *b, inoci_packed *v, size_t n, bool share, float wei
 	if (share) qsort(v, n, sizeof *v, by_ids);
 	for (size_t i = 0; i < n && !share; i++) inoci_batch_add(b, v[i].x->ids, v[i].x->loss, v[i].x->n, weight);
 	if (share) add(b, v, n, -1, 0, weight);
+}
+
+/* ---- a step in several micro-batches ---- */
+
+static void grow(inoci_forest *f, const inoci_packed *v, size_t n, int parent, int from)
+{
+	int common;
+	for (size_t i = 0, m; i < n; i += m) {
+		const inoci_example *x = v[i].x;
+		m = siblings(v + i, n - i, from, &common);
+		if (m > 1) {
+			f->tokens += common - from;
+			grow(f, v + i, m, inoci_batch_add_part(&f->stem, &f->stem, parent, x->ids, NULL, from, common, x->n, 0),
+			     common);
+			continue;
+		}
+		if (f->n == f->cap) {
+			f->cap = f->cap * 2 + 16;
+			f->leaves = inoci_realloc(f->leaves, f->cap * sizeof *f->leaves);
+		}
+		f->leaves[f->n++] = (inoci_leaf){x, parent, from};
+		f->tokens += x->n - from;
+	}
+}
+
+void inoci_forest_make(inoci_forest *f, inoci_packed *v, size_t n)
+{
+	inoci_batch_reset(&f->stem);
+	f->n = 0;
+	f->tokens = 0;
+	qsort(v, n, sizeof *v, by_ids);
+	grow(f, v, n, -1, 0);
+}
+
+void inoci_forest_free(inoci_forest *f)
+{
+	inoci_batch_free(&f->stem);
+	free(f->leaves);
+}
+
+size_t inoci_forest_cut(const inoci_forest *f, size_t at, int micro_tokens, int *tokens)
+{
+	size_t i = at;
+	for (*tokens = 0; i < f->n; i++) {
+		int more = f->leaves[i].x->n - f->leaves[i].from;
+		if (i > at && *tokens + more > micro_tokens) break;
+		*tokens += more;
+	}
+	return i - at;
+}
+
+void inoci_forest_batch(const inoci_forest *f, size_t at, size_t n, inoci_batch *b, float weight)
+{
+	inoci_batch_reset(b);
+	b->stem = f->stem.T;
+	for (size_t i = at; i < at + n; i++) {
+		const inoci_leaf *l = &f->leaves[i];
+		inoci_batch_add_part(b, &f->stem, l->parent, l->x->ids, l->x->loss, l->from, l->x->n, l->x->n, weight);
+	}
 }

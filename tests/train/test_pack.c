@@ -96,30 +96,51 @@ static void test_same_gradients(void **state)
 	for (size_t i = 0; i < a->n_params; i++) a->params[i] += 0.05f * (float)inoci_rng_normal(&r);
 	assert_int_equal(inoci_adapter_pack(a, &err), 0);
 	inoci_workspace *w = inoci_workspace_new();
-	float *grads[2];
+	float *grads[3];
+	long stems = 0;
 	for (int round = 0; round < 10; round++) {
 		inoci_packed v[MOST], u[MOST];
 		float logprob[MOST * 60];
-		double loss[2] = {0};
+		double loss[3] = {0};
+		inoci_forest f = {0};
 		draw(v, MOST, &r);
 		memcpy(u, v, sizeof u);
-		for (int share = 0; share < 2; share++) {
+		inoci_forest_make(&f, v, MOST);
+		stems += f.stem.T > 0;
+		for (int way = 0; way < 3; way++) { /* apart, as one forest, as a stem and micro-batches */
 			inoci_batch b = {0};
-			inoci_pack(&b, share ? v : u, MOST, share, 0.01f);
+			int tokens, most = 0, rc;
 			memset(a->grads, 0, a->n_params * 4);
-			assert_int_equal(inoci_model_loss(m, a, &b, w, true, 0, logprob, &err), 0);
-			for (int i = 0; i < inoci_batch_n_targets(&b); i++) loss[share] -= logprob[i];
-			grads[share] = inoci_alloc(a->n_params * 4);
-			memcpy(grads[share], a->grads, a->n_params * 4);
+			for (size_t i = 0; i<f.n; most = tokens> most ? tokens : most) i += inoci_forest_cut(&f, i, 70, &tokens);
+			if (way == 2 && f.stem.T) assert_int_equal(inoci_model_stem(m, a, &f.stem, most, w, &err), 0);
+			for (size_t i = 0, n; i < MOST; i += n) {
+				if (way < 2)
+					inoci_pack(&b, way ? v : u, n = MOST, way, 0.01f);
+				else {
+					n = inoci_forest_cut(&f, i, 70, &tokens);
+					inoci_forest_batch(&f, i, n, &b, 0.01f);
+				}
+				rc = inoci_model_loss(m, a, &b, w, true, 0, logprob, &err);
+				if (rc < 0) fail_msg("%s", err.msg);
+				for (int k = 0; k < inoci_batch_n_targets(&b); k++) loss[way] -= logprob[k];
+			}
+			if (way == 2 && f.stem.T) assert_int_equal(inoci_model_stem_bwd(m, a, &f.stem, w, &err), 0);
+			grads[way] = inoci_alloc(a->n_params * 4);
+			memcpy(grads[way], a->grads, a->n_params * 4);
 			inoci_batch_free(&b);
 		}
-		for (size_t i = 0; i < a->n_params; i++) grads[1][i] -= grads[0][i];
-		double off = norm(grads[1], a->n_params) / norm(grads[0], a->n_params);
-		if (!(off <= 1e-5)) fail_msg("round %d: gradients differ by %g of their norm", round, off);
-		if (!(fabs(loss[1] - loss[0]) <= 1e-5 * loss[0]))
-			fail_msg("round %d: loss %.9g shared, %.9g apart", round, loss[1], loss[0]);
-		free(grads[0]), free(grads[1]);
+		for (int way = 1; way < 3; way++) {
+			for (size_t i = 0; i < a->n_params; i++) grads[way][i] -= grads[0][i];
+			double off = norm(grads[way], a->n_params) / norm(grads[0], a->n_params);
+			if (!(off <= 1e-5)) fail_msg("round %d, way %d: gradients differ by %g of their norm", round, way, off);
+			if (!(fabs(loss[way] - loss[0]) <= 1e-5 * loss[0]))
+				fail_msg("round %d, way %d: loss %.9g shared, %.9g apart", round, way, loss[way], loss[0]);
+			free(grads[way]);
+		}
+		inoci_forest_free(&f);
+		free(grads[0]);
 	}
+	assert_true(stems > 5);
 	inoci_workspace_free(w);
 	inoci_adapter_free(a);
 	inoci_model_free(m);
