@@ -255,3 +255,35 @@ void inoci_bf16_columns(float *const dst[16], const float *src, size_t ld, int n
 			}
 	}
 }
+
+int inoci_bf16_fill_columns(uint16_t *to, size_t ldw, const float *src, size_t ld, int columns, int k)
+{
+	int done = k % 32 ? 0 : columns / VL * VL;
+	for (int c = 0; c < done; c += VL)
+		for (int k0 = 0; k0 < k; k0 += 32) {
+			__m512i r[16];
+			const float *from = src + (size_t)c * ld + (size_t)k0;
+#pragma GCC unroll 16
+			for (int i = 0; i < 16; i++)
+				r[i] = (__m512i)_mm512_cvtne2ps_pbh(_mm512_loadu_ps(from + (size_t)i * ld + VL),
+				                                    _mm512_loadu_ps(from + (size_t)i * ld));
+			transpose16(r);
+#pragma GCC unroll 16
+			for (int i = 0; i < 16; i++) _mm512_storeu_si512(to + ((size_t)(k0 / 2 + i) * ldw + (size_t)c) * 2, r[i]);
+		}
+	return done;
+}
+
+int inoci_bf16_fill_pairs(uint16_t *to, size_t ldw, const float *src, size_t ld, int columns, int k)
+{
+	int done = k % 2 ? 0 : columns / VL * VL;
+	for (int j = 0; j < k; j += 2)
+		for (int c = 0; c < done; c += VL) {
+			const float *a = src + (size_t)j * ld + (size_t)c;
+			__m512i even = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(a))),
+			        odd = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(a + ld)));
+			_mm512_storeu_si512(to + ((size_t)(j / 2) * ldw + (size_t)c) * 2,
+			                    _mm512_or_si512(even, _mm512_slli_epi32(odd, 16)));
+		}
+	return done;
+}

@@ -70,11 +70,19 @@ void inoci_panels_fill(inoci_panels *w, const float *src, int n0, int n, int ld,
 		int panel = j / INOCI_PANEL, width = inoci_panel_width(w, panel), first = j % INOCI_PANEL;
 		const float *from = src + (size_t)(j - n0) * by_column;
 		end = (panel + 1) * INOCI_PANEL < n0 + n ? (panel + 1) * INOCI_PANEL : n0 + n;
-		if (!w->bf)
+		if (!w->bf) {
 			fill_f32((float *)inoci_panel_at(w, panel) + first, width, from, end - j, w->k, by_column, by_k);
-		else if (transposed)
-			fill_bf16((uint16_t *)inoci_panel_at(w, panel) + 2 * first, width, from, end - j, w->k, 1, by_k);
+			continue;
+		}
+		uint16_t *to = (uint16_t *)inoci_panel_at(w, panel) + 2 * first;
+		int done = 0;
+		if (inoci_bf16_native())
+			done = (transposed ? inoci_bf16_fill_pairs : inoci_bf16_fill_columns)(to, (size_t)width, from, (size_t)ld,
+			                                                                      end - j, w->k);
+		from += (size_t)done * by_column;
+		if (transposed)
+			fill_bf16(to + 2 * done, width, from, end - j - done, w->k, 1, by_k);
 		else
-			fill_bf16((uint16_t *)inoci_panel_at(w, panel) + 2 * first, width, from, end - j, w->k, by_column, 1);
+			fill_bf16(to + 2 * done, width, from, end - j - done, w->k, by_column, 1);
 	}
 }

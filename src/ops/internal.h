@@ -128,6 +128,10 @@ void inoci_bf16_mm(const uint16_t *x, size_t ldx, int m, const uint16_t *w, size
 /* 16 rows of n values (NULL: zeros), n a multiple of 32, as columns [n / 2][ldc][2] and in pairs [8][ldp][2]; either may be NULL.
  */
 void inoci_bf16_pack(const uint16_t *const rows[16], int n, uint16_t *cols, size_t ldc, uint16_t *pairs, size_t ldp);
+/* A panel's part, [k / 2][ldw][2], from f32: rows of src are its columns, or (pairs) its inputs. Return how many columns they
+ * did: all but a rest that is no multiple of 16, or none where k is odd or, for columns, no multiple of 32. */
+int inoci_bf16_fill_columns(uint16_t *to, size_t ldw, const float *src, size_t ld, int columns, int k);
+int inoci_bf16_fill_pairs(uint16_t *to, size_t ldw, const float *src, size_t ld, int columns, int k);
 /* p = 2^(c s - max) where from <= i < to, else 0; max and sum are brought up to date. Returns what earlier sums shrink by. n a
  * multiple of 16. */
 float inoci_bf16_soften(const float *s, uint16_t *p, int n, int from, int to, float c, float *max, float *sum);
