@@ -47,7 +47,8 @@ void inoci_panels_free(inoci_panels *w)
 	free(w);
 }
 
-/* `columns` consecutive outputs of one panel, from output `first` of it, one input after the other: the panel is written in order. */
+/* `columns` consecutive outputs of one panel, from output `first` of it, one input after the other: the panel is written in
+ * order. */
 static inline void fill_bf16(uint16_t *to, int width, const float *src, int columns, int k_end, size_t by_column, size_t by_k)
 {
 	for (int k = 0; k < k_end; k++, src += by_k) {
