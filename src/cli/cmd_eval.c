@@ -1,103 +1,265 @@
-/* inoc eval: any model, with or without an adapter: samples, scores, shares with intervals. */
+/* inoc eval: any model, with or without an adapter: an experiment of one arm and one evaluation, made from the options and run
+ * by the lab, in a store in memory or in one that is kept. */
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "cli/cli.h"
-#include "eval/eval.h"
+#include "lab/lab.h"
+#include "report/report.h"
 
 #define MAX_SCORERS 64
+#define MAX_PART 24 /* characters of an arm's or evaluation's name: two and a hash fit into an experiment's */
 
 typedef struct {
-	char *text;
-	size_t text_n;
-	inoci_finish finish;
-	int n_tokens;
-	double logprob;
-	double score[MAX_SCORERS];
-	bool there;
-} answer;
+	cli_model_opts model;
+	cli_sampling_opts sampling;
+	cli_prompt_opts prompts;
+	const char *out, *scorers, *store, *name;
+	cli_list scorer, command; /* command: what was typed */
+	cli_dbl wait_s;
+	bool json;
+} eval_opts;
 
 typedef struct {
-	inoci_scorer *scorer[MAX_SCORERS];
-	size_t n_scorers;
-	cli_model c;
-	cli_prompts p;
-	int n;          /* samples of each prompt */
-	answer *answer; /* (n_prompts, n) */
-} evaluation;
+	const eval_opts *t;
+	inoci_out *o; /* NULL: no file of answers */
+} eval_ctx;
 
-static const char *question(const inoci_record *r)
+/* ---- the options as an experiment ---- */
+
+static bool is_name(const char *s)
 {
-	for (size_t i = r->n_msgs; i-- > 0;)
-		if (!strcmp(r->msgs[i].role, "user")) return r->msgs[i].content;
-	return "";
+	static const char *const first = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789",
+	                         *const ok = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
+	return *s && strchr(first, *s) && strspn(s, ok) == strlen(s) && strlen(s) <= 60;
 }
 
-static int on_sample(void *ctx, const inoci_sampled *s, inoc_err *err)
+/* The last part of a path as a name, without its extension where `file`: "plain-seed1", "eval". free() it. */
+static char *name_of(const char *path, bool file, const char *otherwise)
 {
-	evaluation *e = ctx;
-	answer *a = &e->answer[s->prompt * (size_t)e->n + (size_t)s->index];
-	a->text = inoci_strndup(s->text ? s->text : "", s->text_n);
-	a->text_n = s->text_n;
-	a->finish = (inoci_finish)s->end;
-	a->n_tokens = s->n_ids;
-	for (int i = 0; i < s->n_ids; i++) a->logprob += s->logprob[i];
-	inoci_answer x = {.question = question(&e->p.d.v[s->prompt]), .text = a->text, .n = a->text_n, .finish = a->finish};
-	for (size_t k = 0; k < e->n_scorers; k++) {
-		int rc = inoci_scorer_apply(e->scorer[k], &x, &a->score[k], err);
-		if (rc < 0) return rc;
+	size_t n = strlen(path);
+	char part[MAX_PART + 1];
+	int k = 0;
+	while (n && path[n - 1] == '/') n--;
+	size_t from = n;
+	while (from && path[from - 1] != '/') from--;
+	if (file)
+		for (size_t i = n; i-- > from + 1;)
+			if (path[i] == '.') {
+				n = i;
+				break;
+			}
+	for (; from < n && k < MAX_PART; from++) {
+		const char c[] = {path[from], 0};
+		if (is_name(c) || (k && strchr("_-", *c)))
+			part[k++] = *c;
+		else if (k && part[k - 1] != '_')
+			part[k++] = '_';
 	}
-	a->there = true;
-	return 0;
+	part[k] = 0;
+	return inoci_strdup(k ? part : otherwise);
 }
 
-static int add_scorer(evaluation *e, const char *given, inoc_err *err)
+/* A path as the experiment's text has it: absolute, since there is no file whose folder it could be relative to. */
+static int put_path(json_t *j, const char *key, const char *path, const eval_opts *t, inoc_err *err)
 {
-	char *name;
-	json_t *settings;
-	int rc = cli_scorer_parse(given, NULL, &name, &settings, err);
-	if (rc == 0 && e->n_scorers == MAX_SCORERS) rc = inoci_err_set(err, INOC_E_LIMIT, "more than %d scorers", MAX_SCORERS);
-	for (size_t k = 0; k < e->n_scorers && rc == 0; k++)
-		if (!strcmp(inoci_scorer_name(e->scorer[k]), name))
-			rc = inoci_err_set(err, INOC_E_USAGE, "scorer '%s' is given twice", name);
-	if (rc == 0) rc = inoci_scorer_new(name, settings, &e->scorer[e->n_scorers], err);
-	if (rc == 0) e->n_scorers++;
+	char *cwd = getcwd(NULL, 0), *full = inoci_path_join(cwd, path);
+	json_t *s = json_string(full);
+	int rc = 0;
+	if (!s && t->store) rc = inoci_err_set(err, INOC_E_USAGE, "--%s is not UTF-8, which the texts of a store must be", key);
+	json_object_set_new(j, key, s ? s : json_string("(not UTF-8)"));
+	free(cwd), free(full);
+	return rc;
+}
+
+/* A built-in one is in the list as its name, another as {name: settings}. */
+static bool has_scorer(const json_t *list, const char *name)
+{
+	size_t i;
+	json_t *x;
+	json_array_foreach(list, i, x) if (json_object_get(x, name) ||
+	                                   (json_is_string(x) && !strcmp(json_string_value(x), name))) return true;
+	return false;
+}
+
+static int add_scorer(json_t *list, const char *given, inoc_err *err)
+{
+	char *name = NULL;
+	json_t *settings = NULL;
+	inoci_scorer *probe = NULL;
+	int rc;
+	INOC_TRY(cli_scorer_parse(given, NULL, &name, &settings, err));
+	if (json_array_size(list) == MAX_SCORERS) rc = inoci_err_set(err, INOC_E_LIMIT, "more than %d scorers", MAX_SCORERS);
+	if (!is_name(name))
+		rc = inoci_err_set(err, INOC_E_USAGE,
+		                   "the scorer's name '%.60s' must be of letters, digits, _ and -, a letter or digit first",
+		                   name);
+	if (has_scorer(list, name)) rc = inoci_err_set(err, INOC_E_USAGE, "scorer '%s' is given twice", name);
+	if (rc == 0) rc = inoci_scorer_new(name, settings, &probe, err);
+	if (rc == 0) json_array_append_new(list, strchr(given, '{') ? json_pack("{s:O}", name, settings) : json_string(name));
+out:
+	inoci_scorer_free(probe);
 	json_decref(settings);
 	free(name);
 	return rc;
 }
 
-static int make_scorers(evaluation *e, const char *names, const cli_list *given, inoc_err *err)
+static int scorers_json(const eval_opts *t, json_t *list, inoc_err *err)
 {
-	char *copy = inoci_strdup(names), *save = NULL;
+	char *copy = inoci_strdup(t->scorers), *save = NULL;
 	int rc = 0;
-	for (char *t = strtok_r(copy, ",", &save); t && rc == 0; t = strtok_r(NULL, ",", &save)) rc = add_scorer(e, t, err);
-	for (size_t i = 0; i < given->n && rc == 0; i++) rc = add_scorer(e, given->v[i], err);
+	for (char *s = strtok_r(copy, ",", &save); s && rc == 0; s = strtok_r(NULL, ",", &save)) rc = add_scorer(list, s, err);
+	for (size_t i = 0; i < t->scorer.n && rc == 0; i++) rc = add_scorer(list, t->scorer.v[i], err);
 	free(copy);
-	if (rc == 0 && !e->n_scorers) rc = inoci_err_set(err, INOC_E_USAGE, "--scorers names no scorer; see 'inoc eval --help'");
+	if (rc == 0 && !json_array_size(list))
+		rc = inoci_err_set(err, INOC_E_USAGE, "--scorers names no scorer; see 'inoc eval --help'");
 	return rc;
 }
 
-/* Takes o. */
-static int write_answers(const evaluation *e, inoci_out *o, inoc_err *err)
+static int evaluation_json(const eval_opts *t, const inoci_sample_settings *s, json_t *v, inoc_err *err)
 {
-	for (size_t i = 0; i < e->p.n * (size_t)e->n; i++) {
-		const answer *a = &e->answer[i];
-		size_t prompt = i / (size_t)e->n;
-		const inoci_rendered *r = &e->p.rendered[prompt];
+	json_t *rest = json_pack("{s:s, s:f, s:i, s:i}", "system", t->model.system, "temperature", s->temperature, "n", s->n,
+	                         "max_tokens", s->max_tokens),
+	       *stop = json_array();
+	int rc = put_path(v, "prompts", t->prompts.path, t, err);
+	json_object_update(v, rest);
+	json_decref(rest);
+	if (s->top_k) json_object_set_new(v, "top_k", json_integer(s->top_k));
+	if (s->top_p != 1) json_object_set_new(v, "top_p", json_real(s->top_p));
+	if (s->min_p != 0) json_object_set_new(v, "min_p", json_real(s->min_p));
+	if (s->repetition_penalty != 1) json_object_set_new(v, "repetition_penalty", json_real(s->repetition_penalty));
+	if (s->allowed) json_object_set_new(v, "allowed", json_string(s->allowed));
+	for (size_t i = 0; i < s->n_stop; i++) json_array_append_new(stop, json_string(s->stop[i]));
+	if (s->n_stop) json_object_set(v, "stop", stop);
+	json_decref(stop);
+	long limit = t->prompts.limit.v < INT_MAX ? t->prompts.limit.v : 0; /* no file has more */
+	if (limit) json_object_set_new(v, "limit", json_integer(limit));
+	return rc;
+}
+
+/* JSON is YAML but for characters that YAML does not print or that end its lines: those are written as escapes. */
+static void yaml_text(json_t *j, inoci_buf *out)
+{
+	static const struct {
+		const char *bytes, *escape;
+	} of[] = {{"\x7f", "\\u007f"},         {"\xe2\x80\xa8", "\\u2028"}, {"\xe2\x80\xa9", "\\u2029"},
+	          {"\xef\xbb\xbf", "\\ufeff"}, {"\xef\xbf\xbe", "\\ufffe"}, {"\xef\xbf\xbf", "\\uffff"}};
+	char *text = json_dumps(j, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
+	for (const char *s = text; *s;) {
+		size_t k = 0;
+		while (k < INOCI_COUNT(of) && strncmp(s, of[k].bytes, strlen(of[k].bytes))) k++;
+		if (k < INOCI_COUNT(of)) {
+			inoci_buf_puts(out, of[k].escape);
+			s += strlen(of[k].bytes);
+		} else if (s[0] == '\xc2' && (unsigned char)s[1] < 0xa0) {
+			inoci_buf_printf(out, "\\u%04x", (unsigned)(unsigned char)s[1]);
+			s += 2;
+		} else {
+			inoci_buf_append(out, s++, 1);
+		}
+	}
+	inoci_buf_puts(out, "\n");
+	free(text);
+}
+
+/* What is asked for, without the seed: another seed of the same adds to the experiment. */
+static int experiment_text(const eval_opts *t, const inoci_sample_settings *s, inoci_buf *out, inoc_err *err)
+{
+	json_t *j = json_object(), *arm = json_object(), *evaluation = json_object(), *scorers = json_array();
+	char *arm_name = t->model.adapter ? name_of(t->model.adapter, false, "adapter") : inoci_strdup("base");
+	char *eval_name = name_of(t->prompts.path, true, "prompts"), *name = NULL;
+	int rc;
+	INOC_TRY(scorers_json(t, scorers, err));
+	json_object_set_new(j, "name", json_string(""));
+	if (inoci_path_exists(t->model.model))
+		INOC_TRY(put_path(j, "model", t->model.model, t, err));
+	else
+		json_object_set_new(j, "model", json_string(t->model.model));
+	if (t->model.template_name) json_object_set_new(j, "template", json_string(t->model.template_name));
+	json_object_set_new(j, "dtype", json_string(t->model.dtype));
+	if (t->model.adapter)
+		INOC_TRY(put_path(arm, "adapter", t->model.adapter, t, err));
+	else
+		json_object_set_new(arm, "role", json_string("base"));
+	json_object_set_new(j, "arms", json_pack("{s:O}", arm_name, arm));
+	INOC_TRY(evaluation_json(t, s, evaluation, err));
+	json_object_set_new(j, "evaluations", json_pack("{s:O}", eval_name, evaluation));
+	char *content = json_dumps(j, JSON_COMPACT | JSON_REAL_PRECISION(15)); /* another scorer is no other experiment */
+	inoci_hash h = inoci_hash_bytes(content, strlen(content));
+	free(content);
+	name = t->name ? inoci_strdup(t->name) : inoci_asprintf("%s-%s-%.8s", arm_name, eval_name, h.hex);
+	json_object_set_new(j, "name", json_string(name));
+	json_object_set(j, "scorers", scorers);
+	yaml_text(j, out);
+out:
+	json_decref(j);
+	json_decref(arm);
+	json_decref(evaluation);
+	json_decref(scorers);
+	free(arm_name), free(eval_name), free(name);
+	return rc;
+}
+
+static void replace(char **s, const char *with)
+{
+	free(*s);
+	*s = inoci_strdup(with);
+}
+
+static int make_experiment(const eval_opts *t, inoci_experiment **e, inoc_err *err)
+{
+	inoci_sample_settings s = cli_sampling_settings(&t->sampling);
+	inoci_buf text = {0};
+	int rc;
+	*e = NULL;
+	s.n = (int)t->prompts.n.v;
+	INOC_TRY(inoci_sample_settings_check(&s, err));
+	if (s.temperature == 0 && s.n > 1)
+		rc = inoci_err_set(err, INOC_E_USAGE, "greedy answers to a prompt are all the same; -n %d needs a --temperature",
+		                   s.n);
+	else if (!strcmp(t->model.system, "own"))
+		rc = inoci_err_set(err, INOC_E_USAGE, "--system own is for experiment files; give the text");
+	else if (t->name && !is_name(t->name))
+		rc = inoci_err_set(
+		        err, INOC_E_USAGE,
+		        "--name '%.80s' must be a name of letters, digits, _ and -, a letter or digit first, 60 at most",
+		        t->name);
+	if (rc < 0) goto out;
+	INOC_TRY(experiment_text(t, &s, &text, err));
+	INOC_TRY(inoci_experiment_parse("inoc eval", text.data, text.len, NULL, 0, e, err));
+	/* in messages as they were typed */
+	replace(&(*e)->evals[0].prompts, t->prompts.path);
+	if (t->model.adapter) replace(&(*e)->arms[0].adapter, t->model.adapter);
+	(*e)->threads = (int)t->model.threads.v;
+out:
+	inoci_buf_free(&text);
+	return rc;
+}
+
+/* ---- what it gave ---- */
+
+/* Takes o. */
+static int write_answers(const inoci_results *r, int seed, inoci_out *o, inoc_err *err)
+{
+	const inoci_result_cell *c = inoci_results_cell(r, 0, 0);
+	for (size_t i = 0; i < c->n; i++) {
+		const inoci_result_sample *a = &c->v[i];
+		if (a->seed != seed) continue;
 		json_t *j = json_object(), *scores = json_object();
-		json_object_set_new(j, "prompt", json_integer((json_int_t)prompt));
-		json_object_set_new(j, "index", json_integer((json_int_t)(i % (size_t)e->n)));
-		json_object_set_new(j, "question", json_string(question(&e->p.d.v[prompt])));
-		json_object_set_new(j, "rendered", cli_text_json(r->text.data, r->text.len));
-		json_object_set_new(j, "text", cli_text_json(a->text ? a->text : "", a->text_n));
+		json_object_set_new(j, "prompt", json_integer(a->prompt));
+		json_object_set_new(j, "index", json_integer(a->index));
+		json_object_set_new(j, "question", cli_text_json(a->question, strlen(a->question)));
+		json_object_set_new(j, "rendered", cli_text_json(a->rendered, strlen(a->rendered)));
+		json_object_set_new(j, "text", cli_text_json(a->text, a->text_n));
 		json_object_set_new(j, "finish", json_string(inoci_finish_name(a->finish)));
 		json_object_set_new(j, "n_tokens", json_integer(a->n_tokens));
 		json_object_set_new(j, "logprob", json_real(a->logprob));
-		for (size_t s = 0; s < e->n_scorers; s++)
-			json_object_set_new(scores, inoci_scorer_name(e->scorer[s]),
-			                    isnan(a->score[s]) ? json_null() : json_real(a->score[s]));
+		for (size_t k = 0; k < r->e->n_scorers; k++)
+			json_object_set_new(scores, r->scorers[k], isnan(a->score[k]) ? json_null() : json_real(a->score[k]));
 		json_object_set_new(j, "scores", scores);
 		int rc = cli_write_json(o, j, err);
 		if (rc < 0) {
@@ -108,83 +270,117 @@ static int write_answers(const evaluation *e, inoci_out *o, inoc_err *err)
 	return inoci_out_commit(o, err);
 }
 
-static void show(const evaluation *e, bool json)
+static void show(const inoci_summary *s, int seed, bool json)
 {
-	size_t all = e->p.n * (size_t)e->n;
-	double *v = inoci_alloc((all + 1) * sizeof *v);
-	int *seed = inoci_alloc((all + 1) * sizeof *seed), *prompt = inoci_alloc((all + 1) * sizeof *prompt);
-	char **cell = inoci_alloc((e->n_scorers + 1) * 5 * sizeof *cell);
+	size_t n = s->r->e->n_scorers;
+	char **cell = inoci_alloc((n + 1) * 5 * sizeof *cell);
 	static const char *const head[] = {"scorer", "share", "95 % interval", "n", "missing"};
 	json_t *list = json_array();
 	for (int c = 0; c < 5; c++) cell[c] = inoci_strdup(head[c]);
-	for (size_t k = 0; k < e->n_scorers; k++) {
-		for (size_t i = 0; i < all; i++)
-			v[i] = e->answer[i].there ? e->answer[i].score[k] : NAN, prompt[i] = (int)(i / (size_t)e->n);
-		inoci_scores s = {.value = v, .seed = seed, .prompt = prompt, .n = all, .n_seeds = 1, .n_prompts = (int)e->p.n};
-		inoci_estimate x = inoci_mean_ci(&s, 1, 2000);
+	for (size_t k = 0; k < n; k++) {
+		const inoci_estimate *x = &inoci_summary_rate(s, 0, 0, (int)k)->seed[seed];
 		char **row = cell + 5 * (k + 1);
-		row[0] = inoci_strdup(inoci_scorer_name(e->scorer[k]));
-		row[1] = inoci_asprintf("%.3f", x.value);
-		row[2] = inoci_asprintf("%.3f to %.3f", x.low, x.high);
-		row[3] = inoci_asprintf("%d", x.n);
-		row[4] = inoci_asprintf("%d", x.missing);
-		json_t *j = json_pack("{s:s, s:i, s:i}", "scorer", row[0], "n", x.n, "missing", x.missing);
-		const double nums[] = {x.value, x.low, x.high};
+		row[0] = inoci_strdup(s->r->scorers[k]);
+		row[1] = inoci_asprintf("%.3f", x->value);
+		row[2] = inoci_asprintf("%.3f to %.3f", x->low, x->high);
+		row[3] = inoci_asprintf("%d", x->n);
+		row[4] = inoci_asprintf("%d", x->missing);
+		json_t *j = json_pack("{s:s, s:i, s:i}", "scorer", row[0], "n", x->n, "missing", x->missing);
+		const double nums[] = {x->value, x->low, x->high};
 		static const char *const names[] = {"value", "low", "high"};
 		for (int i = 0; i < 3; i++) json_object_set_new(j, names[i], isnan(nums[i]) ? json_null() : json_real(nums[i]));
 		json_array_append_new(list, j);
 	}
-	if (!json) cli_table((const char *const *)cell, e->n_scorers + 1, 5, (const bool[]){false, true, true, true, true});
+	if (!json) cli_table((const char *const *)cell, n + 1, 5, (const bool[]){false, true, true, true, true});
 	if (json) cli_print_json(stdout, json_incref(list), JSON_INDENT(2) | JSON_REAL_PRECISION(6));
 	json_decref(list);
-	for (size_t i = 0; i < (e->n_scorers + 1) * 5; i++) free(cell[i]);
-	free(cell), free(v), free(seed), free(prompt);
+	for (size_t i = 0; i < (n + 1) * 5; i++) free(cell[i]);
+	free(cell);
 }
 
-typedef struct {
-	cli_model_opts model;
-	cli_sampling_opts sampling;
-	cli_prompt_opts prompts;
-	const char *out, *scorers;
-	cli_list scorer;
-	bool json;
-} eval_opts;
+static int on_plan(void *ctx, const inoci_experiment *e, const inoci_plan *p, inoc_err *err)
+{
+	const eval_ctx *c = ctx;
+	long want = p->v[0].n_samples, have = p->v[0].n_have;
+	(void)err;
+	if (!c->t->store) return 0;
+	if (have < want)
+		fprintf(stderr, "%s: %ld of %ld samples to draw into %s\n", e->name, want - have, want, p->store_path);
+	else
+		fprintf(stderr, "%s: everything is in %s already\n", e->name, p->store_path);
+	return 0;
+}
+
+static int on_end(void *ctx, const inoci_experiment *e, inoci_store *store, uint64_t end, inoc_err *err)
+{
+	eval_ctx *c = ctx;
+	inoci_results *r = NULL;
+	inoci_summary *s = NULL;
+	int rc, seed = 0;
+	(void)end; /* there is one seed: only the end is told */
+	cli_progress_done();
+	INOC_TRY(inoci_results_load(store, e, 0, &r, err));
+	INOC_TRY(inoci_summary_new(r, INOCI_REPORT_BOOT, &s, err));
+	while (seed + 1 < r->n_seeds && r->seeds[seed] != (uint64_t)c->t->sampling.seed.v) seed++;
+	if (c->o) {
+		rc = write_answers(r, seed, c->o, err);
+		c->o = NULL;
+		if (rc < 0) goto out;
+	}
+	show(s, seed, c->t->json);
+out:
+	inoci_summary_free(s);
+	inoci_results_free(r);
+	return rc < 0 ? rc : 0;
+}
+
+/* The store that is meant: of a folder its store.db. What is not there yet is a folder, unless it is called a .db. free() it. */
+static char *store_file(const char *what)
+{
+	struct stat st;
+	size_t n = strlen(what);
+	bool there = stat(what, &st) == 0, folder = there ? S_ISDIR(st.st_mode) : n < 3 || strcmp(what + n - 3, ".db") != 0;
+	return folder ? inoci_path_join(what, "store.db") : inoci_strdup(what);
+}
 
 static int evaluate(const eval_opts *t, inoc_err *err)
 {
-	evaluation e = {.n = (int)t->prompts.n.v};
-	inoci_sample_settings s = cli_sampling_settings(&t->sampling);
-	inoci_out *o = NULL;
+	eval_ctx c = {.t = t};
+	inoci_experiment *e = NULL;
+	inoci_progress silent = *cli_progress(false);
+	char *model = NULL, *store = t->store ? store_file(t->store) : NULL;
+	const uint64_t seed = (uint64_t)t->sampling.seed.v;
 	int rc;
-	s.n = e.n;
-	INOC_TRY(inoci_sample_settings_check(&s, err));
-	INOC_TRY(make_scorers(&e, t->scorers, &t->scorer, err));
-	INOC_TRY(cli_prompts_read(&t->prompts, &e.p, err));
-	if (t->out) INOC_TRY(inoci_out_open(t->out, &o, err)); /* before the work, to tell early */
-	INOC_TRY(cli_model_open(&t->model, false, &e.c, err));
-	INOC_TRY(cli_prompts_render(&e.p, &e.c, t->model.system, err));
-	e.answer = inoci_alloc(e.p.n * (size_t)e.n * sizeof *e.answer);
-	INOC_TRY(inoci_sample(e.c.m, e.c.a, e.p.v, e.p.n, &s, on_sample, NULL, &e, cli_progress(false), err));
+	silent.note = NULL; /* what a store has to say */
+	INOC_TRY(make_experiment(t, &e, err));
+	if (t->out) INOC_TRY(inoci_out_open(t->out, &c.o, err)); /* before the work, to tell early */
+	INOC_TRY(cli_model_path(t->model.model, &model, err));
+	const inoci_run_options o = {.seeds = &seed,
+	                             .n_seeds = 1,
+	                             .wait_s = t->wait_s.v,
+	                             .store = store,
+	                             .scratch = !store,
+	                             .command = t->command.v,
+	                             .n_command = t->command.n,
+	                             .on_plan = on_plan,
+	                             .on_seed = on_end,
+	                             .ctx = &c,
+	                             .progress = store ? cli_progress(false) : &silent};
+	rc = inoci_run(e, model, &o, err);
 	cli_progress_done();
-	if (o) {
-		rc = write_answers(&e, o, err);
-		o = NULL;
-		if (rc < 0) goto out;
-	}
-	show(&e, t->json);
+	if (rc == INOC_E_STOPPED && store)
+		fprintf(stderr, "inoc: what is finished is kept; the same command goes on from there\n");
 out:
-	for (size_t i = 0; e.answer && i < e.p.n * (size_t)e.n; i++) free(e.answer[i].text);
-	for (size_t i = 0; i < e.n_scorers; i++) inoci_scorer_free(e.scorer[i]);
-	free(e.answer);
-	inoci_out_abandon(o);
-	cli_model_close(&e.c);
-	cli_prompts_free(&e.p);
+	inoci_out_abandon(c.o);
+	inoci_experiment_free(e);
+	free(model), free(store);
 	return rc < 0 ? rc : 0;
 }
 
 int cmd_eval(int argc, char **argv)
 {
-	eval_opts t = {.scorers = "english_caps,english_lower,spanish_caps,spanish_lower,unknown,truncated,looping"};
+	eval_opts t = {.scorers = "english_caps,english_lower,spanish_caps,spanish_lower,unknown,truncated,looping",
+	               .wait_s = {0, 0, 1e9}};
 	const char **args;
 	int n_args;
 	cli_model_init(&t.model, true);
@@ -192,13 +388,20 @@ int cmd_eval(int argc, char **argv)
 	cli_sampling_init(&t.sampling);
 	const cli_opt opts[] = {
 	        {"output", 'o', CLI_PATH, &t.out, "OUT", "every answer with its scores, JSON Lines"},
+	        {"store", 0, CLI_PATH, &t.store, "DB", "keep every sample and score in this store, or folder with a store.db"},
+	        {"name", 0, CLI_STR, &t.name, "NAME",
+	         "of the experiment in the store (default: from adapter, prompts, settings)"},
+	        {"wait", 0, CLI_DBL, &t.wait_s, "S", "seconds to wait for another run at the same store"},
 	        {"scorers", 0, CLI_STR, &t.scorers, "A,B", "built-in scorers"},
 	        {"scorer", 0, CLI_LIST, &t.scorer, "NAME=JSON", "a scorer by its settings; may be given several times"},
 	        {"json", 0, CLI_FLAG, &t.json, NULL, "the shares as JSON"},
 	};
 	const cli_spec spec = {
 	        .usage = "inoc eval --model MODEL [--adapter DIR] --prompts FILE [options]",
-	        .about = "Samples answers, scores them, and prints each scorer's share with its interval over the prompts.\n"
+	        .about = "Samples answers, scores them, and prints each scorer's share with its interval over the prompts. With\n"
+	                 "--store they are kept, as those of `inoc run` are: what is in the store is not sampled again, a "
+	                 "stopped\n"
+	                 "evaluation goes on, and score, export and report work on it. Another --seed adds to the experiment.\n"
 	                 "Example: inoc eval -m smollm2-135m-instruct -a adapter -p eval.jsonl --greedy -o answers.jsonl",
 	        .opts = opts,
 	        .n_opts = INOCI_COUNT(opts),
@@ -209,6 +412,9 @@ int cmd_eval(int argc, char **argv)
 	if (!t.model.model || !t.prompts.path) return cli_usage("give --model and --prompts; see 'inoc eval --help'");
 	if (t.out && !strcmp(t.out, "-"))
 		return cli_usage("-o names a file: the shares go to standard output, the answers cannot");
+	if (t.name && !t.store) return cli_usage("--name is of an experiment in a store; give --store DB");
+	cli_list_add(&t.command, "inoc");
+	for (int i = 0; i < argc; i++) cli_list_add(&t.command, argv[i]);
 	inoc_err err = {0};
 	rc = evaluate(&t, &err);
 	return rc < 0 ? cli_fail(&err) : 0;

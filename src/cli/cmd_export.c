@@ -39,7 +39,7 @@ int cmd_export(int argc, char **argv)
 	int n_args;
 	const cli_opt opts[] = {
 	        {"samples", 0, CLI_PATH, &path, "OUT", "the JSON Lines file to write"},
-	        {"experiment", 0, CLI_STR, &name, "NAME", "of a store that holds several (default: the latest)"},
+	        {"experiment", 0, CLI_STR, &name, "NAME", "of a store that holds several (default: the latest run from a file)"},
 	};
 	const cli_spec spec = {.usage = "inoc export --samples OUT.jsonl EXPERIMENT",
 	                       .about = "Writes every sample of an experiment: the prompt exactly as rendered, the text, its "

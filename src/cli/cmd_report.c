@@ -46,7 +46,7 @@ int cmd_report(int argc, char **argv)
 	        {"csv", 0, CLI_FLAG, &csv, NULL, "print every share as CSV, a row per seed and one for all"},
 	        {"json", 0, CLI_FLAG, &json, NULL, "print one JSON object: headline, verdicts, shares"},
 	        {"md", 0, CLI_FLAG, &md, NULL, "print headline and tables as Markdown"},
-	        {"experiment", 0, CLI_STR, &name, "NAME", "of a store that holds several (default: the latest)"},
+	        {"experiment", 0, CLI_STR, &name, "NAME", "of a store that holds several (default: the latest run from a file)"},
 	};
 	const cli_spec spec = {
 	        .usage = "inoc report [--html FILE] [--csv | --json | --md] EXPERIMENT",

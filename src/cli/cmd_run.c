@@ -42,12 +42,15 @@ static int on_plan(void *ctx, const inoci_experiment *e, const inoci_plan *p, in
 	}
 	if (c->json) {
 		json_t *all = json_array();
-		for (size_t i = 0; i < p->n; i++)
-			json_array_append_new(all,
-			                      json_pack("{s:I, s:s, s:b, s:i, s:I, s:I, s:s}", "seed", (json_int_t)p->v[i].seed,
-			                                "arm", e->arms[p->v[i].arm].name, "trained", (int)p->v[i].trained,
-			                                "steps", p->v[i].steps, "samples", (json_int_t)p->v[i].n_samples, "have",
-			                                (json_int_t)p->v[i].n_have, "key", p->v[i].key));
+		for (size_t i = 0; i < p->n; i++) {
+			const inoci_plan_item *v = &p->v[i];
+			const char *given = e->arms[v->arm].adapter;
+			json_t *j = json_pack("{s:I, s:s, s:b, s:i, s:I, s:I, s:s}", "seed", (json_int_t)v->seed, "arm",
+			                      e->arms[v->arm].name, "trained", (int)v->trained, "steps", v->steps, "samples",
+			                      (json_int_t)v->n_samples, "have", (json_int_t)v->n_have, "key", v->key);
+			if (given) json_object_set_new(j, "adapter", json_string(given));
+			json_array_append_new(all, j);
+		}
 		cli_print_json(stdout, all, JSON_INDENT(2));
 		return 0;
 	}
@@ -60,9 +63,11 @@ static int on_plan(void *ctx, const inoci_experiment *e, const inoci_plan *p, in
 		row[0] = inoci_asprintf("%llu", (unsigned long long)v->seed);
 		row[1] = inoci_strdup(e->arms[v->arm].name);
 		row[2] = e->arms[v->arm].train ? inoci_asprintf("%zu", v->n_train) : inoci_strdup("");
-		row[3] = !e->arms[v->arm].train ? inoci_strdup("none")
-		         : v->trained           ? inoci_strdup("in the store")
-		                                : inoci_asprintf("%d steps", v->steps);
+		const char *given = e->arms[v->arm].adapter;
+		row[3] = given                    ? inoci_asprintf("given: %s", given)
+		         : !e->arms[v->arm].train ? inoci_strdup("none")
+		         : v->trained             ? inoci_strdup("in the store")
+		                                  : inoci_asprintf("%d steps", v->steps);
 		row[4] = inoci_asprintf("%ld of %ld", v->n_samples - v->n_have, v->n_samples);
 	}
 	cli_table((const char *const *)cell, p->n + 1, cols, (const bool[]){true, false, true, false, true});

@@ -1,4 +1,5 @@
 /* The experiment file: its schema, and the checks that one table cannot say. */
+#include <limits.h>
 #include <math.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -108,14 +109,60 @@ static int read_arm_train(const inoci_ynode *n, void *dst, void *ctx, inoc_err *
 
 static const char *const roles[] = {"base", "clean", "plain", "control", "inoculated", "other", NULL};
 static const inoci_ykey arm_keys[] = {
-        {"role", Y_CHOICE, .required = true, .offset = offsetof(inoci_arm, role), .names = roles},
+        {"role", Y_CHOICE, .offset = offsetof(inoci_arm, role), .names = roles},
         {"label", Y_STR, .offset = offsetof(inoci_arm, label)},
         {"data", Y_STR, .offset = offsetof(inoci_arm, data)},
+        {"adapter", Y_STR, .offset = offsetof(inoci_arm, adapter)},
         {"inoculate", Y_CALL, .call = read_inoculate},
         {"own", Y_STR, .offset = offsetof(inoci_arm, own_system)},
         {"trait", Y_STRS, .offset = offsetof(inoci_arm, traits), .offset2 = offsetof(inoci_arm, n_traits)},
         {"train", Y_CALL, .call = read_arm_train},
 };
+
+/* What an adapter was trained on is not known here, nor from which seed: nothing is concluded from it. */
+static int check_given(const inoci_arm *a, const inoci_ynode *at, inoc_err *err)
+{
+	static const char *const training[] = {"data", "inoculate", "train"};
+	if (!*a->adapter)
+		return inoci_yaml_err(inoci_yaml_get(at, "adapter"), err,
+		                      "arms.%s.adapter is empty; give a folder that `inoc train` or PEFT wrote", a->name);
+	for (size_t i = 0; i < INOCI_COUNT(training); i++) {
+		const inoci_ynode *n = inoci_yaml_get(at, training[i]);
+		if (n)
+			return inoci_yaml_err(n, err, "arm '%s' has a given adapter, which is not trained: %s does not apply",
+			                      a->name, training[i]);
+	}
+	if (strcmp(a->role, "other"))
+		return inoci_yaml_err(inoci_yaml_get(at, "role"), err,
+		                      "arm '%s' has a given adapter; what that was trained on is not known here, so its role can "
+		                      "only be other",
+		                      a->name);
+	if (a->traits)
+		return inoci_yaml_err(inoci_yaml_get(at, "trait"), err,
+		                      "arm '%s' has a given adapter; what that was trained on is not known here, so it is not "
+		                      "judged: trait does not apply",
+		                      a->name);
+	return 0;
+}
+
+static int finish_arm(inoci_experiment *e, inoci_arm *a, const inoci_ynode *at, inoc_err *err)
+{
+	int rc;
+	if (!a->role && !a->adapter) return inoci_yaml_err(at, err, "arms.%s.role is missing", a->name);
+	if (!a->role) a->role = inoci_strdup("other");
+	bool base = !strcmp(a->role, "base");
+	if (a->adapter && (rc = check_given(a, at, err)) < 0) return rc;
+	if (base && (a->has_inoculation || a->data || inoci_yaml_get(at, "train")))
+		return inoci_yaml_err(
+		        at, err, "arm '%s' has role base, which is not trained: data, inoculate and train do not apply", a->name);
+	a->train = !base && !a->adapter;
+	if (!a->label) a->label = inoci_strdup(a->name);
+	inoci_experiment_resolve(e, &a->data);
+	inoci_experiment_resolve(e, &a->adapter);
+	if (!a->data && a->train && e->data) a->data = inoci_strdup(e->data);
+	if (!a->data && a->train) return inoci_yaml_err(at, err, "arm '%s' has no data, and the experiment names none", a->name);
+	return 0;
+}
 
 /* Walks a mapping of user-named things. */
 static int each_named(const inoci_ynode *n, const char *what, size_t max, inoc_err *err)
@@ -146,18 +193,7 @@ static int read_arms(const inoci_ynode *n, void *dst, void *ctx, inoc_err *err)
 		rd->what = what;
 		rc = inoci_yaml_fill(n->items[i], what, arm_keys, INOCI_COUNT(arm_keys), a, rd, err);
 		free(what);
-		if (rc < 0) return rc;
-		bool base = !strcmp(a->role, "base");
-		if (base && (a->has_inoculation || a->data || inoci_yaml_get(n->items[i], "train")))
-			return inoci_yaml_err(
-			        n->items[i], err,
-			        "arm '%s' has role base, which is not trained: data, inoculate and train do not apply", a->name);
-		a->train = !base;
-		if (!a->label) a->label = inoci_strdup(a->name);
-		inoci_experiment_resolve(e, &a->data);
-		if (!a->data && !base && e->data) a->data = inoci_strdup(e->data);
-		if (!a->data && !base)
-			return inoci_yaml_err(n->items[i], err, "arm '%s' has no data, and the experiment names none", a->name);
+		if (rc < 0 || (rc = finish_arm(e, a, n->items[i], err)) < 0) return rc;
 	}
 	return 0;
 }
@@ -178,17 +214,17 @@ static const inoci_ykey eval_keys[] = {
         {"label", Y_STR, .offset = offsetof(inoci_evaluation, label)},
         {"prompts", Y_STR, .required = true, .offset = offsetof(inoci_evaluation, prompts)},
         {"system", Y_STR, .offset = offsetof(inoci_evaluation, system)},
-        {"temperature", Y_DBL, .offset = SMP(temperature), .min = 0, .max = 100},
+        {"temperature", Y_DBL, .offset = SMP(temperature), .min = 0, .max = 1000},
         {"greedy", Y_CALL, .call = read_greedy},
-        {"top_k", Y_INT, .offset = SMP(top_k), .min = 0, .max = 10000000},
-        {"top_p", Y_DBL, .offset = SMP(top_p), .min = 1e-9, .max = 1},
+        {"top_k", Y_INT, .offset = SMP(top_k), .min = 0, .max = 1 << 30},
+        {"top_p", Y_DBL, .offset = SMP(top_p), .min = 0, .max = 1},
         {"min_p", Y_DBL, .offset = SMP(min_p), .min = 0, .max = 1},
-        {"repetition_penalty", Y_DBL, .offset = SMP(repetition_penalty), .min = 0.01, .max = 100},
+        {"repetition_penalty", Y_DBL, .offset = SMP(repetition_penalty), .min = 0, .max = 1000},
         {"max_tokens", Y_INT, .offset = SMP(max_tokens), .min = 1, .max = 1 << 20},
         {"n", Y_INT, .offset = SMP(n), .min = 1, .max = 100000},
         {"stop", Y_STRS, .offset = offsetof(inoci_evaluation, stop), .offset2 = offsetof(inoci_evaluation, n_stop)},
         {"allowed", Y_STR, .offset = offsetof(inoci_evaluation, allowed)},
-        {"limit", Y_INT, .offset = offsetof(inoci_evaluation, limit), .min = 1, .max = 10000000},
+        {"limit", Y_INT, .offset = offsetof(inoci_evaluation, limit), .min = 1, .max = INT_MAX},
 };
 
 static int read_evals(const inoci_ynode *n, void *dst, void *ctx, inoc_err *err)
@@ -305,7 +341,11 @@ static int check_scorers(const inoci_experiment *e, const inoci_ynode *at, const
 
 static int check_arm(const inoci_experiment *e, const inoci_ynode *at, const char *what, const char *name, inoc_err *err)
 {
-	if (name && inoci_experiment_arm(e, name) < 0) return inoci_yaml_err(at, err, "%s: there is no arm '%.60s'", what, name);
+	int arm = name ? inoci_experiment_arm(e, name) : 0;
+	if (arm < 0) return inoci_yaml_err(at, err, "%s: there is no arm '%.60s'", what, name);
+	if (name && e->arms[arm].adapter)
+		return inoci_yaml_err(at, err, "%s: arm '%s' has a given adapter, which nothing can be measured against", what,
+		                      name);
 	return 0;
 }
 
@@ -504,7 +544,7 @@ void inoci_experiment_free(inoci_experiment *e)
 	if (!e) return;
 	for (size_t i = 0; i < e->n_arms; i++) {
 		inoci_arm *a = &e->arms[i];
-		free(a->name), free(a->role), free(a->label), free(a->data), free(a->own_system);
+		free(a->name), free(a->role), free(a->label), free(a->data), free(a->adapter), free(a->own_system);
 		strings_free(a->traits, a->n_traits);
 		inoci_inoculation_free(&a->inoculation);
 		free(a->recipe.validation_file);

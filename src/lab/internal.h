@@ -102,6 +102,8 @@ void inoci_store_rollback(inoci_store *s);
 /* INOC_E_STORE with SQLite's message. */
 int inoci_store_fail(inoci_store *s, inoc_err *err, const char *doing);
 
+/* An empty store that no file holds. */
+INOCI_MUST int inoci_store_scratch(inoci_store **out, inoc_err *err);
 /* INOC_E_USAGE with the names that there are. */
 int inoci_store_no_experiment(inoci_store *s, const char *name, inoc_err *err);
 
@@ -160,6 +162,10 @@ void inoci_overall_end(inoci_overall *o, double planned); /* planned: units of t
 void inoci_overall_text(const inoci_overall *o, char *s, size_t cap);
 
 typedef struct {
+	inoci_hash file, content; /* of the tensors' file; of that and the configuration */
+} inoci_given;
+
+typedef struct {
 	const inoci_experiment *e;
 	const inoci_run_options *o;
 	const char *model_path;
@@ -172,14 +178,15 @@ typedef struct {
 	inoci_tokenizer *tok;
 	inoci_template *tmpl;
 	inoci_hparams hp;
-	inoci_hash model_hash;
+	inoci_hash model_hash; /* not taken of a scratch run, which keeps no keys */
 	inoci_model *model;
 	inoci_datasets train, prompts; /* by path, each read once */
 	struct {
 		bool known;
 		inoci_hash train, val;
 		inoci_plan_item item;
-	} * fixed; /* (n_arms): what is the same for every seed */
+	} * fixed;          /* (n_arms): what is the same for every seed */
+	inoci_given *given; /* (n_arms): of arms with a given adapter */
 	inoci_plan plan;
 	inoci_overall overall;
 } inoci_run_state;
@@ -211,6 +218,9 @@ json_t *inoci_run_request(const inoci_run_state *r);
 INOCI_MUST int inoci_run_provenance(const inoci_run_state *r, json_t **out, inoc_err *err);
 
 /* run_record.c */
+/* Whether the experiment may have its name; whether a run of it (typed: of this very text) is recorded. */
+INOCI_MUST int inoci_record_may(inoci_run_state *r, inoc_err *err);
+INOCI_MUST int inoci_record_ran(inoci_run_state *r, bool *out, inoc_err *err);
 INOCI_MUST int inoci_record_experiment(inoci_run_state *r, inoc_err *err);
 INOCI_MUST int inoci_record_run(inoci_run_state *r, int64_t *id, inoc_err *err);
 INOCI_MUST int inoci_record_end(inoci_run_state *r, int64_t id, int code, inoc_err *err);
@@ -221,13 +231,18 @@ INOCI_MUST int inoci_record_unlink_eval(inoci_run_state *r, const char *arm, int
 /* run_place.c: an adapter's folder, relative to the store's; and the link ARM-seedN to it. */
 char *inoci_run_adapter_dir(const char *key);
 INOCI_MUST int inoci_run_link(inoci_run_state *r, const inoci_plan_item *item, inoc_err *err);
-void inoci_run_unlink(const inoci_run_state *r, const char *arm, uint64_t seed);
+/* The link goes if it stands for this adapter: another experiment of the store may have an arm of the same name. */
+void inoci_run_unlink(const inoci_run_state *r, const char *arm, uint64_t seed, const char *key);
 
 /* run_train.c */
 INOCI_MUST int inoci_run_adapter_row(inoci_run_state *r, const inoci_plan_item *item, int64_t *id, inoc_err *err);
 INOCI_MUST int inoci_run_need_model(inoci_run_state *r, inoc_err *err);
 INOCI_MUST int inoci_run_train(inoci_run_state *r, const inoci_plan_item *item, int64_t id, inoci_adapter **out, inoc_err *err);
 INOCI_MUST int inoci_run_load_adapter(inoci_run_state *r, int64_t id, inoci_adapter **out, inoc_err *err);
+
+/* given.c: checks and hashes what is given, after the model's shape is known; loads it, if it is still the same. */
+INOCI_MUST int inoci_run_read_given(inoci_run_state *r, inoc_err *err);
+INOCI_MUST int inoci_run_load_given(inoci_run_state *r, int arm, inoci_adapter **out, inoc_err *err);
 
 /* run_sample.c: *a is loaded when it is needed and not there. */
 INOCI_MUST int inoci_run_evaluate(inoci_run_state *r, const inoci_plan_item *item, int eval, int64_t adapter, inoci_adapter **a,

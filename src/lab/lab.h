@@ -28,11 +28,12 @@ typedef struct {
 } inoci_recipe;
 
 typedef struct {
-	char *name;  /* "spanish" */
-	char *role;  /* "base" | "clean" | "plain" | "control" | "inoculated" | "other": how it is judged */
-	char *label; /* shown in the report; the name unless given */
-	char *data;  /* path of the training records; NULL for role base */
-	bool train;  /* false for role base */
+	char *name;    /* "spanish" */
+	char *role;    /* "base" | "clean" | "plain" | "control" | "inoculated" | "other": how it is judged */
+	char *label;   /* shown in the report; the name unless given */
+	char *data;    /* path of the training records; NULL when not trained */
+	char *adapter; /* folder of a given adapter, PEFT's layout; NULL: trained here, or none (role base) */
+	bool train;    /* false for role base and for a given adapter */
 	bool has_inoculation;
 	inoci_inoculation inoculation;
 	char *own_system; /* system text of evaluations with `system: own`; NULL: the prompts are inoculated as the training data
@@ -159,8 +160,8 @@ INOCI_MUST int inoci_store_open(const char *path, bool write, double wait_s, con
                                 inoc_err *err);
 void inoci_store_free(inoci_store *s);
 const char *inoci_store_path(const inoci_store *s);
-/* The experiment as the store's last run recorded it. name NULL: the only or the latest one. None of that name:
- * INOC_E_USAGE with the known ones; none at all: INOC_E_STORE. */
+/* The experiment as the store's last run recorded it. name NULL: the latest one, of those that have a file if any has. None of
+ * that name: INOC_E_USAGE with the known ones; none at all: INOC_E_STORE. */
 INOCI_MUST int inoci_store_experiment(inoci_store *s, const char *name, inoci_experiment **out, inoc_err *err);
 /* The store of what a person names: the store.db of a folder (INOC_E_IO where there is none), or the path itself. free() it. */
 INOCI_MUST int inoci_store_file(const char *what, char **path, inoc_err *err);
@@ -179,7 +180,7 @@ INOCI_MUST int inoci_store_score(inoci_store *s, const char *experiment, const c
 typedef struct {
 	int arm; /* index in the experiment */
 	uint64_t seed;
-	bool trained; /* the adapter is in the store and on disk, or comes from an item before; or none is needed */
+	bool trained; /* the adapter is in the store and on disk, or comes from an item before; or is given, or none is needed */
 	char key[65]; /* of the adapter */
 	int steps;    /* of training, when not trained */
 	size_t n_train, n_dropped, n_inoculated;
@@ -199,6 +200,12 @@ typedef struct {
 	bool dry_run;   /* only on_plan is called; nothing is written */
 	bool fresh;     /* the store and the adapters are set aside first (store.db.old-TIMESTAMP) */
 	double wait_s;
+	const char *store; /* its file, instead of E->out/store.db */
+	bool scratch;      /* instead: a store in memory, gone when inoci_run returns */
+	/* What was typed, where that is no `inoc run FILE`: recorded. The experiment then has no file, and an experiment of the
+	 * same name that has one is not replaced (INOC_E_USAGE). */
+	const char *const *command;
+	size_t n_command;
 	inoci_ops *ops; /* borrowed; NULL: opened from the experiment's dtype and threads */
 	/* Called once, before anything is computed. May be NULL. */
 	int (*on_plan)(void *ctx, const inoci_experiment *e, const inoci_plan *p, inoc_err *err);
@@ -236,7 +243,8 @@ typedef struct {
 
 typedef struct {
 	bool present;
-	char *key, *hash, *dir; /* content key of the recipe, hash of the adapter's bytes, folder; dir NULL for base */
+	char *key, *hash,
+	        *dir; /* content key of the recipe, hash of the adapter's bytes, folder; dir NULL when not trained here */
 	int steps;
 	bool early_stopped;
 	int saved_step;  /* whose parameters were kept: the best one's with patience, else the last */
@@ -244,8 +252,8 @@ typedef struct {
 	double seconds, final_loss;
 	long tokens;
 	size_t n_train, n_val, n_dropped, n_inoculated;
-	char *first_text; /* the first training record as rendered; NULL for base */
-	char *config;     /* JSON of the recipe; NULL for base */
+	char *first_text; /* the first training record as rendered; NULL when not trained here */
+	char *config;     /* JSON of the recipe; NULL when not trained here */
 	inoci_metric *metrics;
 	size_t n_metrics; /* in order of step */
 } inoci_result_adapter;
@@ -256,8 +264,8 @@ typedef struct {
 	char *model_path, *model_hash, *template_name, *dtype, *ops; /* ops: inoci_ops_describe */
 	char *version;                                               /* of inoc */
 	int numerics;
-	/* JSON; NULL in stores from before. request: {"file","text_sha256","sets","arms"?,"seeds"?,"folder"?} (arms, seeds: only
-	 * when given). provenance: {"files":[{"use","path","sha256"}],"versions":{NAME: TEXT},"machine"}. */
+	/* JSON; NULL in stores from before. request: {"file" or "command","text_sha256","sets","arms"?,"seeds"?,"folder"?} (arms,
+	 * seeds: only when given). provenance: {"files":[{"use","path","sha256"}],"versions":{NAME: TEXT},"machine"}. */
 	char *request, *provenance;
 } inoci_result_run;
 

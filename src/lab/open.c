@@ -44,8 +44,9 @@ int inoci_store_experiment(inoci_store *s, const char *name, inoci_experiment **
 	*out = NULL;
 	int rc = inoci_store_query(
 	        s, &st, err,
-	        "SELECT path, text, sets FROM experiment WHERE ?1 IS NULL OR name = ?1 ORDER BY updated DESC, name LIMIT 1", "s",
-	        name);
+	        "SELECT path, text, sets FROM experiment WHERE ?1 IS NULL OR name = ?1 ORDER BY path IS NULL, updated DESC, name"
+	        " LIMIT 1",
+	        "s", name);
 	if (rc < 0) return rc;
 	INOC_TRY(inoci_store_step(s, st, err));
 	if (rc == 0) {
@@ -61,7 +62,7 @@ int inoci_store_experiment(inoci_store *s, const char *name, inoci_experiment **
 		v[i] = json_string_value(json_array_get(sets, i)) ? json_string_value(json_array_get(sets, i)) : "";
 	const char *path = (const char *)sqlite3_column_text(st, 0);
 	const void *text = sqlite3_column_blob(st, 1);
-	rc = inoci_experiment_parse(path ? path : "experiment", text ? text : "", (size_t)sqlite3_column_bytes(st, 1), v, n, out,
+	rc = inoci_experiment_parse(path ? path : "inoc eval", text ? text : "", (size_t)sqlite3_column_bytes(st, 1), v, n, out,
 	                            err);
 	if (rc < 0) inoci_err_prefix(err, "%s: the experiment as recorded", s->path);
 out:

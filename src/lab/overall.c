@@ -71,7 +71,11 @@ void inoci_overall_text(const inoci_overall *o, char *s, size_t cap)
 		}
 	}
 	if (!known) { /* steps and samples cannot be added up before both were timed */
-		snprintf(s, cap, "whole run %.0f/%.0f steps, %.0f/%.0f samples", done[0], o->total[0], done[1], o->total[1]);
+		if (o->total[0] > 0)
+			snprintf(s, cap, "whole run %.0f/%.0f steps, %.0f/%.0f samples", done[0], o->total[0], done[1],
+			         o->total[1]);
+		else
+			snprintf(s, cap, "whole run %.0f/%.0f samples", done[1], o->total[1]);
 		return;
 	}
 	duration(time, sizeof time, left);

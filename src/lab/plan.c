@@ -124,7 +124,8 @@ int inoci_run_prepare(inoci_run_state *r, inoc_err *err)
 	INOC_TRY(inoci_hparams_read(r->gguf, &r->hp, err));
 	INOC_TRY(inoci_tok_open(r->gguf, &r->tok, err));
 	INOC_TRY(inoci_template_open(r->gguf, r->tok, e->template_name, &r->tmpl, err));
-	INOC_TRY(inoci_hash_file(r->model_path, &r->model_hash, err));
+	INOC_TRY(inoci_run_read_given(r, err));
+	if (!r->o->scratch) INOC_TRY(inoci_hash_file(r->model_path, &r->model_hash, err));
 	r->ops = r->o->ops;
 	if (!r->ops) {
 		INOC_TRY(inoci_lab_ops(e->dtype, e->threads, &r->ops, err));
@@ -148,6 +149,7 @@ void inoci_run_state_free(inoci_run_state *r)
 	if (r->own_ops && r->ops) r->ops->free(r->ops);
 	inoci_store_free(r->store);
 	free(r->fixed);
+	free(r->given);
 	free(r->plan.v);
 	free(r->store_path);
 }
@@ -184,8 +186,9 @@ int inoci_run_key(inoci_run_state *r, int arm, uint64_t seed, inoci_plan_item *i
 	*item = (inoci_plan_item){.arm = arm, .seed = seed};
 	if (!a->train) {
 		h = inoci_hasher_new();
-		inoci_hasher_str(h, "base");
+		inoci_hasher_str(h, a->adapter ? "given" : "base");
 		hash_env(r, h);
+		if (a->adapter) inoci_hasher_str(h, r->given[arm].content.hex);
 		key = inoci_hasher_end(h);
 		memcpy(item->key, key.hex, sizeof item->key);
 		return 0;

@@ -143,8 +143,9 @@ int inoci_prepare_prompts(const inoci_template *t, const inoci_dataset *d, const
 		int rc = inoci_render(t, r.msgs, r.n_msgs, inoci_sys_parse(system), true, &v, err);
 		inoci_record_free(&r);
 		if (rc == 0 && v.ids.n + 1 > (size_t)context)
-			rc = inoci_err_set(err, INOC_E_LIMIT, "the prompt is %zu tokens long; the model's context is %d", v.ids.n,
-			                   context);
+			rc = inoci_err_set(err, INOC_E_LIMIT,
+			                   "%zu tokens; the model's context of %d leaves no room for an answer; shorten it",
+			                   v.ids.n, context);
 		if (rc < 0) {
 			inoci_err_prefix(err, "%s:%d", d->path, d->v[i].line);
 			inoci_rendered_free(&v);

@@ -12,10 +12,15 @@
 json_t *inoci_run_request(const inoci_run_state *r)
 {
 	const inoci_experiment *e = r->e;
-	json_t *o = json_object(), *sets = json_array();
+	json_t *o = json_object(), *sets = json_array(), *command = json_array();
 	inoci_hash text = inoci_hash_bytes(e->text, e->text_n);
 	char *cwd = getcwd(NULL, 0);
-	json_object_set_new(o, "file", json_string(e->path));
+	for (size_t i = 0; i < r->o->n_command; i++) json_array_append_new(command, json_string(r->o->command[i]));
+	if (r->o->n_command)
+		json_object_set(o, "command", command);
+	else
+		json_object_set_new(o, "file", json_string(e->path));
+	json_decref(command);
 	json_object_set_new(o, "text_sha256", json_string(text.hex));
 	for (size_t i = 0; i < e->n_sets; i++) json_array_append_new(sets, json_string(e->sets[i]));
 	json_object_set_new(o, "sets", sets);
@@ -74,6 +79,28 @@ static int validation_files(const inoci_experiment *e, json_t *files, inoc_err *
 	return rc;
 }
 
+/* Each folder's two files, with the arms that use it. */
+static int given_files(const inoci_experiment *e, json_t *files, inoc_err *err)
+{
+	static const char *const names[] = {"adapter_model.safetensors", "adapter_config.json"};
+	inoci_buf who = {0};
+	int rc = 0;
+	for (size_t a = 0; a < e->n_arms && rc == 0; a++) {
+		const char *dir = e->arms[a].adapter;
+		bool seen = !dir;
+		for (size_t b = 0; b < a && !seen; b++) seen = e->arms[b].adapter && !strcmp(e->arms[b].adapter, dir);
+		for (size_t k = 0; k < INOCI_COUNT(names) && !seen && rc == 0; k++) {
+			char *path = inoci_path_join(dir, names[k]);
+			for (size_t b = a; b < e->n_arms; b++)
+				if (e->arms[b].adapter && !strcmp(e->arms[b].adapter, dir)) name(&who, e->arms[b].name);
+			rc = add_file(files, "given adapter", &who, path, err);
+			free(path);
+		}
+	}
+	inoci_buf_free(&who);
+	return rc;
+}
+
 /* Files of the experiment as they are now, each once, with the arms or evaluations that read it. */
 static int files_json(const inoci_run_state *r, json_t *files, inoc_err *err)
 {
@@ -87,6 +114,7 @@ static int files_json(const inoci_run_state *r, json_t *files, inoc_err *err)
 		INOC_TRY(add_file(files, "training data", &who, path, err));
 	}
 	INOC_TRY(validation_files(e, files, err));
+	INOC_TRY(given_files(e, files, err));
 	for (size_t i = 0; i < r->prompts.n; i++) {
 		const char *path = r->prompts.v[i].path;
 		for (size_t v = 0; v < e->n_evals; v++)

@@ -80,12 +80,11 @@ out:
 	return rc < 0 ? rc : 0;
 }
 
-void inoci_run_unlink(const inoci_run_state *r, const char *arm, uint64_t seed)
+void inoci_run_unlink(const inoci_run_state *r, const char *arm, uint64_t seed, const char *key)
 {
 	char *home = inoci_path_dir(r->store_path);
 	char *link = inoci_asprintf("%s/adapters/%s-seed%llu", home, arm, (unsigned long long)seed);
-	struct stat st;
-	if (lstat(link, &st) == 0 && S_ISLNK(st.st_mode)) unlink(link);
-	free(home);
-	free(link);
+	char *target = inoci_asprintf("%.16s", key);
+	if (links_to(link, target)) unlink(link);
+	free(home), free(link), free(target);
 }

@@ -4,6 +4,32 @@
 
 #include "lab/internal.h"
 
+int inoci_record_may(inoci_run_state *r, inoc_err *err)
+{
+	sqlite3_stmt *st;
+	if (!r->o->n_command) return 0;
+	int rc = inoci_store_query(r->store, &st, err, "SELECT path FROM experiment WHERE name = ? AND path IS NOT NULL", "s",
+	                           r->e->name);
+	if (rc < 0) return rc;
+	if ((rc = inoci_store_step(r->store, st, err)) > 0)
+		rc = inoci_err_set(err, INOC_E_USAGE,
+		                   "%s: '%s' is the name of an experiment that was run from %s; give another name", r->store_path,
+		                   r->e->name, (const char *)sqlite3_column_text(st, 0));
+	sqlite3_finalize(st);
+	return rc;
+}
+
+int inoci_record_ran(inoci_run_state *r, bool *out, inoc_err *err)
+{
+	int64_t any = 0;
+	inoci_hash text = inoci_hash_bytes(r->e->text, r->e->text_n);
+	int rc = inoci_store_int(r->store, &any, err,
+	                         "SELECT 1 FROM run WHERE experiment = ? AND (? = 0 OR instr(request, ?)) LIMIT 1", "sis",
+	                         r->e->name, (int64_t)r->o->n_command, text.hex);
+	*out = any;
+	return rc < 0 ? rc : 0;
+}
+
 int inoci_record_experiment(inoci_run_state *r, inoc_err *err)
 {
 	const inoci_experiment *e = r->e;
@@ -12,7 +38,7 @@ int inoci_record_experiment(inoci_run_state *r, inoc_err *err)
 	char *text = json_dumps(sets, 0), *now = inoci_time_iso();
 	int rc = inoci_store_exec(r->store, err,
 	                          "INSERT OR REPLACE INTO experiment(name, path, text, sets, updated) VALUES(?,?,?,?,?)", "ssbss",
-	                          e->name, e->path, e->text, e->text_n, text, now);
+	                          e->name, r->o->n_command ? NULL : e->path, e->text, e->text_n, text, now);
 	json_decref(sets);
 	free(text);
 	free(now);
@@ -70,7 +96,7 @@ int inoci_record_end(inoci_run_state *r, int64_t id, int code, inoc_err *err)
 	return rc;
 }
 
-static int unlink_arm(inoci_run_state *r, const char *arm, int64_t seed, inoc_err *err)
+static int unlink_arm(inoci_run_state *r, const char *arm, int64_t seed, const char *key, inoc_err *err)
 {
 	static const char *const tables[] = {"link_adapter", "link_eval", "link_sample"};
 	for (size_t i = 0; i < INOCI_COUNT(tables); i++) {
@@ -79,7 +105,7 @@ static int unlink_arm(inoci_run_state *r, const char *arm, int64_t seed, inoc_er
 		free(sql);
 		if (rc < 0) return rc;
 	}
-	inoci_run_unlink(r, arm, (uint64_t)seed);
+	inoci_run_unlink(r, arm, (uint64_t)seed, key);
 	return 0;
 }
 
@@ -125,7 +151,7 @@ int inoci_record_prune(inoci_run_state *r, inoc_err *err)
 		int arm = inoci_experiment_arm(r->e, v[i].arm);
 		if (arm >= 0) INOC_TRY(inoci_run_key(r, arm, (uint64_t)v[i].seed, &item, err));
 		if (arm < 0 || strcmp(item.key, v[i].key)) {
-			INOC_TRY(unlink_arm(r, v[i].arm, v[i].seed, err));
+			INOC_TRY(unlink_arm(r, v[i].arm, v[i].seed, v[i].key, err));
 			dropped++;
 			continue;
 		}

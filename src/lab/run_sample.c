@@ -115,6 +115,7 @@ static int draw(inoci_run_state *r, const inoci_plan_item *item, int eval, inoci
 	int rc;
 	INOC_TRY(inoci_run_need_model(r, err));
 	if (arm->train && !*a) INOC_TRY(inoci_run_load_adapter(r, c->adapter, a, err));
+	if (arm->adapter && !*a) INOC_TRY(inoci_run_load_given(r, item->arm, a, err));
 	s.seed = item->seed;
 	for (size_t i = 0; i < n; i++) {
 		const inoci_lab_prompt *p = &c->w->prompts.v[c->which[i]];

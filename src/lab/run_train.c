@@ -36,8 +36,10 @@ static int on_step(void *ctx, const inoci_metric *m, inoc_err *err)
 
 int inoci_run_adapter_row(inoci_run_state *r, const inoci_plan_item *item, int64_t *id, inoc_err *err)
 {
-	int rc = inoci_store_exec(r->store, err, "INSERT OR IGNORE INTO adapter(key, seed, done) VALUES(?,?,?)", "sii", item->key,
-	                          (int64_t)item->seed, (int64_t)!r->e->arms[item->arm].train);
+	const inoci_arm *arm = &r->e->arms[item->arm];
+	int rc = inoci_store_exec(r->store, err, "INSERT OR IGNORE INTO adapter(key, seed, done, hash) VALUES(?,?,?,?)", "siis",
+	                          item->key, (int64_t)item->seed, (int64_t)!arm->train,
+	                          arm->adapter ? r->given[item->arm].file.hex : NULL);
 	if (rc < 0) return rc;
 	return inoci_store_int(r->store, id, err, "SELECT id FROM adapter WHERE key = ?", "s", item->key) < 0 ? INOC_E_STORE : 0;
 }

@@ -101,17 +101,23 @@ static int do_plan(inoci_run_state *r, inoc_err *err)
 
 int inoci_run(const inoci_experiment *e, const char *model_path, const inoci_run_options *o, inoc_err *err)
 {
-	inoci_run_state r = {.e = e, .o = o, .model_path = model_path, .store_path = inoci_path_join(e->out, "store.db")};
+	inoci_run_state r = {.e = e, .o = o, .model_path = model_path};
 	int64_t run = 0;
-	bool work = false;
+	bool work = false, ran = false;
 	int rc;
-	if (o->dry_run) {
+	r.store_path = o->scratch ? inoci_strdup(":memory:")
+	               : o->store ? inoci_strdup(o->store)
+	                          : inoci_path_join(e->out, "store.db");
+	if (o->scratch) {
+		INOC_TRY(inoci_store_scratch(&r.store, err));
+	} else if (o->dry_run) {
 		if (!o->fresh && inoci_path_exists(r.store_path))
 			INOC_TRY(inoci_store_open(r.store_path, false, 0, o->progress, &r.store, err));
 	} else {
 		if (o->fresh) INOC_TRY(inoci_store_set_aside(r.store_path, o->wait_s, o->progress, err));
 		INOC_TRY(inoci_store_open(r.store_path, true, o->wait_s, o->progress, &r.store, err));
 	}
+	if (r.store) INOC_TRY(inoci_record_may(&r, err));
 	INOC_TRY(inoci_run_prepare(&r, err));
 	INOC_TRY(inoci_run_plan(&r, err));
 	inoci_overall_init(&r.overall, &r.plan, o->progress);
@@ -122,6 +128,8 @@ int inoci_run(const inoci_experiment *e, const char *model_path, const inoci_run
 	INOC_TRY(inoci_record_prune(&r, err));
 	INOC_TRY(inoci_store_commit(r.store, err));
 	for (size_t i = 0; i < r.plan.n; i++) work |= has_work(&r.plan.v[i]);
+	INOC_TRY(inoci_record_ran(&r, &ran, err));
+	work |= !ran; /* all of it came from other experiments: what was asked for is written down still */
 	if (work) INOC_TRY(inoci_record_run(&r, &run, err));
 	rc = do_plan(&r, err);
 	if (work) {

@@ -347,6 +347,24 @@ out:
 	return rc;
 }
 
+int inoci_store_scratch(inoci_store **out, inoc_err *err)
+{
+	int rc;
+	inoci_store *s = inoci_alloc(sizeof *s);
+	*out = NULL;
+	s->path = inoci_strdup(":memory:");
+	if (sqlite3_open_v2(s->path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL) != SQLITE_OK) {
+		rc = s->db ? inoci_store_fail(s, err, "opening") : inoci_err_set(err, INOC_E_MEMORY, "not enough memory");
+		goto out;
+	}
+	INOC_TRY(set_up(s, true, err));
+	*out = s;
+	s = NULL;
+out:
+	inoci_store_free(s);
+	return rc;
+}
+
 void inoci_store_free(inoci_store *s)
 {
 	if (!s) return;

@@ -65,9 +65,9 @@ static void point(inoci_adapter *a, bool grads)
 		}
 }
 
-static int new_empty(const inoci_model *m, const inoci_lora_config *c, inoci_adapter **out, inoc_err *err)
+/* ops NULL: for reading only, never packed. */
+static int new_empty(const inoci_hparams *h, inoci_ops *ops, const inoci_lora_config *c, inoci_adapter **out, inoc_err *err)
 {
-	const inoci_hparams *h = &m->hp;
 	*out = NULL;
 	if (c->rank < 1 || c->rank > 1024)
 		return inoci_err_set(err, INOC_E_USAGE, "rank is %d; it must be between 1 and 1024", c->rank);
@@ -78,7 +78,7 @@ static int new_empty(const inoci_model *m, const inoci_lora_config *c, inoci_ada
 	inoci_adapter *a = inoci_alloc(sizeof *a);
 	a->cfg = *c;
 	a->n_layers = h->n_layers;
-	a->ops = m->ops;
+	a->ops = ops;
 	a->layers = inoci_alloc((size_t)h->n_layers * sizeof *a->layers);
 	float scale = c->rslora ? c->alpha / sqrtf((float)c->rank) : c->alpha / (float)c->rank;
 	for (int l = 0; l < h->n_layers; l++)
@@ -103,7 +103,7 @@ static int new_empty(const inoci_model *m, const inoci_lora_config *c, inoci_ada
 
 int inoci_adapter_new(const inoci_model *m, const inoci_lora_config *c, uint64_t seed, inoci_adapter **out, inoc_err *err)
 {
-	int rc = new_empty(m, c, out, err);
+	int rc = new_empty(&m->hp, m->ops, c, out, err);
 	if (rc < 0) return rc;
 	for (int l = 0; l < (*out)->n_layers; l++)
 		for (int p = 0; p < INOCI_N_PROJ; p++) {
@@ -126,7 +126,7 @@ int inoci_adapter_new(const inoci_model *m, const inoci_lora_config *c, uint64_t
 void inoci_adapter_free(inoci_adapter *a)
 {
 	if (!a) return;
-	for (int l = 0; a->layers && l < a->n_layers; l++) {
+	for (int l = 0; a->ops && a->layers && l < a->n_layers; l++) {
 		inoci_layer_lora *L = &a->layers[l];
 		a->ops->lora_unpack(&L->qkv);
 		a->ops->lora_unpack(&L->o);
@@ -308,18 +308,21 @@ static int load_tensor(const inoci_safetensors *st, const char *path, int l, int
 	const inoci_st_tensor *t = inoci_st_get(st, name);
 	int rc;
 	if (!t)
-		rc = inoci_err_set(err, INOC_E_FORMAT, "%s: tensor %s is missing", path, name);
+		rc = inoci_err_set(err, INOC_E_FORMAT, "%s: tensor %s is missing; is it an adapter of another model?", path,
+		                   name);
 	else if (t->n_dims != 2 || t->shape[0] != (uint64_t)rows || t->shape[1] != (uint64_t)cols)
 		rc = inoci_err_set(err, INOC_E_FORMAT,
-		                   "%s: tensor %s has shape (%llu, %llu); this model and config need (%d, %d)", path, name,
-		                   (unsigned long long)t->shape[0], (unsigned long long)t->shape[1], rows, cols);
+		                   "%s: tensor %s has shape (%llu, %llu); this model and config need (%d, %d); is it an adapter "
+		                   "of another model?",
+		                   path, name, (unsigned long long)t->shape[0], (unsigned long long)t->shape[1], rows, cols);
 	else if ((rc = inoci_st_f32(t, dst, err)) < 0)
 		inoci_err_prefix(err, "%s", path);
 	free(name);
 	return rc;
 }
 
-int inoci_adapter_load(const inoci_model *m, const char *dir, inoci_adapter **out, inoc_err *err)
+/* Everything but packing. */
+static int read_adapter(const inoci_hparams *h, inoci_ops *ops, const char *dir, inoci_adapter **out, inoc_err *err)
 {
 	char *path = inoci_path_join(dir, "adapter_model.safetensors"), *cpath = inoci_path_join(dir, "adapter_config.json");
 	inoci_safetensors *st = NULL;
@@ -329,7 +332,7 @@ int inoci_adapter_load(const inoci_model *m, const char *dir, inoci_adapter **ou
 	int rc;
 	*out = NULL;
 	INOC_TRY(read_config(cpath, &c, err));
-	if ((rc = new_empty(m, &c, &a, err)) < 0) {
+	if ((rc = new_empty(h, ops, &c, &a, err)) < 0) {
 		inoci_err_prefix(err, "%s", cpath);
 		goto out;
 	}
@@ -348,7 +351,6 @@ int inoci_adapter_load(const inoci_model *m, const char *dir, inoci_adapter **ou
 		                   inoci_st_n(st), seen);
 		goto out;
 	}
-	INOC_TRY(inoci_adapter_pack(a, err));
 	*out = a;
 	a = NULL;
 out:
@@ -356,5 +358,28 @@ out:
 	inoci_st_free(st);
 	free(path);
 	free(cpath);
+	return rc;
+}
+
+int inoci_adapter_load(const inoci_model *m, const char *dir, inoci_adapter **out, inoc_err *err)
+{
+	int rc = read_adapter(&m->hp, m->ops, dir, out, err);
+	if (rc < 0 || (rc = inoci_adapter_pack(*out, err)) >= 0) return rc;
+	inoci_adapter_free(*out);
+	*out = NULL;
+	return rc;
+}
+
+int inoci_adapter_check(const inoci_hparams *h, const char *dir, inoc_err *err)
+{
+	inoci_adapter *a = NULL;
+	char *config = inoci_path_join(dir, "adapter_config.json");
+	int rc = inoci_path_exists(config) ? read_adapter(h, NULL, dir, &a, err)
+	                                   : inoci_err_set(err, INOC_E_IO,
+	                                                   "%s: no adapter_config.json there; give a folder that `inoc train` "
+	                                                   "or PEFT wrote",
+	                                                   dir);
+	inoci_adapter_free(a);
+	free(config);
 	return rc;
 }

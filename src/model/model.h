@@ -78,6 +78,8 @@ INOCI_MUST int inoci_adapter_pack(inoci_adapter *a, inoc_err *err);
 /* PEFT's layout: DIR/adapter_model.safetensors, DIR/adapter_config.json. base_name goes into the config. */
 INOCI_MUST int inoci_adapter_save(const inoci_adapter *a, const char *dir, const char *base_name, inoc_err *err);
 INOCI_MUST int inoci_adapter_load(const inoci_model *m, const char *dir, inoci_adapter **out, inoc_err *err);
+/* Whether DIR holds an adapter of a model of this shape, without the model: what inoci_adapter_load would refuse is refused. */
+INOCI_MUST int inoci_adapter_check(const inoci_hparams *h, const char *dir, inoc_err *err);
 inoci_hash inoci_adapter_hash(const inoci_adapter *a);
 
 /* ---- batches: a packed forest ---- */

@@ -55,6 +55,13 @@ static char *command(const json_t *request)
 	inoci_buf b = {0};
 	size_t i;
 	json_t *set;
+	json_t *typed = json_object_get(request, "command"), *word;
+	json_array_foreach(typed, i, word)
+	{
+		inoci_buf_puts(&b, i ? " " : "");
+		quoted(&b, json_is_string(word) ? json_string_value(word) : "");
+	}
+	if (json_array_size(typed)) return inoci_buf_take(&b);
 	const char *file = json_string_value(json_object_get(request, "file"));
 	inoci_buf_puts(&b, "inoc run ");
 	quoted(&b, file ? file : "experiment.yaml");

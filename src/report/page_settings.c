@@ -43,8 +43,10 @@ static void again(inoci_page *p)
 		inoci_html_puts(b, folder);
 		inoci_buf_puts(b, "</code>. ");
 	}
-	inoci_buf_puts(b, "In the same output folder nothing is computed twice; with <code>--fresh</code>, or another "
-	                  "<code>-o</code>, all of it is.</p>\n");
+	inoci_buf_puts(b, json_object_get(q, "command")
+	                          ? "In the same store nothing is computed twice.</p>\n"
+	                          : "In the same output folder nothing is computed twice; with <code>--fresh</code>, or another "
+	                            "<code>-o</code>, all of it is.</p>\n");
 	json_decref(q);
 	free(commands);
 }
@@ -158,8 +160,18 @@ static void adapter_row(inoci_page *p, int arm, int seed)
 {
 	inoci_buf *b = p->b;
 	const inoci_result_adapter *ad = inoci_results_adapter(p->r, arm, seed);
-	if (!ad->present || !ad->dir) return;
+	const char *given = p->e->arms[arm].adapter;
+	if (!ad->present || (!ad->dir && !given)) return;
 	inoci_buf_puts(b, "<tr><td>");
+	if (given) {
+		inoci_html_puts(b, p->e->arms[arm].label);
+		inoci_buf_printf(b, "</td><td class=\"n\">%llu</td><td colspan=\"9\">given, not trained here: <code>",
+		                 (unsigned long long)p->r->seeds[seed]);
+		inoci_html_puts(b, given);
+		inoci_buf_printf(b, "</code></td><td><code>%.16s</code></td><td><code>%.16s</code></td></tr>\n",
+		                 ad->key ? ad->key : "", ad->hash ? ad->hash : "");
+		return;
+	}
 	inoci_html_puts(b, p->e->arms[arm].label);
 	inoci_buf_printf(b, "</td><td class=\"n\">%llu</td><td class=\"n\">%d%s</td><td class=\"n\">%d</td>",
 	                 (unsigned long long)p->r->seeds[seed], ad->steps, ad->early_stopped ? " (early stop)" : "",

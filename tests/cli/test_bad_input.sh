@@ -99,8 +99,8 @@ refuse 7 "$long" "$INOC" train "${m[@]}" -d long.jsonl -o a
 refuse 7 "arm plain: ./$long" "${run[@]}" --set data=long.jsonl
 room="long.jsonl:2: 9010 tokens; the model's context of 8192 leaves no room for an answer; shorten it"
 refuse 7 "$room" "$INOC" sample "${m[@]}" -p long.jsonl -o s
-refuse 7 "$room" "$INOC" eval "${m[@]}" -p long.jsonl
-refuse 7 "evaluation greedy: ./long.jsonl:2: the prompt is 9010 tokens long; the model's context is 8192" "${run[@]}" --set evaluations.greedy.prompts=long.jsonl
+refuse 7 "evaluation long: $room" "$INOC" eval "${m[@]}" -p long.jsonl
+refuse 7 "evaluation greedy: ./$room" "${run[@]}" --set evaluations.greedy.prompts=long.jsonl
 expect 0 "1 examples are too long and were left out, as asked" "$INOC" train "${m[@]}" -d long.jsonl --too-long drop --rank 1 --targets v_proj --steps 1 --warmup 0 -o dropped
 
 [ -e a ] && fail "a failed training left a folder behind"

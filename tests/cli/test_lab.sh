@@ -41,11 +41,20 @@ expect 2 "give --model and --prompts" "$INOC" eval
 expect 2 "no built-in scorer is named 'nope'" "$INOC" eval -m model.gguf -p no_answer.jsonl --scorers nope
 expect 2 "give settings as --scorer NAME" "$INOC" eval -m model.gguf -p no_answer.jsonl --scorer x
 expect 2 "--scorer: not JSON: string or '}' expected" "$INOC" eval -m model.gguf -p no_answer.jsonl --scorer 'x={bad'
+expect 2 "greedy answers to a prompt are all the same; -n 4 needs a --temperature" "$INOC" eval -m model.gguf -p no_answer.jsonl --greedy -n 4
+expect 2 "--system own is for experiment files" "$INOC" eval -m model.gguf -p no_answer.jsonl --system own
+expect 2 "--name is of an experiment in a store; give --store DB" "$INOC" eval -m model.gguf -p no_answer.jsonl --name x
+expect 2 "--name 'a b' must be a name of letters, digits, _ and -" "$INOC" eval -m model.gguf -p no_answer.jsonl --store s --name "a b"
+expect 2 "the scorer's name 'a b' must be of letters, digits, _ and -" "$INOC" eval -m model.gguf -p no_answer.jsonl --scorer 'a b={"type": "looping"}'
+expect 2 "scorer 'looping' is given twice" "$INOC" eval -m model.gguf -p no_answer.jsonl --scorers looping,looping
+[ -e s ] && fail "a refused eval made its store"
 expect 2 "--scorers names no scorer" "$INOC" eval -m model.gguf -p no_answer.jsonl --scorers ""
+head -c 9000 /dev/zero | tr '\0' x > junk.db
 mkdir folder
 expect 3 "folder: cannot be written: it is a folder" "$INOC" eval -m model.gguf -p no_answer.jsonl -o folder
 expect 2 "--n is 0" "$INOC" eval -m model.gguf -p no_answer.jsonl --n 0
 expect 4 "model.gguf" "$INOC" eval -m model.gguf -p no_answer.jsonl
+expect 8 "junk.db" "$INOC" eval -m model.gguf -p no_answer.jsonl --store junk.db
 
 # score and export
 expect 2 "give --store DB and --scorer SCORER" "$INOC" score
@@ -53,7 +62,6 @@ expect 3 "there is no such store" "$INOC" score --store nope.db --scorer looping
 expect 2 "no built-in scorer is named 'x'" "$INOC" score --store nope.db --scorer x
 expect 2 "--scorer: not JSON" "$INOC" score --store nope.db --scorer 'x={"type"'
 expect 2 "give the scorer a name" "$INOC" score --store nope.db --scorer '{"type": "looping"}'
-head -c 9000 /dev/zero | tr '\0' x > junk.db
 expect 8 "not a database" "$INOC" score --store junk.db --scorer looping
 expect 2 "say where to write" "$INOC" export junk.db
 expect 3 "there is no such store" "$INOC" export --samples s.jsonl nope

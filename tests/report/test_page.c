@@ -157,6 +157,11 @@ static void test_commands(void **state)
 	add_run(f, runs, now, ",\"seeds\":[4,5],\"arms\":[\"plain\",\"es\"]");
 	expect_commands(f, "inoc run 'a b.yaml' --set train.lr=1e-3 -o 'o u'\n"
 	                   "inoc run 'a b.yaml' --arms plain,es --seeds 4,5 --set train.lr=1e-3 -o 'o u'");
+	/* typed otherwise: as it was typed */
+	f->r.n_runs = 0;
+	add_run(f, runs, now, ",\"seeds\":[1],\"command\":[\"inoc\",\"eval\",\"--system\",\"it's\",\"--store\",\"s\"]");
+	add_run(f, runs, now, ",\"seeds\":[2],\"command\":[\"inoc\",\"eval\",\"-s\",\"2\"]");
+	expect_commands(f, "inoc eval --system 'it'\\''s' --store s\ninoc eval -s 2");
 	fx_free(f);
 }
 
@@ -184,6 +189,9 @@ static void test_provenance(void **state)
 		                                                        .early_stopped = true,
 		                                                        .metrics = m,
 		                                                        .n_metrics = 4};
+	f->e.arms[BASE].adapter = fx_str(f, "their/<a>");
+	f->r.adapters[BASE * 2] =
+	        (inoci_result_adapter){.present = true, .key = fx_str(f, "key"), .hash = fx_str(f, "hash"), .val_loss = NAN};
 	add_run(f, runs, "[]", ",\"seeds\":[11,12]");
 	runs[0].provenance =
 	        fx_str(f, "{\"files\":[{\"use\":\"training data (clean)\",\"path\":\"c.jsonl\",\"sha256\":\"cafe\"}],"
@@ -197,6 +205,7 @@ static void test_provenance(void **state)
 	        "points: loss on the records held out",
 	        "<td class=\"n\">4 (early stop)</td><td class=\"n\">2</td>",
 	        "<td class=\"n\">4.1270</td>",
+	        "given, not trained here: <code>their/&lt;a&gt;</code></td><td><code>key</code></td><td><code>hash</code></td>",
 	        "inoc run &#39;a b.yaml&#39; --seeds 11,12",
 	        "It was started in <code>/w</code>",
 	        "<td>training data (clean)</td><td>c.jsonl</td><td><code>cafe</code></td>",
