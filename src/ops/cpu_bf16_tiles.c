@@ -41,29 +41,29 @@ INLINE void tile(const int rows, const int nv, const uint16_t *x, size_t ldx, co
 		for (int e = 0; e < nv; e++) _mm512_storeu_ps(y + (size_t)i * ldy + e * VL, acc[i][e]);
 }
 
-#define TILES(nv)                                                                                                       \
-	static void tiles_##nv(int rows, const uint16_t *x, size_t ldx, const uint16_t *w, size_t ldw, int k, float *y, \
-	                       size_t ldy, bool add)                                                                    \
-	{                                                                                                               \
-		switch (rows) {                                                                                         \
-		case 1:                                                                                                 \
-			tile(1, nv, x, ldx, w, ldw, k, y, ldy, add);                                                    \
-			break;                                                                                          \
-		case 2:                                                                                                 \
-			tile(2, nv, x, ldx, w, ldw, k, y, ldy, add);                                                    \
-			break;                                                                                          \
-		case 3:                                                                                                 \
-			tile(3, nv, x, ldx, w, ldw, k, y, ldy, add);                                                    \
-			break;                                                                                          \
-		case 4:                                                                                                 \
-			tile(4, nv, x, ldx, w, ldw, k, y, ldy, add);                                                    \
-			break;                                                                                          \
-		case 5:                                                                                                 \
-			tile(5, nv, x, ldx, w, ldw, k, y, ldy, add);                                                    \
-			break;                                                                                          \
-		default:                                                                                                \
-			tile(MR, nv, x, ldx, w, ldw, k, y, ldy, add);                                                   \
-		}                                                                                                       \
+#define TILES(nv)                                                                                                          \
+	static void mm_tiles_##nv(int rows, const uint16_t *x, size_t ldx, const uint16_t *w, size_t ldw, int k, float *y, \
+	                          size_t ldy, bool add)                                                                    \
+	{                                                                                                                  \
+		switch (rows) {                                                                                            \
+		case 1:                                                                                                    \
+			tile(1, nv, x, ldx, w, ldw, k, y, ldy, add);                                                       \
+			break;                                                                                             \
+		case 2:                                                                                                    \
+			tile(2, nv, x, ldx, w, ldw, k, y, ldy, add);                                                       \
+			break;                                                                                             \
+		case 3:                                                                                                    \
+			tile(3, nv, x, ldx, w, ldw, k, y, ldy, add);                                                       \
+			break;                                                                                             \
+		case 4:                                                                                                    \
+			tile(4, nv, x, ldx, w, ldw, k, y, ldy, add);                                                       \
+			break;                                                                                             \
+		case 5:                                                                                                    \
+			tile(5, nv, x, ldx, w, ldw, k, y, ldy, add);                                                       \
+			break;                                                                                             \
+		default:                                                                                                   \
+			tile(MR, nv, x, ldx, w, ldw, k, y, ldy, add);                                                      \
+		}                                                                                                          \
 	}
 TILES(1)
 TILES(2)
@@ -74,7 +74,7 @@ void inoci_bf16_mm(const uint16_t *x, size_t ldx, int m, const uint16_t *w, size
                    bool add)
 {
 	static void (*const by_width[])(int, const uint16_t *, size_t, const uint16_t *, size_t, int, float *, size_t,
-	                                bool) = {NULL, tiles_1, tiles_2, tiles_3, tiles_4};
+	                                bool) = {NULL, mm_tiles_1, mm_tiles_2, mm_tiles_3, mm_tiles_4};
 	for (int c = 0; c < n; c += NV * VL) {
 		int nv = n - c < NV * VL ? (n - c) / VL : NV;
 		for (int i = 0; i < m; i += MR)

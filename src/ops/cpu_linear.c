@@ -276,7 +276,7 @@ static int inner_dropped(inoci_cpu *c, const inoci_lora *l, const void *x, int T
  * slow one is then waited for less. */
 static void products(const inoci_cpu *c, const inoci_product *p, int n, int T)
 {
-	int threads = omp_get_num_threads(), want = 8 * threads, cut = ROWS, panels = 0;
+	int threads = omp_get_num_threads(), want = 8 * threads, cut = 8, panels = 0;
 	for (int i = 0; i < n; i++) panels += p[i].w->count;
 	while (cut < T && panels * ((T + cut - 1) / cut) > 2 * want) cut *= 2;
 	int parts = (T + cut - 1) / cut;
