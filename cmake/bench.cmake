@@ -2,4 +2,7 @@
 if(INOC_CPU)
   add_executable(bench_gemm EXCLUDE_FROM_ALL bench/gemm.c)
   target_link_libraries(bench_gemm PRIVATE dnnl OpenMP::OpenMP_C m)
+  # bench/decode.c: a step of decoding, in several dtypes
+  add_executable(bench_decode EXCLUDE_FROM_ALL bench/decode.c)
+  target_link_libraries(bench_decode PRIVATE inoc_model)
 endif()

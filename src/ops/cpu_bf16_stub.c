@@ -27,3 +27,13 @@ size_t inoci_bf16_attn_bwd_bytes(void)
 {
 	return 0;
 }
+
+void inoci_bf16_blocks(const inoci_product *p, int panel, int row0, int row1, int ahead)
+{
+	(void)p, (void)panel, (void)row0, (void)row1, (void)ahead;
+}
+
+void inoci_bf16_block_sums(float *sums, const uint16_t *x, int k)
+{
+	(void)sums, (void)x, (void)k;
+}

@@ -113,7 +113,7 @@ static void attn(inoci_ops *o, const inoci_attn *a, const inoci_seg *segs, int n
 				char *ot = (char *)out + (t * (size_t)(H * D) + qo) * e;
 				float *l = lse ? lse + t * (size_t)H + h * (size_t)group : NULL;
 				int from = first_key(a, g->pos0 + i), to = g->pos0 + i + 1;
-				if (c->native && c->bf && D % 64 == 0)
+				if (c->native && c->bf && !c->emulated && D % 64 == 0)
 					inoci_bf16_attn(c->k, qt, kh, vh, ldkv, g->key_rows, from, to, group, D, scale, ot, l, s);
 				else
 					c->k->attn(qt, kh, vh, c->bf, ldkv, g->key_rows, from, to, group, D, scale, ot, l, s);
@@ -305,10 +305,14 @@ int inoci_ops_cpu(inoci_dtype dtype, int threads, inoci_ops **out, inoc_err *err
 	inoci_cpu *c = inoci_alloc(sizeof *c);
 	if (threads > 0) omp_set_num_threads(threads);
 	c->k = inoci_simd_best();
-	c->bf = dtype == INOCI_DTYPE_BF16;
+	c->bf = dtype != INOCI_DTYPE_F32;
+	c->blocks = dtype == INOCI_DTYPE_Q;
+	c->emulated = c->blocks && !(inoci_gemm_has_bf16() && inoci_bf16_native());
 	/* oneDNN's f32 products give a row the same bits whatever stands beside it from AVX-512 on, not before. */
-	c->native = c->bf ? inoci_bf16_native() && dnnl_get_effective_cpu_isa() < dnnl_cpu_isa_avx512_core_amx
-	                  : dnnl_get_effective_cpu_isa() < dnnl_cpu_isa_avx512_core;
+	if (dtype == INOCI_DTYPE_F32)
+		c->native = dnnl_get_effective_cpu_isa() < dnnl_cpu_isa_avx512_core;
+	else
+		c->native = c->blocks || (inoci_bf16_native() && dnnl_get_effective_cpu_isa() < dnnl_cpu_isa_avx512_core_amx);
 
 	c->gemm = inoci_gemm_new(dtype);
 	c->o = (inoci_ops){
