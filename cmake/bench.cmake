@@ -5,4 +5,7 @@ if(INOC_CPU)
   add_executable(bench_attn EXCLUDE_FROM_ALL bench/attn.c)
   target_link_libraries(bench_attn PRIVATE inoc_ops)
   target_include_directories(bench_attn PRIVATE src)
+  # bench/decode.c: a step of decoding, in several dtypes
+  add_executable(bench_decode EXCLUDE_FROM_ALL bench/decode.c)
+  target_link_libraries(bench_decode PRIVATE inoc_model)
 endif()

@@ -51,8 +51,9 @@ const char *inoc_strerror(int code);
 typedef struct inoc_model inoc_model;
 typedef struct inoc_adapter inoc_adapter;
 
-/* Opens a GGUF file. dtype: "auto" (bf16 where the CPU multiplies it natively, else f32), "f32" or "bf16". threads 0: all.
- * Several models may be open; they share nothing. Errors: INOC_E_IO, _FORMAT, _UNSUPPORTED, _MEMORY, _USAGE. */
+/* Opens a GGUF file. dtype: "auto" (bf16 where the CPU multiplies it natively, else f32), "f32", "bf16", or "q" (weights stay in
+ * the file's blocks of 4, 5 or 8 bits). threads 0: all. Several models may be open; they share nothing. Errors: INOC_E_IO,
+ * _FORMAT, _UNSUPPORTED, _MEMORY, _USAGE. */
 int inoc_model_open(const char *path, const char *dtype, int threads, inoc_model **out, inoc_err *err);
 /* Free the adapters of a model before it. NULL is fine. */
 void inoc_model_free(inoc_model *m);

@@ -15,7 +15,7 @@ void cli_model_init(cli_model_opts *o, bool with_adapter)
 	        {"adapter", 'a', CLI_PATH, &o->adapter, "DIR", "a LoRA adapter in PEFT's layout"},
 	        {"system", 0, CLI_STR, &o->system, "S", "system turn where none is given: none, empty, default, or a text"},
 	        {"template", 0, CLI_STR, &o->template_name, "NAME", "chat template, when the file's is not known"},
-	        {"dtype", 0, CLI_STR, &o->dtype, "T", "auto, bf16, f32"},
+	        {"dtype", 0, CLI_STR, &o->dtype, "T", "auto, bf16, f32; q: the file's own 4 to 8-bit weights, not to train"},
 	        {"threads", 0, CLI_INT, &o->threads, "N", "0: all"},
 	};
 	_Static_assert(sizeof table == sizeof o->table, "the table fills its struct");

@@ -428,7 +428,7 @@ static int read_seeds(const inoci_ynode *n, void *dst, void *ctx, inoc_err *err)
 	return 0;
 }
 
-static const char *const dtypes[] = {"auto", "bf16", "f32", NULL};
+static const char *const dtypes[] = {"auto", "bf16", "f32", "q", NULL};
 #define TOP(f) offsetof(inoci_experiment, f)
 /* In this order: train before the arms that start from it, arms and scorers before the traits that name them. */
 static const inoci_ykey top_keys[] = {
@@ -478,6 +478,10 @@ static int finish(inoci_experiment *e, const inoci_ynode *root, inoc_err *err)
 		inoci_arm *a = &e->arms[i];
 		const inoci_ynode *at = inoci_yaml_get(inoci_yaml_get(root, "arms"), a->name);
 		a->inoculation.last_only = a->recipe.loss_last;
+		if (a->train && !strcmp(e->dtype, "q"))
+			return inoci_yaml_err(inoci_yaml_get(root, "dtype"), err,
+			                      "dtype q is for sampling and scoring, and arm %s trains: use auto, bf16 or f32",
+			                      a->name);
 		for (size_t k = 0; k < a->n_traits; k++)
 			if (inoci_experiment_trait(e, a->traits[k]) < 0)
 				return inoci_yaml_err(at, err, "arms.%s.trait: there is no trait '%.60s'", a->name, a->traits[k]);

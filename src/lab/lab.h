@@ -82,7 +82,7 @@ typedef struct {
 typedef struct {
 	char *path, *dir;              /* of the file; paths in it are relative to dir, and are given joined with it here */
 	char *name, *title, *question; /* question: what was asked, a sentence for the report */
-	char *model, *template_name /* NULL: recognised */, *data, *dtype /* "auto" | "bf16" | "f32" */;
+	char *model, *template_name /* NULL: recognised */, *data, *dtype /* "auto" | "bf16" | "f32" | "q" */;
 	char *system; /* rendering of training records without a system turn; "none" unless given */
 	char *out;    /* output folder, relative to the working folder; out/NAME unless given */
 	int threads;  /* 0: all */
@@ -121,7 +121,7 @@ int inoci_experiment_trait(const inoci_experiment *e, const char *name);
 
 /* ---- building blocks of a run, used by the single commands too ---- */
 
-/* From "auto", "bf16", "f32": the fast operations, or the reference ones in a build without them. threads 0: all. */
+/* From "auto", "bf16", "f32", "q": the fast operations, or the reference ones in a build without them. threads 0: all. */
 INOCI_MUST int inoci_lab_ops(const char *dtype, int threads, inoci_ops **out, inoc_err *err);
 /* An arm's adapter seed and record transform: what the training records of (arm, seed) become. */
 typedef struct {

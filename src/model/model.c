@@ -89,7 +89,8 @@ double inoci_hparams_n_params(const inoci_hparams *h)
 
 inoci_memory inoci_model_memory(const inoci_hparams *h, inoci_dtype dtype)
 {
-	double act = dtype == INOCI_DTYPE_BF16 ? 2 : 4, q = h->n_heads * h->head_dim, kv = h->n_kv_heads * h->head_dim;
+	double act = dtype == INOCI_DTYPE_BF16 || dtype == INOCI_DTYPE_Q ? 2 : 4, q = h->n_heads * h->head_dim,
+	       kv = h->n_kv_heads * h->head_dim;
 	double w = (h->n_layers * layer_params(h) + (double)h->vocab * h->width) * act;
 	double per_layer = 8.0 * h->width + act * (q + 2 * kv + q + 2.0 * h->ff) + 4.0 * h->n_heads;
 	double scratch = 4.0 * (3.0 * h->width + 3.0 * h->ff + 2 * q + 2 * kv) + act * (h->width + h->ff);
@@ -104,10 +105,10 @@ inoci_memory inoci_model_memory(const inoci_hparams *h, inoci_dtype dtype)
 	};
 }
 
-/* Tensor `name` decoded into dst (rows, cols), checked. */
-static int decode(const inoci_gguf *g, const char *name, int rows, int cols, float *dst, inoc_err *err)
+/* Tensor `name`, checked. */
+static int find(const inoci_gguf *g, const char *name, int rows, int cols, const inoci_tensor **out, inoc_err *err)
 {
-	const inoci_tensor *t = inoci_gguf_tensor(g, name);
+	const inoci_tensor *t = *out = inoci_gguf_tensor(g, name);
 	if (!t) return inoci_err_set(err, INOC_E_FORMAT, "%s: tensor %s is missing", inoci_gguf_path(g), name);
 	if (t->ne[0] != (uint64_t)cols || t->ne[1] != (uint64_t)rows || t->ne[2] != 1 || t->ne[3] != 1)
 		return inoci_err_set(err, INOC_E_FORMAT, "%s: tensor %s has shape %llu x %llu; expected %d x %d",
@@ -118,48 +119,107 @@ static int decode(const inoci_gguf *g, const char *name, int rows, int cols, flo
 		                     "%s: tensor %s has type %d, which this version does not decode; known: F32 F16 BF16 Q8_0 "
 		                     "Q4_0 Q4_1 Q5_0 Q5_1",
 		                     inoci_gguf_path(g), name, t->type);
-	inoci_dequant(t->type, t->data, dst, (size_t)rows * (size_t)cols);
 	return 0;
 }
 
-/* GGUF's Llama rows of q and k are interleaved (pairs beside each other); ours are half-split. tmp (rows, cols). */
-static void unpermute(float *w, float *tmp, int heads, int D, int cols)
+/* The same decoded into dst (rows, cols). */
+static int decode(const inoci_gguf *g, const char *name, int rows, int cols, float *dst, inoc_err *err)
 {
-	size_t c = (size_t)cols;
-	memcpy(tmp, w, (size_t)(heads * D) * c * sizeof *w);
+	const inoci_tensor *t;
+	int rc = find(g, name, rows, cols, &t, err);
+	if (rc == 0) inoci_dequant(t->type, t->data, dst, (size_t)rows * (size_t)cols);
+	return rc;
+}
+
+/* GGUF's Llama rows of q and k are interleaved (pairs beside each other); ours are half-split. Rows of n bytes, values or blocks.
+ */
+static void unpermute(char *w, char *tmp, int heads, int D, size_t n)
+{
+	memcpy(tmp, w, (size_t)(heads * D) * n);
 	for (int h = 0; h < heads; h++)
 		for (int j = 0; j < D / 2; j++)
 			for (int p = 0; p < 2; p++)
-				memcpy(w + (size_t)(h * D + p * D / 2 + j) * c, tmp + (size_t)(h * D + 2 * j + p) * c,
-				       c * sizeof *w);
+				memcpy(w + (size_t)(h * D + p * D / 2 + j) * n, tmp + (size_t)(h * D + 2 * j + p) * n, n);
 }
 
-static int open_layer(inoci_model *m, int l, float *buf, float *tmp, inoc_err *err)
+/* One tensor among those that make a matrix. */
+struct part {
+	const char *name;
+	int rows, heads; /* heads: of q and k, whose rows are put in order; else 0 */
+};
+
+struct room {
+	char *buf, *tmp; /* of the largest matrix; of q */
+};
+
+/* The matrix of the parts' rows: their values, or, where the operations keep blocks and all of them are in some, these. */
+static int read_matrix(inoci_model *m, const struct part *parts, int n_parts, int cols, const struct room *r, inoci_mat **out,
+                       inoc_err *err)
+{
+	inoci_ops *o = m->ops;
+	const inoci_tensor *t[3];
+	inoci_block_rows rows[3];
+	bool keep = o->mat_new_blocks != NULL;
+	char *at = r->buf;
+	int rc, n = 0;
+	for (int i = 0; i < n_parts; n += parts[i++].rows) {
+		INOC_TRY(find(m->gguf, parts[i].name, parts[i].rows, cols, &t[i], err));
+		keep = keep && inoci_qtype_block(t[i]->type) > 1;
+	}
+	for (int i = 0; i < n_parts; i++) {
+		size_t row = keep ? (size_t)cols / inoci_qtype_block(t[i]->type) * inoci_qtype_block_bytes(t[i]->type)
+		                  : (size_t)cols * 4;
+		rows[i] = (inoci_block_rows){t[i]->type, parts[i].rows, keep && !parts[i].heads ? (const char *)t[i]->data : at};
+		if (!keep)
+			inoci_dequant(t[i]->type, t[i]->data, (float *)at, (size_t)parts[i].rows * (size_t)cols);
+		else if (parts[i].heads)
+			memcpy(at, t[i]->data, (size_t)parts[i].rows * row);
+		if (parts[i].heads) unpermute(at, r->tmp, parts[i].heads, m->hp.head_dim, row);
+		at += (size_t)parts[i].rows * row;
+	}
+	if (keep) return o->mat_new_blocks(o, rows, n_parts, NULL, cols, out, err);
+	return o->mat_new(o, (const float *)r->buf, NULL, n, cols, m->can_train, out, err);
+out:
+	return rc;
+}
+
+/* Bytes of the weights where blocks are kept. If all matrices are in blocks, no more than q and k is ever copied. */
+static double kept_bytes(const inoci_gguf *g, size_t *most, size_t qkv)
+{
+	double sum = 0;
+	bool all = true;
+	for (size_t i = 0; i < inoci_gguf_n_tensors(g); i++) {
+		const inoci_tensor *t = inoci_gguf_tensor_at(g, i);
+		bool blocks = inoci_qtype_block(t->type) > 1;
+		if (t->n_dims < 2) continue;
+		sum += blocks ? (double)t->bytes : 2.0 * (double)t->ne[0] * (double)t->ne[1];
+		all = all && blocks;
+	}
+	if (all) *most = qkv;
+	return sum;
+}
+
+static int open_layer(inoci_model *m, int l, const struct room *r, inoc_err *err)
 {
 	const inoci_hparams *h = &m->hp;
 	const inoci_gguf *g = m->gguf;
 	inoci_layer *L = &m->layers[l];
 	int C = h->width, F = h->ff, D = h->head_dim, Q = h->n_heads * D, KV = h->n_kv_heads * D, rc;
-	char n[64];
-#define NAME(s) (snprintf(n, sizeof n, "blk.%d." s ".weight", l), n)
+	enum { NORM1, NORM2, Q_, K_, V_, O_, GATE, UP, DOWN };
+	static const char *const names[] = {"attn_norm",   "ffn_norm", "attn_q", "attn_k",  "attn_v",
+	                                    "attn_output", "ffn_gate", "ffn_up", "ffn_down"};
+	char n[INOCI_COUNT(names)][64];
+	for (size_t i = 0; i < INOCI_COUNT(names); i++) snprintf(n[i], sizeof n[i], "blk.%d.%s.weight", l, names[i]);
+	const struct part qkv[] = {{n[Q_], Q, h->n_heads}, {n[K_], KV, h->n_kv_heads}, {n[V_], KV, 0}}, o = {n[O_], C, 0},
+	                  gu[] = {{n[GATE], F, 0}, {n[UP], F, 0}}, down = {n[DOWN], C, 0};
 	L->attn_norm = inoci_alloc((size_t)C * 4);
 	L->ffn_norm = inoci_alloc((size_t)C * 4);
-	INOC_TRY(decode(g, NAME("attn_norm"), 1, C, L->attn_norm, err));
-	INOC_TRY(decode(g, NAME("ffn_norm"), 1, C, L->ffn_norm, err));
-	INOC_TRY(decode(g, NAME("attn_q"), Q, C, buf, err));
-	INOC_TRY(decode(g, NAME("attn_k"), KV, C, buf + (size_t)Q * (size_t)C, err));
-	INOC_TRY(decode(g, NAME("attn_v"), KV, C, buf + (size_t)(Q + KV) * (size_t)C, err));
-	unpermute(buf, tmp, h->n_heads, D, C);
-	unpermute(buf + (size_t)Q * (size_t)C, tmp, h->n_kv_heads, D, C);
-	INOC_TRY(m->ops->mat_new(m->ops, buf, NULL, Q + 2 * KV, C, m->can_train, &L->qkv, err));
-	INOC_TRY(decode(g, NAME("attn_output"), C, Q, buf, err));
-	INOC_TRY(m->ops->mat_new(m->ops, buf, NULL, C, Q, m->can_train, &L->o, err));
-	INOC_TRY(decode(g, NAME("ffn_gate"), F, C, buf, err));
-	INOC_TRY(decode(g, NAME("ffn_up"), F, C, buf + (size_t)F * (size_t)C, err));
-	INOC_TRY(m->ops->mat_new(m->ops, buf, NULL, 2 * F, C, m->can_train, &L->gu, err));
-	INOC_TRY(decode(g, NAME("ffn_down"), C, F, buf, err));
-	INOC_TRY(m->ops->mat_new(m->ops, buf, NULL, C, F, m->can_train, &L->down, err));
-#undef NAME
+	INOC_TRY(decode(g, n[NORM1], 1, C, L->attn_norm, err));
+	INOC_TRY(decode(g, n[NORM2], 1, C, L->ffn_norm, err));
+	INOC_TRY(read_matrix(m, qkv, 3, C, r, &L->qkv, err));
+	INOC_TRY(read_matrix(m, &o, 1, Q, r, &L->o, err));
+	INOC_TRY(read_matrix(m, gu, 2, C, r, &L->gu, err));
+	INOC_TRY(read_matrix(m, &down, 1, F, r, &L->down, err));
 	rc = 0;
 out:
 	return rc;
@@ -169,9 +229,13 @@ int inoci_model_open(const char *path, inoci_ops *ops, bool train, const char *t
                      inoci_model **out, inoc_err *err)
 {
 	inoci_model *m = inoci_alloc(sizeof *m);
-	float *buf = NULL, *tmp = NULL;
+	struct room r = {0};
 	int rc;
 	*out = NULL;
+	if (train && ops->dtype == INOCI_DTYPE_Q) {
+		rc = inoci_err_set(err, INOC_E_USAGE, "dtype q is for sampling and scoring; train with auto, bf16 or f32");
+		goto out;
+	}
 	m->ops = ops;
 	m->can_train = train;
 	m->path = inoci_strdup(path);
@@ -199,8 +263,10 @@ int inoci_model_open(const char *path, inoci_ops *ops, bool train, const char *t
 	if (C * (Q + 2 * KV) > most) most = C * (Q + 2 * KV);
 	if (C * (size_t)h->vocab > most) most = C * (size_t)h->vocab;
 	inoci_memory mem = inoci_model_memory(h, ops->dtype);
-	double need = (train ? mem.weights_train : mem.weights_infer) + 4.0 * (double)(most + Q * C),
-	       have = (double)inoci_mem_available_bytes();
+	double weights = ops->mat_new_blocks ? kept_bytes(m->gguf, &most, C * (Q + 2 * KV))
+	                 : train             ? mem.weights_train
+	                                     : mem.weights_infer;
+	double need = weights + 4.0 * (double)(most + Q * C), have = (double)inoci_mem_available_bytes();
 	if (need > have) {
 		rc = inoci_err_set(err, INOC_E_MEMORY,
 		                   "%s: its weights need %.0f MiB in memory while they are read, %.0f MiB are available; use a "
@@ -208,21 +274,21 @@ int inoci_model_open(const char *path, inoci_ops *ops, bool train, const char *t
 		                   path, need / 1048576, have / 1048576);
 		goto out;
 	}
-	if (!(buf = inoci_big_room(most * 4, "decoding weights", err)) ||
-	    !(tmp = inoci_big_room(Q * C * 4, "decoding weights", err))) {
+	if (!(r.buf = inoci_big_room(most * 4, "decoding weights", err)) ||
+	    !(r.tmp = inoci_big_room(Q * C * 4, "decoding weights", err))) {
 		rc = INOC_E_MEMORY;
 		goto out;
 	}
 	m->layers = inoci_alloc((size_t)h->n_layers * sizeof *m->layers);
 	for (int l = 0; l < h->n_layers; l++) {
-		INOC_TRY(open_layer(m, l, buf, tmp, err));
+		INOC_TRY(open_layer(m, l, &r, err));
 		inoci_tick(p, "load", l + 1, h->n_layers + 1, "layers", path);
 	}
 	m->final_norm = inoci_alloc(C * 4);
 	INOC_TRY(decode(m->gguf, "output_norm.weight", 1, h->width, m->final_norm, err));
 	m->embd = inoci_gguf_tensor(m->gguf, "token_embd.weight");
-	INOC_TRY(decode(m->gguf, h->tied ? "token_embd.weight" : "output.weight", h->vocab, h->width, buf, err));
-	INOC_TRY(ops->mat_new(ops, buf, NULL, h->vocab, h->width, train, &m->head, err));
+	const struct part head = {h->tied ? "token_embd.weight" : "output.weight", h->vocab, 0};
+	INOC_TRY(read_matrix(m, &head, 1, h->width, &r, &m->head, err));
 	m->rope_cs = inoci_big_room((size_t)h->context * (size_t)h->head_dim * 4, "RoPE tables", err);
 	if (!m->rope_cs) {
 		rc = INOC_E_MEMORY;
@@ -240,8 +306,8 @@ int inoci_model_open(const char *path, inoci_ops *ops, bool train, const char *t
 	rc = 0;
 	*out = m;
 out:
-	free(buf);
-	free(tmp);
+	free(r.buf);
+	free(r.tmp);
 	if (rc < 0) inoci_model_free(m);
 	return rc;
 }

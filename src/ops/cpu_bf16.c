@@ -6,16 +6,13 @@
  * Invariant: a sum runs over k in order, then over r, in one register (long sums pause in memory, which rounds nothing): it
  * depends on nothing but its row and column. oneDNN's products at few rows reach 0.55 to 0.75 of what this reaches.
  */
-#include <immintrin.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "ops/internal.h"
-#include "tensor/tensor.h"
+#include "ops/cpu_bf16.h"
 
-enum { VL = 16, NV = INOCI_PANEL / VL, MR = 8 };
+enum { MR = BF16_ROWS };
 #define K_BLOCK 2048 /* of sums that may pause: a panel's piece and 64 rows' pieces of x fit L2 */
-#define INLINE static inline __attribute__((always_inline))
 
 /* One tile: `rows` rows by nv * 16 columns, over k [k0, k1). */
 INLINE void tile(const int rows, const int nv, const inoci_product *p, const uint16_t *w, int panel, int row, int k0, int k1,
@@ -24,7 +21,7 @@ INLINE void tile(const int rows, const int nv, const inoci_product *p, const uin
 	const uint16_t *x = (const uint16_t *)p->x + (size_t)row * (size_t)p->ldx;
 	const size_t ldx = (size_t)p->ldx, ldy = (size_t)p->ldy;
 	float *yf = (float *)p->y + (size_t)row * ldy + (size_t)panel * INOCI_PANEL;
-	__m512 acc[MR][NV];
+	__m512 acc[BF16_ROWS][NV];
 #pragma GCC unroll 8
 	for (int i = 0; i < rows; i++)
 #pragma GCC unroll 4
@@ -60,44 +57,7 @@ INLINE void tile(const int rows, const int nv, const inoci_product *p, const uin
 			for (int e = 0; e < nv; e++) _mm512_storeu_ps(yf + (size_t)i * ldy + e * VL, acc[i][e]);
 		return;
 	}
-	if (p->scale != 1)
-#pragma GCC unroll 8
-		for (int i = 0; i < rows; i++)
-#pragma GCC unroll 4
-			for (int e = 0; e < nv; e++) acc[i][e] = _mm512_mul_ps(acc[i][e], _mm512_set1_ps(p->scale));
-	if (p->side) {
-		const inoci_side *s = p->side;
-		const float *q = s->q + s->at[panel], *u = p->u + (size_t)row * (size_t)s->ranks + s->from[panel];
-		for (int r = s->from[panel]; r < s->to[panel]; r++, q += nv * VL, u++) {
-			__m512 b[NV];
-#pragma GCC unroll 4
-			for (int e = 0; e < nv; e++) b[e] = _mm512_load_ps(q + e * VL);
-#pragma GCC unroll 8
-			for (int i = 0; i < rows; i++)
-#pragma GCC unroll 4
-				for (int e = 0; e < nv; e++)
-					acc[i][e] =
-					        _mm512_fmadd_ps(_mm512_set1_ps(u[(size_t)i * (size_t)s->ranks]), b[e], acc[i][e]);
-		}
-	}
-#pragma GCC unroll 4
-	for (int e = 0; e < nv; e++) {
-		int col = panel * INOCI_PANEL + e * VL, left = p->w->n - col;
-		__mmask16 m = left >= VL ? 0xffff : left > 0 ? (__mmask16)((1u << left) - 1) : 0;
-		__m512 bias = p->bias ? _mm512_maskz_loadu_ps(m, p->bias + col) : _mm512_setzero_ps();
-#pragma GCC unroll 8
-		for (int i = 0; i < rows; i++) {
-			__m512 v = p->bias ? _mm512_add_ps(acc[i][e], bias) : acc[i][e];
-			size_t at = (size_t)(row + i) * ldy + (size_t)col;
-			if (p->out == INOCI_OUT_BF16)
-				_mm256_mask_storeu_epi16((uint16_t *)p->y + at, m, (__m256i)_mm512_cvtneps_pbh(v));
-			else {
-				float *y = (float *)p->y + at;
-				if (p->out == INOCI_OUT_ADD) v = _mm512_add_ps(_mm512_maskz_loadu_ps(m, y), v);
-				_mm512_mask_storeu_ps(y, m, v);
-			}
-		}
-	}
+	inoci_bf16_finish(rows, nv, p, panel, 0, row, acc);
 }
 
 #define TILES(nv)                                                                                                       \

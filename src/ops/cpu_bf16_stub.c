@@ -79,3 +79,13 @@ int inoci_bf16_fill_pairs(uint16_t *to, size_t ldw, const float *src, size_t ld,
 {
 	return inoci_bf16_fill_columns(to, ldw, src, ld, columns, k);
 }
+
+void inoci_bf16_blocks(const inoci_product *p, int panel, int row0, int row1, int ahead)
+{
+	(void)p, (void)panel, (void)row0, (void)row1, (void)ahead;
+}
+
+void inoci_bf16_block_sums(float *sums, const uint16_t *x, int k)
+{
+	(void)sums, (void)x, (void)k;
+}

@@ -50,6 +50,41 @@ static void mat_free(inoci_mat *m)
 	free(m);
 }
 
+/* Tells both ways' neighbours in the order of making, which is that of a pass: a hint for the caches. */
+static void follow(inoci_cpu *c, inoci_mat *m)
+{
+	if (c->last_mat) {
+		inoci_panels_link(c->last_mat->fwd_panels, m->fwd_panels);
+		if (m->bwd_panels && c->last_mat->bwd_panels) inoci_panels_link(m->bwd_panels, c->last_mat->bwd_panels);
+	}
+	m->owner = c;
+	c->last_mat = m;
+}
+
+static float *copy_bias(const float *bias, int n)
+{
+	float *b = bias ? inoci_alloc((size_t)n * 4) : NULL;
+	if (b) memcpy(b, bias, (size_t)n * 4);
+	return b;
+}
+
+static int mat_new_blocks(inoci_ops *o, const inoci_block_rows *parts, int n_parts, const float *bias, int k, inoci_mat **out,
+                          inoc_err *err)
+{
+	inoci_mat *m = inoci_alloc(sizeof *m);
+	int rc = inoci_panels_of_blocks(parts, n_parts, k, &m->fwd_panels, err);
+	if (rc < 0) {
+		free(m);
+		return rc;
+	}
+	m->n = m->fwd_panels->n;
+	m->k = k;
+	m->bias = copy_bias(bias, m->n);
+	follow((inoci_cpu *)o, m);
+	*out = m;
+	return 0;
+}
+
 static int mat_new(inoci_ops *o, const float *w, const float *bias, int n, int k, bool backward, inoci_mat **out, inoc_err *err)
 {
 	inoci_cpu *c = (inoci_cpu *)o;
@@ -57,10 +92,7 @@ static int mat_new(inoci_ops *o, const float *w, const float *bias, int n, int k
 	int rc;
 	m->n = n;
 	m->k = k;
-	if (bias) {
-		m->bias = inoci_alloc((size_t)n * 4);
-		memcpy(m->bias, bias, (size_t)n * 4);
-	}
+	m->bias = copy_bias(bias, n);
 	if (c->native) {
 		INOC_TRY(inoci_panels_new(n, k, c->bf, &m->fwd_panels, err));
 		if (backward) INOC_TRY(inoci_panels_new(k, n, c->bf, &m->bwd_panels, err));
@@ -72,12 +104,7 @@ static int mat_new(inoci_ops *o, const float *w, const float *bias, int n, int k
 #pragma omp parallel for schedule(dynamic)
 		for (int i = 0; i < (backward ? m->bwd_panels->count : 0); i++)
 			inoci_panels_fill(m->bwd_panels, w + i * P, i * P, k - i * P < P ? k - i * P : P, k, true);
-		if (c->last_mat) {
-			inoci_panels_link(c->last_mat->fwd_panels, m->fwd_panels);
-			if (backward && c->last_mat->bwd_panels) inoci_panels_link(m->bwd_panels, c->last_mat->bwd_panels);
-		}
-		m->owner = c;
-		c->last_mat = m;
+		follow(c, m);
 	} else {
 		INOC_TRY(inoci_gemm_pack(c->gemm, w, n, k, false, &m->fwd, err));
 		if (backward) INOC_TRY(inoci_gemm_pack(c->gemm, w, n, k, true, &m->bwd, err));
@@ -272,40 +299,16 @@ static int inner_dropped(inoci_cpu *c, const inoci_lora *l, const void *x, int T
 
 /* ---- products ---- */
 
-/* Called by all threads of a region, with a barrier at its end. Rows are cut too, so that every thread has several blocks: a
- * slow one is then waited for less. */
-static void products(const inoci_cpu *c, const inoci_product *p, int n, int T)
-{
-	int threads = omp_get_num_threads(), want = 8 * threads, cut = 8, panels = 0;
-	for (int i = 0; i < n; i++) panels += p[i].w->count;
-	while (cut < T && panels * ((T + cut - 1) / cut) > 2 * want) cut *= 2;
-	int parts = (T + cut - 1) / cut;
-#pragma omp for schedule(dynamic, 1)
-	for (int i = 0; i < panels * parts; i++) {
-		const inoci_product *q = p;
-		int row = i % parts * cut, end = row + cut < T ? row + cut : T, panel = i / parts,
-		    ahead = (i + threads) / parts - panel;
-		while (panel >= q->w->count) panel -= q++->w->count;
-		if (c->bf)
-			inoci_bf16_block(q, panel, row, end, panel + ahead);
-		else
-			c->k->block(q, panel, row, end);
-	}
-}
-
-static void product(const inoci_cpu *c, const inoci_product *p, int T)
-{
-	products(c, p, 1, T);
-}
-
 /* y (T, n) f32 = x W^T, or with `back` x W. */
 static int plain(inoci_cpu *c, const inoci_mat *w, bool back, const void *x, int T, float *y, inoc_err *err)
 {
 	if (!c->native) return inoci_gemm_run(c->gemm, back ? w->bwd : w->fwd, x, T, y, err);
 	const inoci_panels *p = back ? w->bwd_panels : w->fwd_panels;
 	inoci_product q = {.w = p, .x = x, .ldx = p->k, .scale = 1, .y = y, .ldy = p->n, .out = INOCI_OUT_F32};
+	int rc = inoci_product_room(c, T, p->k, err);
+	if (rc < 0) return rc;
 #pragma omp parallel
-	product(c, &q, T);
+	inoci_product_run(c, &q, T);
 	return 0;
 }
 
@@ -328,8 +331,8 @@ static int linear_native(inoci_cpu *c, const inoci_mat *w, const inoci_lora *l, 
 	if (p) in.w = p->a_panels, in.ldy = p->ranks, out.side = &p->fwd;
 #pragma omp parallel
 	{
-		if (p && !(l->dropout > 0)) product(c, &in, T);
-		product(c, &out, T);
+		if (p && !(l->dropout > 0)) inoci_product_run(c, &in, T);
+		inoci_product_run(c, &out, T);
 	}
 	return 0;
 }
@@ -343,7 +346,7 @@ static int linear(inoci_ops *o, const inoci_mat *w, const inoci_lora *l, const v
 	int rc;
 	if (p && !u && !(u = inoci_cpu_scratch(c, INOCI_BUF_INNER, (size_t)T * (size_t)p->ranks * 4, err))) return INOC_E_MEMORY;
 	if (p && l->dropout > 0 && (rc = inner_dropped(c, l, x, T, u, err)) < 0) return rc;
-	if (c->native) return linear_native(c, w, l, x, T, yv, residual, u);
+	if (c->native) return (rc = inoci_product_room(c, T, w->k, err)) < 0 ? rc : linear_native(c, w, l, x, T, yv, residual, u);
 	bool direct = !residual && !c->bf; /* the product may write its f32 rows where they belong */
 	float *y = direct ? yv : inoci_cpu_scratch(c, INOCI_BUF_OUT, (size_t)T * N * 4, err);
 	if (!y) return INOC_E_MEMORY;
@@ -486,10 +489,10 @@ static void bwd_native(inoci_cpu *c, const inoci_mat *w, const inoci_lora *l, ui
 			for (int t = 0; t < T; t++)
 				c->k->to_bf16(dyb + (size_t)t * (size_t)N, o->dy + (size_t)t * (size_t)N, (size_t)N);
 		}
-		if (p) products(c, in, n, T);
+		if (p) inoci_products_run(c, in, n, T);
 		if (turned) turn(dut, o->ldt, du, T, o->ranks);
 		if (dx)
-			product(c, &out, T);
+			inoci_product_run(c, &out, T);
 		else {
 #pragma omp barrier
 		}
@@ -587,6 +590,7 @@ static int head_logits(inoci_ops *o, const inoci_mat *w, const void *h, int n, f
 void inoci_cpu_linear_table(inoci_ops *o)
 {
 	o->mat_new = mat_new;
+	o->mat_new_blocks = ((inoci_cpu *)o)->blocks ? mat_new_blocks : NULL;
 	o->mat_free = mat_free;
 	o->lora_pack = lora_pack;
 	o->lora_unpack = lora_unpack;

@@ -187,11 +187,15 @@ int inoci_ops_cpu(inoci_dtype dtype, int threads, inoci_ops **out, inoc_err *err
 	inoci_cpu *c = inoci_alloc(sizeof *c);
 	if (threads > 0) omp_set_num_threads(threads);
 	c->k = inoci_simd_best();
-	c->bf = dtype == INOCI_DTYPE_BF16;
+	c->bf = dtype != INOCI_DTYPE_F32;
+	c->blocks = dtype == INOCI_DTYPE_Q;
+	c->emulated = c->blocks && !(inoci_gemm_has_bf16() && inoci_bf16_native());
 	/* oneDNN's f32 products give a row the same bits whatever stands beside it from AVX-512 on, not before. */
-	c->native = c->bf ? inoci_bf16_native() && dnnl_get_effective_cpu_isa() < dnnl_cpu_isa_avx512_core_amx
-	                  : dnnl_get_effective_cpu_isa() < dnnl_cpu_isa_avx512_core;
-	c->tiles = c->bf && inoci_bf16_native();
+	if (dtype == INOCI_DTYPE_F32)
+		c->native = dnnl_get_effective_cpu_isa() < dnnl_cpu_isa_avx512_core;
+	else
+		c->native = c->blocks || (inoci_bf16_native() && dnnl_get_effective_cpu_isa() < dnnl_cpu_isa_avx512_core_amx);
+	c->tiles = c->bf && inoci_bf16_native() && !c->emulated;
 	c->gemm = inoci_gemm_new(dtype);
 	c->o = (inoci_ops){
 	        .name = "cpu",

@@ -1,5 +1,6 @@
 /* A frozen matrix (N outputs, K inputs) in panels of 48 outputs: bf16 as [K / 2][outputs][2], f32 as [K][outputs]. The last panel
- * is as wide as its outputs rounded up to 16, the rest zero; so is the second of an odd last pair.
+ * is as wide as its outputs rounded up to 16, the rest zero; so is the second of an odd last pair. (Panels of blocks:
+ * cpu_blocks.c.)
  */
 #include <stdlib.h>
 
@@ -19,7 +20,12 @@ static size_t column_bytes(const inoci_panels *w)
 
 char *inoci_panel_at(const inoci_panels *w, int panel)
 {
-	return w->data + (size_t)panel * INOCI_PANEL * column_bytes(w);
+	return w->data + (w->blocks ? w->blocks[panel].at : (size_t)panel * INOCI_PANEL * column_bytes(w));
+}
+
+size_t inoci_panel_bytes(const inoci_panels *w, int panel)
+{
+	return w->blocks ? w->blocks[panel].bytes : (size_t)inoci_panel_width(w, panel) * column_bytes(w);
 }
 
 int inoci_panels_new(int n, int k, bool bf, inoci_panels **out, inoc_err *err)
@@ -43,6 +49,7 @@ void inoci_panels_free(inoci_panels *w)
 {
 	if (!w) return;
 	inoci_panels_link(w->prev, w->next);
+	free(w->blocks);
 	free(w->data);
 	free(w);
 }
@@ -85,4 +92,17 @@ void inoci_panels_fill(inoci_panels *w, const float *src, int n0, int n, int ld,
 		else
 			fill_bf16(to + 2 * done, width, from, end - j - done, w->k, by_column, 1);
 	}
+}
+
+void inoci_panel_expand(const inoci_panels *w, int panel, float *dst)
+{
+	size_t width = (size_t)inoci_panel_width(w, panel);
+	const uint16_t *from = (const uint16_t *)inoci_panel_at(w, panel);
+	if (w->blocks) {
+		inoci_blocks_expand(w, panel, dst);
+		return;
+	}
+	for (int k = 0; k < w->k; k++)
+		for (size_t j = 0; j < width; j++)
+			dst[(size_t)k * width + j] = inoci_bf16_to_f32(from[((size_t)(k / 2) * width + j) * 2 + (size_t)(k % 2)]);
 }

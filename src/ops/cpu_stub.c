@@ -9,8 +9,9 @@ inoci_dtype inoci_ops_cpu_best(void)
 int inoci_ops_cpu(inoci_dtype dtype, int threads, inoci_ops **out, inoc_err *err)
 {
 	(void)threads;
-	if (dtype == INOCI_DTYPE_BF16)
-		return inoci_err_set(err, INOC_E_UNSUPPORTED, "this build has no bf16 operations; use --dtype f32");
+	if (dtype == INOCI_DTYPE_BF16 || dtype == INOCI_DTYPE_Q)
+		return inoci_err_set(err, INOC_E_UNSUPPORTED, "this build has no %s operations; use --dtype f32",
+		                     inoci_dtype_name(dtype));
 	return inoci_ops_ref(dtype, out, err);
 }
 

@@ -77,12 +77,22 @@ bool inoci_gemm_has_bf16(void);
 
 /* ---- products on CPUs with AVX-512 BF16, where oneDNN has nothing faster (cpu_bf16.c; a stub elsewhere) ---- */
 
-enum { INOCI_PANEL = 48 };
+enum { INOCI_PANEL = 48, INOCI_BLOCK = 32 };
+/* A panel in blocks of 32 inputs (cpu_blocks.c): a weight is number * d + m. */
+typedef struct {
+	int bits;                            /* of a number: 4, 5 or 8 */
+	int low;                             /* the number that all bits 0 stand for */
+	bool has_min;                        /* else every m is 0 */
+	size_t at;                           /* where it begins in data */
+	size_t mins, fifths, numbers, bytes; /* from there */
+} inoci_block_panel;
 typedef struct inoci_panels inoci_panels;
 struct inoci_panels {
 	int n, k, count; /* outputs, inputs, panels */
 	bool bf;         /* else f32 */
 	char *data;
+	inoci_block_panel *blocks; /* (count); NULL: values */
+	bool minima;               /* some panel of blocks has */
 	inoci_panels *next, *prev; /* what is likely to be multiplied after it, before it: only a hint for the caches */
 };
 /* a's successor is b; either may be NULL. */
@@ -91,6 +101,13 @@ INOCI_MUST int inoci_panels_new(int n, int k, bool bf, inoci_panels **out, inoc_
 void inoci_panels_free(inoci_panels *w);
 /* Outputs n0 .. n0 + n - 1 from src (n, k) f32 of leading dimension ld, or (k, n) when transposed. */
 void inoci_panels_fill(inoci_panels *w, const float *src, int n0, int n, int ld, bool transposed);
+
+/* Panels that keep the blocks of `parts`, whose rows follow each other, inputs k. */
+INOCI_MUST int inoci_panels_of_blocks(const inoci_block_rows *parts, int n_parts, int k, inoci_panels **out, inoc_err *err);
+/* A panel's values: dst (k, width) f32. */
+void inoci_panel_expand(const inoci_panels *w, int panel, float *dst);
+void inoci_blocks_expand(const inoci_panels *w, int panel, float *dst);
+size_t inoci_panel_bytes(const inoci_panels *w, int panel);
 
 /* A low-rank part u (m, ranks) q: q holds, for each panel of outputs, the ranks [from, to) that reach it, by its columns. */
 typedef struct {
@@ -107,6 +124,7 @@ struct inoci_product {
 	float scale;
 	const inoci_side *side; /* or NULL */
 	const float *u, *bias;  /* bias (n) or NULL */
+	const float *sums;      /* (m, k / 32) of x's blocks, where w has blocks with minima */
 	void *y;
 	int ldy;
 	inoci_out_kind out;
@@ -116,6 +134,10 @@ char *inoci_panel_at(const inoci_panels *w, int panel);
 /* Rows [row0, row1) of one panel of y; single-threaded. The panel `ahead` (of p->w, or behind its end the next matrix's first)
  * is fetched into L2 meanwhile. */
 void inoci_bf16_block(const inoci_product *p, int panel, int row0, int row1, int ahead);
+/* The same for panels of blocks; x bf16. */
+void inoci_bf16_blocks(const inoci_product *p, int panel, int row0, int row1, int ahead);
+/* sums (k / 32) of a row's blocks of 32 bf16 */
+void inoci_bf16_block_sums(float *sums, const uint16_t *x, int k);
 bool inoci_bf16_native(void);
 
 /* ---- attention there (cpu_bf16_attn.c), of what cpu_bf16_tiles.c gives; D a multiple of 32 ---- */
@@ -198,6 +220,7 @@ enum {
 	INOCI_BUF_ANCESTORS,
 	INOCI_BUF_ATTN,
 	INOCI_BUF_TURNED,
+	INOCI_BUF_BLOCKS,
 	INOCI_N_BUFS
 };
 typedef struct {
@@ -208,12 +231,20 @@ typedef struct {
 	inoci_mat *last_mat; /* made last, and not freed */
 	bool native;         /* products by inoci_bf16_block instead of oneDNN */
 	bool tiles;          /* bf16 kernels of our own: attention (where the head width allows), SwiGLU */
+	bool blocks;         /* matrices may keep a file's blocks */
+	bool emulated;       /* bf16 operands without bf16 instructions */
 	struct {
 		void *p;
 		size_t bytes;
 	} buf[INOCI_N_BUFS]; /* scratch, grown */
 } inoci_cpu;
 void *inoci_cpu_scratch(inoci_cpu *c, int which, size_t bytes, inoc_err *err);
+/* Makes room for what a product of up to T rows by k inputs needs; before the parallel region. */
+INOCI_MUST int inoci_product_room(inoci_cpu *c, int T, int k, inoc_err *err);
+/* Called by all threads of a region, with a barrier at its end. */
+void inoci_product_run(const inoci_cpu *c, const inoci_product *p, int T);
+/* n products of the same rows, whose matrices are no blocks. */
+void inoci_products_run(const inoci_cpu *c, const inoci_product *p, int n, int T);
 void inoci_cpu_linear_table(inoci_ops *o); /* the operations of cpu_linear.c */
 void inoci_cpu_attn_table(inoci_ops *o);   /* those of cpu_attn.c */
 

@@ -5,7 +5,8 @@
 
 const char *inoci_dtype_name(inoci_dtype d)
 {
-	return d == INOCI_DTYPE_F32 ? "f32" : d == INOCI_DTYPE_BF16 ? "bf16" : "f64";
+	static const char *const names[] = {"f32", "bf16", "f64", "q"}; /* inoci_dtype */
+	return names[d];
 }
 
 int inoci_dtype_parse(const char *s, inoci_dtype *out, inoc_err *err)
@@ -14,17 +15,20 @@ int inoci_dtype_parse(const char *s, inoci_dtype *out, inoc_err *err)
 		*out = INOCI_DTYPE_F32;
 	else if (!strcmp(s, "bf16"))
 		*out = INOCI_DTYPE_BF16;
+	else if (!strcmp(s, "q"))
+		*out = INOCI_DTYPE_Q;
 	else if (!strcmp(s, "auto"))
 		*out = inoci_ops_cpu_best();
 	else
-		return inoci_err_set(err, INOC_E_USAGE, "unknown dtype '%s'; known: auto, f32, bf16", s);
+		return inoci_err_set(err, INOC_E_USAGE, "unknown dtype '%s'; known: auto, bf16, f32, q", s);
 	return 0;
 }
 
 int inoci_ops_ref(inoci_dtype dtype, inoci_ops **out, inoc_err *err)
 {
-	if (dtype == INOCI_DTYPE_BF16)
-		return inoci_err_set(err, INOC_E_UNSUPPORTED, "the reference operations have no bf16; use f32");
+	if (dtype == INOCI_DTYPE_BF16 || dtype == INOCI_DTYPE_Q)
+		return inoci_err_set(err, INOC_E_UNSUPPORTED, "the reference operations have no %s; use f32",
+		                     inoci_dtype_name(dtype));
 	*out = inoci_alloc(sizeof **out);
 	if (dtype == INOCI_DTYPE_F64)
 		inoci_ops_ref64(*out);

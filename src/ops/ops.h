@@ -17,13 +17,20 @@
 
 #include "base/base.h"
 
-typedef enum { INOCI_DTYPE_F32, INOCI_DTYPE_BF16, INOCI_DTYPE_F64 } inoci_dtype;
+/* Q: as BF16, but weights that the file holds in blocks of 4, 5 or 8 bits stay in them, exactly; forward alone. */
+typedef enum { INOCI_DTYPE_F32, INOCI_DTYPE_BF16, INOCI_DTYPE_F64, INOCI_DTYPE_Q } inoci_dtype;
 const char *inoci_dtype_name(inoci_dtype d);
-/* "f32", "bf16"; INOC_E_USAGE otherwise. */
+/* "auto", "f32", "bf16", "q"; INOC_E_USAGE otherwise. */
 INOCI_MUST int inoci_dtype_parse(const char *s, inoci_dtype *out, inoc_err *err);
 
 typedef struct inoci_ops inoci_ops;
 typedef struct inoci_mat inoci_mat; /* a frozen (N, K) matrix in the operations' own layout */
+
+/* n rows of a matrix in a block format of 32 (an inoci_qtype), row after row. */
+typedef struct {
+	int type, n;
+	const void *data;
+} inoci_block_rows;
 
 /* A LoRA pair on output columns [n0, n0 + n) of a product: y += scale * (dropout(x) A^T) B^T. */
 typedef struct {
@@ -68,6 +75,9 @@ struct inoci_ops {
 	/* w (N, K) f32. `backward`: also what dx = dy W needs. `bias` (N) or NULL is copied. */
 	int (*mat_new)(inoci_ops *o, const float *w, const float *bias, int n, int k, bool backward, inoci_mat **out,
 	               inoc_err *err);
+	/* w (N, K): the rows of parts one after the other, kept in their blocks. NULL: these operations keep none. */
+	int (*mat_new_blocks)(inoci_ops *o, const inoci_block_rows *parts, int n_parts, const float *bias, int k, inoci_mat **out,
+	                      inoc_err *err);
 	void (*mat_free)(inoci_mat *m);
 	/* Makes the working copies of n products' adapters from their masters; call after every change of them. */
 	int (*lora_pack)(inoci_ops *o, inoci_lora *const *l, int n, inoc_err *err);

@@ -295,10 +295,10 @@ INLINE void block_tile(const inoci_product *p, const float *w, int width, int pa
 		for (int e = 0; e < NW; e++) memcpy(&sums[i][e * NL], &acc[i][e], sizeof(vn));
 	int n = p->w->n - col < L ? p->w->n - col : L;
 	for (int i = 0; i < rows; i++) {
-		float *y = (float *)p->y + (size_t)(row + i) * (size_t)p->ldy + col;
-		for (int e = 0; e < n; e++) {
+		size_t at = (size_t)(row + i) * (size_t)p->ldy + (size_t)col;
+		for (int e = 0; e < n; e++, at++) {
 			float v = sums[i][e] + (p->bias ? p->bias[col + e] : 0);
-			y[e] = p->out == INOCI_OUT_ADD ? y[e] + v : v;
+			put(p->y, p->out == INOCI_OUT_BF16, at, p->out == INOCI_OUT_ADD ? ((float *)p->y)[at] + v : v);
 		}
 	}
 }

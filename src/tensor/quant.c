@@ -210,3 +210,24 @@ void inoci_dequant(int type, const void *src, float *dst, size_t n)
 		break;
 	}
 }
+
+void inoci_block_open(int type, const void *block, int8_t q[QK], uint16_t *d, uint16_t *m)
+{
+	const uint8_t *p = block;
+	int32_t x[QK];
+	bool min = type == INOCI_Q4_1 || type == INOCI_Q5_1;
+	INOC_BUG_IF(inoci_qtype_block(type) != QK);
+	*m = 0;
+	memcpy(d, p, 2);
+	if (min) memcpy(m, p + 2, 2);
+	p += min ? 4 : 2;
+	if (type == INOCI_Q8_0) {
+		memcpy(q, p, QK);
+		return;
+	}
+	if (type == INOCI_Q5_0 || type == INOCI_Q5_1)
+		five(p, p + 4, x);
+	else
+		for (int j = 0; j < QK; j++) x[j] = j < QK / 2 ? p[j] & 15 : p[j - QK / 2] >> 4;
+	for (int j = 0; j < QK; j++) q[j] = (int8_t)(x[j] - (min ? 0 : type == INOCI_Q4_0 ? 8 : 16));
+}

@@ -28,6 +28,8 @@ size_t inoci_qtype_block(int type);
 size_t inoci_qtype_block_bytes(int type);
 /* Decodes n values (a multiple of the block) to f32. Every bit pattern gives a defined result. */
 void inoci_dequant(int type, const void *src, float *dst, size_t n);
+/* A block of 32 (Q4_0 Q4_1 Q5_0 Q5_1 Q8_0) taken apart: value j is q[j] * d + m, d and m f16 (m 0 in the _0 formats). */
+void inoci_block_open(int type, const void *block, int8_t q[32], uint16_t *d, uint16_t *m);
 float inoci_f16_to_f32(uint16_t h);
 static inline float inoci_bf16_to_f32(uint16_t b)
 {

@@ -1,4 +1,5 @@
-/* Sampling with the real model (INOC_MODEL): batched equals one by one bit for bit, greedy equals teacher forcing, ends. */
+/* Sampling with the real model (INOC_MODEL), in INOC_TEST_DTYPE: batched equals one by one bit for bit, greedy equals teacher
+ * forcing, ends. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -118,8 +119,9 @@ static int setup(void **state)
 		return -1;
 	}
 	inoc_err err = {0};
-	if (inoci_ops_cpu(inoci_ops_cpu_best(), 2, &ops, &err) < 0 ||
-	    inoci_model_open(path, ops, false, NULL, NULL, &model, &err) < 0) {
+	inoci_dtype dtype;
+	if (inoci_dtype_parse(getenv("INOC_TEST_DTYPE") ? getenv("INOC_TEST_DTYPE") : "auto", &dtype, &err) < 0 ||
+	    inoci_ops_cpu(dtype, 2, &ops, &err) < 0 || inoci_model_open(path, ops, false, NULL, NULL, &model, &err) < 0) {
 		fprintf(stderr, "%s\n", err.msg);
 		return -1;
 	}

@@ -1,0 +1,109 @@
+/* A product of our own over all threads: which rows and panels each computes, and what blocks of weights need beside them.
+ *
+ * Invariant: work is cut by rows and panels, never inside a sum.
+ */
+#include <omp.h>
+
+#include "ops/internal.h"
+#include "tensor/tensor.h"
+
+enum { ROWS = 8 }; /* of a thread's piece, at least */
+enum { FEW = 8 };  /* rows whose sums every thread computes for itself, which is faster than waiting for the others */
+
+static size_t sums_bytes(int T, int k)
+{
+	return (size_t)T * (size_t)(k / INOCI_BLOCK) * 4;
+}
+
+int inoci_product_room(inoci_cpu *c, int T, int k, inoc_err *err)
+{
+	size_t threads = (size_t)c->o.n_threads, bytes = sums_bytes(T, k) * (T <= FEW ? threads : 1);
+	if (!c->blocks) return 0;
+	if (c->emulated) bytes = ((size_t)T + threads * INOCI_PANEL) * (size_t)k * 4;
+	return inoci_cpu_scratch(c, INOCI_BUF_BLOCKS, bytes, err) ? 0 : INOC_E_MEMORY;
+}
+
+/* p with the sums of x's blocks. */
+static inoci_product with_sums(const inoci_cpu *c, const inoci_product *p, int T)
+{
+	inoci_product q = *p;
+	int k = p->w->k;
+	float *sums = c->buf[INOCI_BUF_BLOCKS].p;
+	if (T <= FEW) sums += sums_bytes(T, k) / 4 * (size_t)omp_get_thread_num();
+	q.sums = sums;
+	if (T <= FEW) {
+		for (int t = 0; t < T; t++)
+			inoci_bf16_block_sums(sums + t * (k / INOCI_BLOCK), (const uint16_t *)p->x + (size_t)t * (size_t)p->ldx,
+			                      k);
+		return q;
+	}
+#pragma omp for schedule(static)
+	for (int t = 0; t < T; t++)
+		inoci_bf16_block_sums(sums + (size_t)t * (size_t)(k / INOCI_BLOCK),
+		                      (const uint16_t *)p->x + (size_t)t * (size_t)p->ldx, k);
+	return q;
+}
+
+/* Without bf16 instructions: all rows of a panel whose values are put out in f32, x too. Slow; right. */
+static void product_emulated(const inoci_cpu *c, const inoci_product *p, int T)
+{
+	int k = p->w->k;
+	float *x = c->buf[INOCI_BUF_BLOCKS].p, *mine = x + ((size_t)T + (size_t)omp_get_thread_num() * INOCI_PANEL) * (size_t)k;
+#pragma omp for schedule(static)
+	for (int t = 0; t < T; t++)
+		for (int j = 0; j < k; j++)
+			x[(size_t)t * (size_t)k + (size_t)j] =
+			        inoci_bf16_to_f32(((const uint16_t *)p->x)[(size_t)t * (size_t)p->ldx + (size_t)j]);
+#pragma omp for schedule(dynamic, 1)
+	for (int i = 0; i < p->w->count; i++) {
+		int first = i * INOCI_PANEL, left = p->w->n - first;
+		inoci_panels values = {.n = left < INOCI_PANEL ? left : INOCI_PANEL, .k = k, .count = 1, .data = (char *)mine};
+		inoci_product q = *p;
+		inoci_side side;
+		inoci_panel_expand(p->w, i, mine);
+		q.w = &values;
+		q.x = x;
+		q.ldx = k;
+		if (p->side) {
+			side = *p->side;
+			side.from += i, side.to += i, side.at += i;
+			q.side = &side;
+		}
+		if (p->bias) q.bias += first;
+		q.y = (char *)p->y + (size_t)first * (p->out == INOCI_OUT_BF16 ? 2 : 4);
+		c->k->block(&q, 0, 0, T);
+	}
+}
+
+/* Rows are cut too, so that every thread has several blocks: a slow one is then waited for less. */
+void inoci_products_run(const inoci_cpu *c, const inoci_product *p, int n, int T)
+{
+	int threads = omp_get_num_threads(), want = 8 * threads, cut = ROWS, panels = 0;
+	for (int i = 0; i < n; i++) panels += p[i].w->count;
+	while (cut < T && panels * ((T + cut - 1) / cut) > 2 * want) cut *= 2;
+	int parts = (T + cut - 1) / cut;
+#pragma omp for schedule(dynamic, 1)
+	for (int i = 0; i < panels * parts; i++) {
+		const inoci_product *q = p;
+		int row = i % parts * cut, end = row + cut < T ? row + cut : T, panel = i / parts,
+		    ahead = (i + threads) / parts - panel;
+		while (panel >= q->w->count) panel -= q++->w->count;
+		if (q->w->blocks)
+			inoci_bf16_blocks(q, panel, row, end, panel + ahead);
+		else if (c->bf)
+			inoci_bf16_block(q, panel, row, end, panel + ahead);
+		else
+			c->k->block(q, panel, row, end);
+	}
+}
+
+void inoci_product_run(const inoci_cpu *c, const inoci_product *p, int T)
+{
+	inoci_product q = *p;
+	if (c->emulated) {
+		product_emulated(c, p, T);
+		return;
+	}
+	if (p->w->minima) q = with_sums(c, p, T);
+	inoci_products_run(c, &q, 1, T);
+}
