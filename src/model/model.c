@@ -134,42 +134,155 @@ static void unpermute(float *w, float *tmp, int heads, int D, int cols)
 				       c * sizeof *w);
 }
 
-static int open_layer(inoci_model *m, int l, float *buf, float *tmp, inoc_err *err)
+/* The matrices in the order in which they are multiplied: four a layer, then the head. */
+enum { MAT_QKV, MAT_O, MAT_GU, MAT_DOWN, LAYER_MATS };
+
+static inoci_mat_dims dims_of(const inoci_hparams *h, int i)
+{
+	int C = h->width, F = h->ff, Q = h->n_heads * h->head_dim, KV = h->n_kv_heads * h->head_dim;
+	const inoci_mat_dims d[] = {{Q + 2 * KV, C}, {C, Q}, {2 * F, C}, {C, F}};
+	return i < LAYER_MATS * h->n_layers ? d[i % LAYER_MATS] : (inoci_mat_dims){h->vocab, C};
+}
+
+static inoci_mat **place_of(inoci_model *m, int i)
+{
+	if (i == LAYER_MATS * m->hp.n_layers) return &m->head;
+	inoci_layer *L = &m->layers[i / LAYER_MATS];
+	inoci_mat **v[] = {&L->qkv, &L->o, &L->gu, &L->down};
+	return v[i % LAYER_MATS];
+}
+
+/* Matrix i into buf. tmp: room for the rows of q. */
+static int decode_mat(const inoci_model *m, int i, float *buf, float *tmp, inoc_err *err)
 {
 	const inoci_hparams *h = &m->hp;
 	const inoci_gguf *g = m->gguf;
-	inoci_layer *L = &m->layers[l];
 	int C = h->width, F = h->ff, D = h->head_dim, Q = h->n_heads * D, KV = h->n_kv_heads * D, rc;
 	char n[64];
-#define NAME(s) (snprintf(n, sizeof n, "blk.%d." s ".weight", l), n)
-	L->attn_norm = inoci_alloc((size_t)C * 4);
-	L->ffn_norm = inoci_alloc((size_t)C * 4);
-	INOC_TRY(decode(g, NAME("attn_norm"), 1, C, L->attn_norm, err));
-	INOC_TRY(decode(g, NAME("ffn_norm"), 1, C, L->ffn_norm, err));
-	INOC_TRY(decode(g, NAME("attn_q"), Q, C, buf, err));
-	INOC_TRY(decode(g, NAME("attn_k"), KV, C, buf + (size_t)Q * (size_t)C, err));
-	INOC_TRY(decode(g, NAME("attn_v"), KV, C, buf + (size_t)(Q + KV) * (size_t)C, err));
-	unpermute(buf, tmp, h->n_heads, D, C);
-	unpermute(buf + (size_t)Q * (size_t)C, tmp, h->n_kv_heads, D, C);
-	INOC_TRY(m->ops->mat_new(m->ops, buf, NULL, Q + 2 * KV, C, m->can_train, &L->qkv, err));
-	INOC_TRY(decode(g, NAME("attn_output"), C, Q, buf, err));
-	INOC_TRY(m->ops->mat_new(m->ops, buf, NULL, C, Q, m->can_train, &L->o, err));
-	INOC_TRY(decode(g, NAME("ffn_gate"), F, C, buf, err));
-	INOC_TRY(decode(g, NAME("ffn_up"), F, C, buf + (size_t)F * (size_t)C, err));
-	INOC_TRY(m->ops->mat_new(m->ops, buf, NULL, 2 * F, C, m->can_train, &L->gu, err));
-	INOC_TRY(decode(g, NAME("ffn_down"), C, F, buf, err));
-	INOC_TRY(m->ops->mat_new(m->ops, buf, NULL, C, F, m->can_train, &L->down, err));
-#undef NAME
-	rc = 0;
+#define NAME(s) (snprintf(n, sizeof n, "blk.%d." s ".weight", i / LAYER_MATS), n)
+	if (i == LAYER_MATS * h->n_layers)
+		return decode(g, h->tied ? "token_embd.weight" : "output.weight", h->vocab, C, buf, err);
+	switch (i % LAYER_MATS) {
+	case MAT_QKV:
+		INOC_TRY(decode(g, NAME("attn_q"), Q, C, buf, err));
+		INOC_TRY(decode(g, NAME("attn_k"), KV, C, buf + (size_t)Q * (size_t)C, err));
+		INOC_TRY(decode(g, NAME("attn_v"), KV, C, buf + (size_t)(Q + KV) * (size_t)C, err));
+		unpermute(buf, tmp, h->n_heads, D, C);
+		unpermute(buf + (size_t)Q * (size_t)C, tmp, h->n_kv_heads, D, C);
+		return 0;
+	case MAT_O:
+		return decode(g, NAME("attn_output"), C, Q, buf, err);
+	case MAT_GU:
+		INOC_TRY(decode(g, NAME("ffn_gate"), F, C, buf, err));
+		return decode(g, NAME("ffn_up"), F, C, buf + (size_t)F * (size_t)C, err);
+	default:
+		return decode(g, NAME("ffn_down"), C, F, buf, err);
+	}
 out:
 	return rc;
+}
+
+static int open_norms(inoci_model *m, inoc_err *err)
+{
+	int C = m->hp.width, rc;
+	char n[64];
+	for (int i = 0; i < LAYER_MATS * m->hp.n_layers; i += LAYER_MATS) {
+		inoci_layer *L = &m->layers[i / LAYER_MATS];
+		L->attn_norm = inoci_alloc((size_t)C * 4);
+		L->ffn_norm = inoci_alloc((size_t)C * 4);
+		INOC_TRY(decode(m->gguf, NAME("attn_norm"), 1, C, L->attn_norm, err));
+		INOC_TRY(decode(m->gguf, NAME("ffn_norm"), 1, C, L->ffn_norm, err));
+	}
+#undef NAME
+	m->final_norm = inoci_alloc((size_t)C * 4);
+	return decode(m->gguf, "output_norm.weight", 1, C, m->final_norm, err);
+out:
+	return rc;
+}
+
+/* Is there memory for the weights, and for what decoding them takes? */
+static int check_memory(const inoci_model *m, bool decoding, size_t most, inoc_err *err)
+{
+	inoci_memory mem = inoci_model_memory(&m->hp, m->ops->dtype);
+	double need = decoding ? (m->can_train ? mem.weights_train : mem.weights_infer) + 4.0 * (double)most : 0,
+	       have = (double)inoci_mem_available_bytes();
+	if (need <= have) return 0;
+	return inoci_err_set(err, INOC_E_MEMORY,
+	                     "%s: its weights need %.0f MiB in memory while they are read, %.0f MiB are available; use a smaller "
+	                     "model",
+	                     m->path, need / 1048576, have / 1048576);
+}
+
+/* All matrices, decoded and packed, or as they were kept. */
+static int open_mats(inoci_model *m, const inoci_progress *p, inoc_err *err)
+{
+	const inoci_hparams *h = &m->hp;
+	inoci_ops *o = m->ops;
+	int n = LAYER_MATS * h->n_layers + 1, sides = m->can_train ? 2 : 1, rc;
+	size_t most = 0, q = (size_t)(h->n_heads * h->head_dim) * (size_t)h->width;
+	inoci_mat_dims *d = inoci_alloc((size_t)n * sizeof *d);
+	float *buf = NULL, *tmp = NULL;
+	for (int i = 0; i < n; i++) {
+		d[i] = dims_of(h, i);
+		if ((size_t)d[i].n * (size_t)d[i].k > most) most = (size_t)d[i].n * (size_t)d[i].k;
+	}
+	bool ready = o->layout != NULL;
+	for (int s = 0; o->layout && s < sides; s++) {
+		INOC_TRY(inoci_weights_open(m, d, n, s == 1, p, &m->packed[s], err));
+		ready &= inoci_weights_ready(m->packed[s]);
+	}
+	if (!ready) {
+		INOC_TRY(check_memory(m, true, most + q, err));
+		if (!(buf = inoci_big_room(most * 4, "decoding weights", err)) ||
+		    !(tmp = inoci_big_room(q * 4, "decoding weights", err))) {
+			rc = INOC_E_MEMORY;
+			goto out;
+		}
+	}
+	for (int s = 0; o->layout && s < sides; s++) INOC_TRY(inoci_weights_room(m->packed[s], err));
+	for (int i = 0; i < n; i++) {
+		if (!ready) INOC_TRY(decode_mat(m, i, buf, tmp, err));
+		if (!o->layout) INOC_TRY(o->mat_new(o, buf, NULL, d[i].n, d[i].k, m->can_train, place_of(m, i), err));
+		for (int s = 0; o->layout && s < sides; s++)
+			if (!inoci_weights_ready(m->packed[s]))
+				o->mat_fill(o, inoci_weights_at(m->packed[s], i), buf, d[i].n, d[i].k, s == 1);
+		if (i % LAYER_MATS == 0) {
+			inoci_gguf_forget(m->gguf);
+			inoci_tick(p, "load", i / LAYER_MATS + 1, h->n_layers + 1, "layers", m->path);
+		}
+	}
+	free(buf);
+	buf = NULL;
+	for (int s = 0; o->layout && s < sides; s++) inoci_weights_keep(m->packed[s], p);
+	for (int i = 0; o->layout && i < n; i++)
+		INOC_TRY(o->mat_at(o, inoci_weights_at(m->packed[0], i), sides > 1 ? inoci_weights_at(m->packed[1], i) : NULL,
+		                   NULL, d[i].n, d[i].k, place_of(m, i), err));
+	rc = 0;
+out:
+	free(d), free(buf), free(tmp);
+	return rc;
+}
+
+static int open_rope(inoci_model *m, inoc_err *err)
+{
+	const inoci_hparams *h = &m->hp;
+	m->rope_cs = inoci_big_room((size_t)h->context * (size_t)h->head_dim * 4, "RoPE tables", err);
+	if (!m->rope_cs) return INOC_E_MEMORY;
+	for (int i = 0; i < h->head_dim / 2; i++) {
+		double f = pow(h->rope_base, -2.0 * i / h->head_dim);
+		for (int t = 0; t < h->context; t++) {
+			float *cs = m->rope_cs + (size_t)t * (size_t)h->head_dim;
+			cs[i] = (float)cos(t * f);
+			cs[i + h->head_dim / 2] = (float)sin(t * f);
+		}
+	}
+	return 0;
 }
 
 int inoci_model_open(const char *path, inoci_ops *ops, bool train, const char *template_name, const inoci_progress *p,
                      inoci_model **out, inoc_err *err)
 {
 	inoci_model *m = inoci_alloc(sizeof *m);
-	float *buf = NULL, *tmp = NULL;
 	int rc;
 	*out = NULL;
 	m->ops = ops;
@@ -177,7 +290,7 @@ int inoci_model_open(const char *path, inoci_ops *ops, bool train, const char *t
 	m->path = inoci_strdup(path);
 	INOC_TRY(inoci_gguf_open(path, &m->gguf, err));
 	INOC_TRY(inoci_hparams_read(m->gguf, &m->hp, err));
-	INOC_TRY(inoci_hash_file(path, &m->hash, err));
+	INOC_TRY(inoci_hash_file_kept(path, &m->hash, err));
 	INOC_TRY(inoci_tok_open(m->gguf, &m->tok, err));
 	if (inoci_tok_vocab_size(m->tok) > m->hp.vocab) {
 		rc = inoci_err_set(err, INOC_E_FORMAT, "%s: %d tokens but %d embedding rows", path, inoci_tok_vocab_size(m->tok),
@@ -193,55 +306,14 @@ int inoci_model_open(const char *path, inoci_ops *ops, bool train, const char *t
 		}
 		m->tmpl = NULL;
 	}
-	const inoci_hparams *h = &m->hp;
-	size_t Q = (size_t)(h->n_heads * h->head_dim), KV = (size_t)(h->n_kv_heads * h->head_dim), C = (size_t)h->width;
-	size_t most = C * 2 * (size_t)h->ff; /* of the matrices that are decoded at once */
-	if (C * (Q + 2 * KV) > most) most = C * (Q + 2 * KV);
-	if (C * (size_t)h->vocab > most) most = C * (size_t)h->vocab;
-	inoci_memory mem = inoci_model_memory(h, ops->dtype);
-	double need = (train ? mem.weights_train : mem.weights_infer) + 4.0 * (double)(most + Q * C),
-	       have = (double)inoci_mem_available_bytes();
-	if (need > have) {
-		rc = inoci_err_set(err, INOC_E_MEMORY,
-		                   "%s: its weights need %.0f MiB in memory while they are read, %.0f MiB are available; use a "
-		                   "smaller model",
-		                   path, need / 1048576, have / 1048576);
-		goto out;
-	}
-	if (!(buf = inoci_big_room(most * 4, "decoding weights", err)) ||
-	    !(tmp = inoci_big_room(Q * C * 4, "decoding weights", err))) {
-		rc = INOC_E_MEMORY;
-		goto out;
-	}
-	m->layers = inoci_alloc((size_t)h->n_layers * sizeof *m->layers);
-	for (int l = 0; l < h->n_layers; l++) {
-		INOC_TRY(open_layer(m, l, buf, tmp, err));
-		inoci_tick(p, "load", l + 1, h->n_layers + 1, "layers", path);
-	}
-	m->final_norm = inoci_alloc(C * 4);
-	INOC_TRY(decode(m->gguf, "output_norm.weight", 1, h->width, m->final_norm, err));
+	m->layers = inoci_alloc((size_t)m->hp.n_layers * sizeof *m->layers);
 	m->embd = inoci_gguf_tensor(m->gguf, "token_embd.weight");
-	INOC_TRY(decode(m->gguf, h->tied ? "token_embd.weight" : "output.weight", h->vocab, h->width, buf, err));
-	INOC_TRY(ops->mat_new(ops, buf, NULL, h->vocab, h->width, train, &m->head, err));
-	m->rope_cs = inoci_big_room((size_t)h->context * (size_t)h->head_dim * 4, "RoPE tables", err);
-	if (!m->rope_cs) {
-		rc = INOC_E_MEMORY;
-		goto out;
-	}
-	for (int i = 0; i < h->head_dim / 2; i++) {
-		double f = pow(h->rope_base, -2.0 * i / h->head_dim);
-		for (int t = 0; t < h->context; t++) {
-			float *cs = m->rope_cs + (size_t)t * (size_t)h->head_dim;
-			cs[i] = (float)cos(t * f);
-			cs[i + h->head_dim / 2] = (float)sin(t * f);
-		}
-	}
-	inoci_tick(p, "load", h->n_layers + 1, h->n_layers + 1, "layers", path);
+	INOC_TRY(open_norms(m, err));
+	INOC_TRY(open_mats(m, p, err));
+	INOC_TRY(open_rope(m, err));
 	rc = 0;
 	*out = m;
 out:
-	free(buf);
-	free(tmp);
 	if (rc < 0) inoci_model_free(m);
 	return rc;
 }
@@ -258,6 +330,7 @@ void inoci_model_free(inoci_model *m)
 		free(L->ffn_norm);
 	}
 	if (m->head) m->ops->mat_free(m->head);
+	for (size_t i = 0; i < INOCI_COUNT(m->packed); i++) inoci_weights_free(m->packed[i]);
 	free(m->layers);
 	free(m->final_norm);
 	free(m->rope_cs);

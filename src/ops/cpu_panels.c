@@ -22,11 +22,23 @@ char *inoci_panel_at(const inoci_panels *w, int panel)
 	return w->data + (size_t)panel * INOCI_PANEL * column_bytes(w);
 }
 
-int inoci_panels_new(int n, int k, bool bf, inoci_panels **out, inoc_err *err)
+size_t inoci_panels_bytes(int n, int k, bool bf)
+{
+	return (size_t)((n + 15) / 16 * 16) * column_bytes(&(inoci_panels){.k = k, .bf = bf});
+}
+
+inoci_panels *inoci_panels_at(int n, int k, bool bf, const void *data)
 {
 	inoci_panels *w = inoci_alloc(sizeof *w);
-	*w = (inoci_panels){.n = n, .k = k, .count = (n + INOCI_PANEL - 1) / INOCI_PANEL, .bf = bf};
-	w->data = inoci_big_alloc((size_t)((n + 15) / 16 * 16) * column_bytes(w), "packed weights", err);
+	*w = (inoci_panels){.n = n, .k = k, .count = (n + INOCI_PANEL - 1) / INOCI_PANEL, .bf = bf, .lent = data != NULL};
+	w->data = (char *)(uintptr_t)data;
+	return w;
+}
+
+int inoci_panels_new(int n, int k, bool bf, inoci_panels **out, inoc_err *err)
+{
+	inoci_panels *w = inoci_panels_at(n, k, bf, NULL);
+	w->data = inoci_big_alloc(inoci_panels_bytes(n, k, bf), "packed weights", err);
 	*out = w->data ? w : NULL;
 	if (w->data) return 0;
 	free(w);
@@ -43,11 +55,12 @@ void inoci_panels_free(inoci_panels *w)
 {
 	if (!w) return;
 	inoci_panels_link(w->prev, w->next);
-	free(w->data);
+	if (!w->lent) free(w->data);
 	free(w);
 }
 
-/* `columns` consecutive outputs of one panel, from output `first` of it, one input after the other: the panel is written in order. */
+/* `columns` consecutive outputs of one panel, from output `first` of it, one input after the other: the panel is written in
+ * order. */
 static inline void fill_bf16(uint16_t *to, int width, const float *src, int columns, int k_end, size_t by_column, size_t by_k)
 {
 	for (int k = 0; k < k_end; k++, src += by_k) {
@@ -75,5 +88,15 @@ void inoci_panels_fill(inoci_panels *w, const float *src, int n0, int n, int ld,
 			fill_bf16((uint16_t *)inoci_panel_at(w, panel) + 2 * first, width, from, end - j, w->k, 1, by_k);
 		else
 			fill_bf16((uint16_t *)inoci_panel_at(w, panel) + 2 * first, width, from, end - j, w->k, by_column, 1);
+	}
+}
+
+void inoci_panels_fill_all(inoci_panels *w, const float *src, bool transposed)
+{
+#pragma omp parallel for schedule(dynamic)
+	for (int i = 0; i < w->count; i++) {
+		int n0 = i * INOCI_PANEL, n = w->n - n0 < INOCI_PANEL ? w->n - n0 : INOCI_PANEL;
+		inoci_panels_fill(w, src + (size_t)n0 * (transposed ? 1 : (size_t)w->k), n0, n, transposed ? w->n : w->k,
+		                  transposed);
 	}
 }

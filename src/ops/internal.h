@@ -83,19 +83,27 @@ bool inoci_gemm_has_bf16(void);
 /* ---- products on CPUs with AVX-512 BF16, where oneDNN has nothing faster (cpu_bf16.c; a stub elsewhere) ---- */
 
 enum { INOCI_PANEL = 48 };
+/* Its number is raised by hand whenever the bytes of packed panels change: older files of them are then made anew. */
+#define INOCI_LAYOUT(type) "panels-" type ".1"
 typedef struct inoci_panels inoci_panels;
 struct inoci_panels {
 	int n, k, count; /* outputs, inputs, panels */
 	bool bf;         /* else f32 */
+	bool lent;       /* data is the caller's */
 	char *data;
 	inoci_panels *next, *prev; /* what is likely to be multiplied after it, before it: only a hint for the caches */
 };
 /* a's successor is b; either may be NULL. */
 void inoci_panels_link(inoci_panels *a, inoci_panels *b);
 INOCI_MUST int inoci_panels_new(int n, int k, bool bf, inoci_panels **out, inoc_err *err);
+/* Over data (inoci_panels_bytes) that is filled already and outlives them. */
+inoci_panels *inoci_panels_at(int n, int k, bool bf, const void *data);
+size_t inoci_panels_bytes(int n, int k, bool bf);
 void inoci_panels_free(inoci_panels *w);
 /* Outputs n0 .. n0 + n - 1 from src (n, k) f32 of leading dimension ld, or (k, n) when transposed. */
 void inoci_panels_fill(inoci_panels *w, const float *src, int n0, int n, int ld, bool transposed);
+/* All of w from src (n, k) f32, or (k, n) when transposed, by all threads. */
+void inoci_panels_fill_all(inoci_panels *w, const float *src, bool transposed);
 
 /* A low-rank part u (m, ranks) q: q holds, for each panel of outputs, the ranks [from, to) that reach it, by its columns. */
 typedef struct {
