@@ -112,6 +112,7 @@ typedef struct {
 /* Read-only mmap of a regular, non-empty file. */
 INOCI_MUST int inoci_map_open(const char *path, inoci_map *out, inoc_err *err);
 void inoci_map_close(inoci_map *m);
+void inoci_map_forget(const inoci_map *m); /* gives back the memory of its pages until they are touched again */
 
 /* Output file: bytes go to "PATH.tmp.PID" beside it; commit fsyncs and renames; abandon removes. Write errors (a full disk)
  * surface from write or commit, and the old file stays as it was. Of a symbolic link the target is replaced. "-" and what is
@@ -134,6 +135,13 @@ void inoci_lock_drop(inoci_lock *l);       /* removes the file; NULL is fine */
 INOCI_MUST int inoci_mkdirs(const char *path, inoc_err *err);
 /* $XDG_CACHE_HOME/inoc or ~/.cache/inoc, joined with `sub` (may be NULL); free() it. Not created. */
 char *inoci_cache_path(const char *sub);
+/* What is kept there to start faster: packed weights (packed/), hashes of large files (hashes/). INOC_CACHE in the environment
+ * chooses: AUTO, the default, maps packed weights where they are many; MAP maps, COPY copies them, also few; OFF: nothing is read
+ * or kept. */
+typedef enum { INOCI_CACHE_AUTO, INOCI_CACHE_MAP, INOCI_CACHE_COPY, INOCI_CACHE_OFF } inoci_cache_mode;
+INOCI_MUST int inoci_cache_mode_get(inoci_cache_mode *out, inoc_err *err);
+/* Bytes that those files take; `remove`: they are removed too (what another process uses stays there for it). */
+size_t inoci_cache_bytes(bool remove);
 /* a/b, or b when b is absolute or a is NULL or "". free() it. */
 char *inoci_path_join(const char *a, const char *b);
 /* Directory part of a path ("." when none); free() it. */
@@ -175,6 +183,9 @@ void inoci_hasher_str(inoci_hasher *h, const char *s);
 inoci_hash inoci_hasher_end(inoci_hasher *h); /* frees h */
 inoci_hash inoci_hash_bytes(const void *p, size_t n);
 INOCI_MUST int inoci_hash_file(const char *path, inoci_hash *out, inoc_err *err);
+/* The same; of a large file it is kept in the cache folder, and taken from there while the file's place, inode, size and times
+ * of change are as they were. */
+INOCI_MUST int inoci_hash_file_kept(const char *path, inoci_hash *out, inoc_err *err);
 
 /* ---- time, progress, stopping ---- */
 

@@ -91,6 +91,11 @@ void inoci_map_close(inoci_map *m)
 	*m = (inoci_map){0};
 }
 
+void inoci_map_forget(const inoci_map *m)
+{
+	if (m->data) (void)madvise((void *)(uintptr_t)m->data, m->n, MADV_DONTNEED);
+}
+
 int inoci_mkdirs(const char *path, inoc_err *err)
 {
 	char *p = inoci_strdup(path);

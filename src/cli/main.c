@@ -21,7 +21,7 @@ static const struct {
         {"score", cmd_score, "apply a scorer to samples that are in a store"},
         {"inoculate", cmd_inoculate, "write chat data with an inoculation prompt put in"},
         {"data", cmd_data, "check chat data"},
-        {"model", cmd_model, "fetch, list and describe models"},
+        {"model", cmd_model, "fetch, list and describe models; empty their cache"},
 };
 
 static void help(FILE *f)

@@ -144,41 +144,82 @@ static void unpermute(char *w, char *tmp, int heads, int D, size_t n)
 
 /* One tensor among those that make a matrix. */
 struct part {
-	const char *name;
+	char name[64];
 	int rows, heads; /* heads: of q and k, whose rows are put in order; else 0 */
 };
 
-struct room {
-	char *buf, *tmp; /* of the largest matrix; of q */
-};
+/* The matrices in the order in which they are multiplied: four a layer, then the head. */
+enum { MAT_QKV, MAT_O, MAT_GU, MAT_DOWN, LAYER_MATS };
 
-/* The matrix of the parts' rows: their values, or, where the operations keep blocks and all of them are in some, these. */
-static int read_matrix(inoci_model *m, const struct part *parts, int n_parts, int cols, const struct room *r, inoci_mat **out,
-                       inoc_err *err)
+static inoci_mat_dims dims_of(const inoci_hparams *h, int i)
+{
+	int C = h->width, F = h->ff, Q = h->n_heads * h->head_dim, KV = h->n_kv_heads * h->head_dim;
+	const inoci_mat_dims d[] = {{Q + 2 * KV, C}, {C, Q}, {2 * F, C}, {C, F}};
+	return i < LAYER_MATS * h->n_layers ? d[i % LAYER_MATS] : (inoci_mat_dims){h->vocab, C};
+}
+
+static inoci_mat **place_of(inoci_model *m, int i)
+{
+	if (i == LAYER_MATS * m->hp.n_layers) return &m->head;
+	inoci_layer *L = &m->layers[i / LAYER_MATS];
+	inoci_mat **v[] = {&L->qkv, &L->o, &L->gu, &L->down};
+	return v[i % LAYER_MATS];
+}
+
+/* The names of a layer's tensors. */
+static void name_of(char *name, size_t size, int layer, const char *what)
+{
+	snprintf(name, size, "blk.%d.%s.weight", layer, what);
+}
+
+static int parts_of(const inoci_model *m, int i, struct part p[3])
+{
+	const inoci_hparams *h = &m->hp;
+	static const char *const names[LAYER_MATS][3] = {
+	        {"attn_q", "attn_k", "attn_v"}, {"attn_output"}, {"ffn_gate", "ffn_up"}, {"ffn_down"}};
+	int C = h->width, F = h->ff, Q = h->n_heads * h->head_dim, KV = h->n_kv_heads * h->head_dim, n = 0;
+	const int rows[LAYER_MATS][3] = {{Q, KV, KV}, {C}, {F, F}, {C}};
+	if (i == LAYER_MATS * h->n_layers) {
+		p[0] = (struct part){.rows = h->vocab};
+		snprintf(p[0].name, sizeof p[0].name, "%s", h->tied ? "token_embd.weight" : "output.weight");
+		return 1;
+	}
+	for (; n < 3 && names[i % LAYER_MATS][n]; n++) {
+		p[n] = (struct part){.rows = rows[i % LAYER_MATS][n]};
+		name_of(p[n].name, sizeof p[n].name, i / LAYER_MATS, names[i % LAYER_MATS][n]);
+	}
+	if (i % LAYER_MATS == MAT_QKV) p[0].heads = h->n_heads, p[1].heads = h->n_kv_heads;
+	return n;
+}
+
+/* Matrix i's rows into buf: its values, or, where the operations keep blocks and all its tensors are in some, these, and it is
+ * made of them. tmp: room for the rows of q. */
+static int decode_mat(inoci_model *m, int i, inoci_mat_dims d, char *buf, char *tmp, bool *made, inoc_err *err)
 {
 	inoci_ops *o = m->ops;
 	const inoci_tensor *t[3];
 	inoci_block_rows rows[3];
+	struct part p[3];
 	bool keep = o->mat_new_blocks != NULL;
-	char *at = r->buf;
-	int rc, n = 0;
-	for (int i = 0; i < n_parts; n += parts[i++].rows) {
-		INOC_TRY(find(m->gguf, parts[i].name, parts[i].rows, cols, &t[i], err));
-		keep = keep && inoci_qtype_block(t[i]->type) > 1;
+	char *at = buf;
+	int rc, n = parts_of(m, i, p);
+	for (int j = 0; j < n; j++) {
+		INOC_TRY(find(m->gguf, p[j].name, p[j].rows, d.k, &t[j], err));
+		keep = keep && inoci_qtype_block(t[j]->type) > 1;
 	}
-	for (int i = 0; i < n_parts; i++) {
-		size_t row = keep ? (size_t)cols / inoci_qtype_block(t[i]->type) * inoci_qtype_block_bytes(t[i]->type)
-		                  : (size_t)cols * 4;
-		rows[i] = (inoci_block_rows){t[i]->type, parts[i].rows, keep && !parts[i].heads ? (const char *)t[i]->data : at};
+	for (int j = 0; j < n; j++) {
+		size_t row = keep ? (size_t)d.k / inoci_qtype_block(t[j]->type) * inoci_qtype_block_bytes(t[j]->type)
+		                  : (size_t)d.k * 4;
+		rows[j] = (inoci_block_rows){t[j]->type, p[j].rows, keep && !p[j].heads ? (const char *)t[j]->data : at};
 		if (!keep)
-			inoci_dequant(t[i]->type, t[i]->data, (float *)at, (size_t)parts[i].rows * (size_t)cols);
-		else if (parts[i].heads)
-			memcpy(at, t[i]->data, (size_t)parts[i].rows * row);
-		if (parts[i].heads) unpermute(at, r->tmp, parts[i].heads, m->hp.head_dim, row);
-		at += (size_t)parts[i].rows * row;
+			inoci_dequant(t[j]->type, t[j]->data, (float *)at, (size_t)p[j].rows * (size_t)d.k);
+		else if (p[j].heads)
+			memcpy(at, t[j]->data, (size_t)p[j].rows * row);
+		if (p[j].heads) unpermute(at, tmp, p[j].heads, m->hp.head_dim, row);
+		at += (size_t)p[j].rows * row;
 	}
-	if (keep) return o->mat_new_blocks(o, rows, n_parts, NULL, cols, out, err);
-	return o->mat_new(o, (const float *)r->buf, NULL, n, cols, m->can_train, out, err);
+	*made = keep;
+	return keep ? o->mat_new_blocks(o, rows, n, NULL, d.k, place_of(m, i), err) : 0;
 out:
 	return rc;
 }
@@ -199,37 +240,111 @@ static double kept_bytes(const inoci_gguf *g, size_t *most, size_t qkv)
 	return sum;
 }
 
-static int open_layer(inoci_model *m, int l, const struct room *r, inoc_err *err)
+static int open_norms(inoci_model *m, inoc_err *err)
 {
-	const inoci_hparams *h = &m->hp;
-	const inoci_gguf *g = m->gguf;
-	inoci_layer *L = &m->layers[l];
-	int C = h->width, F = h->ff, D = h->head_dim, Q = h->n_heads * D, KV = h->n_kv_heads * D, rc;
-	enum { NORM1, NORM2, Q_, K_, V_, O_, GATE, UP, DOWN };
-	static const char *const names[] = {"attn_norm",   "ffn_norm", "attn_q", "attn_k",  "attn_v",
-	                                    "attn_output", "ffn_gate", "ffn_up", "ffn_down"};
-	char n[INOCI_COUNT(names)][64];
-	for (size_t i = 0; i < INOCI_COUNT(names); i++) snprintf(n[i], sizeof n[i], "blk.%d.%s.weight", l, names[i]);
-	const struct part qkv[] = {{n[Q_], Q, h->n_heads}, {n[K_], KV, h->n_kv_heads}, {n[V_], KV, 0}}, o = {n[O_], C, 0},
-	                  gu[] = {{n[GATE], F, 0}, {n[UP], F, 0}}, down = {n[DOWN], C, 0};
-	L->attn_norm = inoci_alloc((size_t)C * 4);
-	L->ffn_norm = inoci_alloc((size_t)C * 4);
-	INOC_TRY(decode(g, n[NORM1], 1, C, L->attn_norm, err));
-	INOC_TRY(decode(g, n[NORM2], 1, C, L->ffn_norm, err));
-	INOC_TRY(read_matrix(m, qkv, 3, C, r, &L->qkv, err));
-	INOC_TRY(read_matrix(m, &o, 1, Q, r, &L->o, err));
-	INOC_TRY(read_matrix(m, gu, 2, C, r, &L->gu, err));
-	INOC_TRY(read_matrix(m, &down, 1, F, r, &L->down, err));
-	rc = 0;
+	int C = m->hp.width, rc;
+	char n[64];
+	for (int l = 0; l < m->hp.n_layers; l++) {
+		inoci_layer *L = &m->layers[l];
+		L->attn_norm = inoci_alloc((size_t)C * 4);
+		L->ffn_norm = inoci_alloc((size_t)C * 4);
+		name_of(n, sizeof n, l, "attn_norm");
+		INOC_TRY(decode(m->gguf, n, 1, C, L->attn_norm, err));
+		name_of(n, sizeof n, l, "ffn_norm");
+		INOC_TRY(decode(m->gguf, n, 1, C, L->ffn_norm, err));
+	}
+	m->final_norm = inoci_alloc((size_t)C * 4);
+	return decode(m->gguf, "output_norm.weight", 1, C, m->final_norm, err);
 out:
 	return rc;
+}
+
+/* Is there memory for the weights, and for what decoding them takes? */
+static int check_memory(const inoci_model *m, bool decoding, size_t most, double kept, inoc_err *err)
+{
+	inoci_memory mem = inoci_model_memory(&m->hp, m->ops->dtype);
+	double weights = kept > 0 ? kept : m->can_train ? mem.weights_train : mem.weights_infer;
+	double need = decoding ? weights + 4.0 * (double)most : 0, have = (double)inoci_mem_available_bytes();
+	if (need <= have) return 0;
+	return inoci_err_set(err, INOC_E_MEMORY,
+	                     "%s: its weights need %.0f MiB in memory while they are read, %.0f MiB are available; use a smaller "
+	                     "model",
+	                     m->path, need / 1048576, have / 1048576);
+}
+
+/* All matrices, decoded and packed, or as they were kept. */
+static int open_mats(inoci_model *m, const inoci_progress *p, inoc_err *err)
+{
+	const inoci_hparams *h = &m->hp;
+	inoci_ops *o = m->ops;
+	int n = LAYER_MATS * h->n_layers + 1, sides = m->can_train ? 2 : 1, rc;
+	size_t most = 0, q = (size_t)(h->n_heads * h->head_dim) * (size_t)h->width;
+	inoci_mat_dims *d = inoci_alloc((size_t)n * sizeof *d);
+	char *buf = NULL, *tmp = NULL;
+	for (int i = 0; i < n; i++) {
+		d[i] = dims_of(h, i);
+		if ((size_t)d[i].n * (size_t)d[i].k > most) most = (size_t)d[i].n * (size_t)d[i].k;
+	}
+	bool ready = o->layout != NULL;
+	for (int s = 0; o->layout && s < sides; s++) {
+		INOC_TRY(inoci_weights_open(m, d, n, s == 1, p, &m->packed[s], err));
+		ready &= inoci_weights_ready(m->packed[s]);
+	}
+	if (!ready) {
+		double kept = o->mat_new_blocks ? kept_bytes(m->gguf, &most, (size_t)d[0].n * (size_t)d[0].k) : 0;
+		INOC_TRY(check_memory(m, true, most + q, kept, err));
+		if (!(buf = inoci_big_room(most * 4, "decoding weights", err)) ||
+		    !(tmp = inoci_big_room(q * 4, "decoding weights", err))) {
+			rc = INOC_E_MEMORY;
+			goto out;
+		}
+	}
+	for (int s = 0; o->layout && s < sides; s++) INOC_TRY(inoci_weights_room(m->packed[s], err));
+	for (int i = 0; i < n; i++) {
+		bool made = false;
+		if (!ready) INOC_TRY(decode_mat(m, i, d[i], buf, tmp, &made, err));
+		if (!o->layout && !made)
+			INOC_TRY(o->mat_new(o, (const float *)buf, NULL, d[i].n, d[i].k, m->can_train, place_of(m, i), err));
+		for (int s = 0; o->layout && s < sides; s++)
+			if (!inoci_weights_ready(m->packed[s]))
+				o->mat_fill(o, inoci_weights_at(m->packed[s], i), (const float *)buf, d[i].n, d[i].k, s == 1);
+		if (i % LAYER_MATS == 0) {
+			inoci_gguf_forget(m->gguf);
+			inoci_tick(p, "load", i / LAYER_MATS + 1, h->n_layers + 1, "layers", m->path);
+		}
+	}
+	free(buf);
+	buf = NULL;
+	for (int s = 0; o->layout && s < sides; s++) inoci_weights_keep(m->packed[s], p);
+	for (int i = 0; o->layout && i < n; i++)
+		INOC_TRY(o->mat_at(o, inoci_weights_at(m->packed[0], i), sides > 1 ? inoci_weights_at(m->packed[1], i) : NULL,
+		                   NULL, d[i].n, d[i].k, place_of(m, i), err));
+	rc = 0;
+out:
+	free(d), free(buf), free(tmp);
+	return rc;
+}
+
+static int open_rope(inoci_model *m, inoc_err *err)
+{
+	const inoci_hparams *h = &m->hp;
+	m->rope_cs = inoci_big_room((size_t)h->context * (size_t)h->head_dim * 4, "RoPE tables", err);
+	if (!m->rope_cs) return INOC_E_MEMORY;
+	for (int i = 0; i < h->head_dim / 2; i++) {
+		double f = pow(h->rope_base, -2.0 * i / h->head_dim);
+		for (int t = 0; t < h->context; t++) {
+			float *cs = m->rope_cs + (size_t)t * (size_t)h->head_dim;
+			cs[i] = (float)cos(t * f);
+			cs[i + h->head_dim / 2] = (float)sin(t * f);
+		}
+	}
+	return 0;
 }
 
 int inoci_model_open(const char *path, inoci_ops *ops, bool train, const char *template_name, const inoci_progress *p,
                      inoci_model **out, inoc_err *err)
 {
 	inoci_model *m = inoci_alloc(sizeof *m);
-	struct room r = {0};
 	int rc;
 	*out = NULL;
 	if (train && ops->dtype == INOCI_DTYPE_Q) {
@@ -241,7 +356,7 @@ int inoci_model_open(const char *path, inoci_ops *ops, bool train, const char *t
 	m->path = inoci_strdup(path);
 	INOC_TRY(inoci_gguf_open(path, &m->gguf, err));
 	INOC_TRY(inoci_hparams_read(m->gguf, &m->hp, err));
-	INOC_TRY(inoci_hash_file(path, &m->hash, err));
+	INOC_TRY(inoci_hash_file_kept(path, &m->hash, err));
 	INOC_TRY(inoci_tok_open(m->gguf, &m->tok, err));
 	if (inoci_tok_vocab_size(m->tok) > m->hp.vocab) {
 		rc = inoci_err_set(err, INOC_E_FORMAT, "%s: %d tokens but %d embedding rows", path, inoci_tok_vocab_size(m->tok),
@@ -257,57 +372,14 @@ int inoci_model_open(const char *path, inoci_ops *ops, bool train, const char *t
 		}
 		m->tmpl = NULL;
 	}
-	const inoci_hparams *h = &m->hp;
-	size_t Q = (size_t)(h->n_heads * h->head_dim), KV = (size_t)(h->n_kv_heads * h->head_dim), C = (size_t)h->width;
-	size_t most = C * 2 * (size_t)h->ff; /* of the matrices that are decoded at once */
-	if (C * (Q + 2 * KV) > most) most = C * (Q + 2 * KV);
-	if (C * (size_t)h->vocab > most) most = C * (size_t)h->vocab;
-	inoci_memory mem = inoci_model_memory(h, ops->dtype);
-	double weights = ops->mat_new_blocks ? kept_bytes(m->gguf, &most, C * (Q + 2 * KV))
-	                 : train             ? mem.weights_train
-	                                     : mem.weights_infer;
-	double need = weights + 4.0 * (double)(most + Q * C), have = (double)inoci_mem_available_bytes();
-	if (need > have) {
-		rc = inoci_err_set(err, INOC_E_MEMORY,
-		                   "%s: its weights need %.0f MiB in memory while they are read, %.0f MiB are available; use a "
-		                   "smaller model",
-		                   path, need / 1048576, have / 1048576);
-		goto out;
-	}
-	if (!(r.buf = inoci_big_room(most * 4, "decoding weights", err)) ||
-	    !(r.tmp = inoci_big_room(Q * C * 4, "decoding weights", err))) {
-		rc = INOC_E_MEMORY;
-		goto out;
-	}
-	m->layers = inoci_alloc((size_t)h->n_layers * sizeof *m->layers);
-	for (int l = 0; l < h->n_layers; l++) {
-		INOC_TRY(open_layer(m, l, &r, err));
-		inoci_tick(p, "load", l + 1, h->n_layers + 1, "layers", path);
-	}
-	m->final_norm = inoci_alloc(C * 4);
-	INOC_TRY(decode(m->gguf, "output_norm.weight", 1, h->width, m->final_norm, err));
+	m->layers = inoci_alloc((size_t)m->hp.n_layers * sizeof *m->layers);
 	m->embd = inoci_gguf_tensor(m->gguf, "token_embd.weight");
-	const struct part head = {h->tied ? "token_embd.weight" : "output.weight", h->vocab, 0};
-	INOC_TRY(read_matrix(m, &head, 1, h->width, &r, &m->head, err));
-	m->rope_cs = inoci_big_room((size_t)h->context * (size_t)h->head_dim * 4, "RoPE tables", err);
-	if (!m->rope_cs) {
-		rc = INOC_E_MEMORY;
-		goto out;
-	}
-	for (int i = 0; i < h->head_dim / 2; i++) {
-		double f = pow(h->rope_base, -2.0 * i / h->head_dim);
-		for (int t = 0; t < h->context; t++) {
-			float *cs = m->rope_cs + (size_t)t * (size_t)h->head_dim;
-			cs[i] = (float)cos(t * f);
-			cs[i + h->head_dim / 2] = (float)sin(t * f);
-		}
-	}
-	inoci_tick(p, "load", h->n_layers + 1, h->n_layers + 1, "layers", path);
+	INOC_TRY(open_norms(m, err));
+	INOC_TRY(open_mats(m, p, err));
+	INOC_TRY(open_rope(m, err));
 	rc = 0;
 	*out = m;
 out:
-	free(r.buf);
-	free(r.tmp);
 	if (rc < 0) inoci_model_free(m);
 	return rc;
 }
@@ -324,6 +396,7 @@ void inoci_model_free(inoci_model *m)
 		free(L->ffn_norm);
 	}
 	if (m->head) m->ops->mat_free(m->head);
+	for (size_t i = 0; i < INOCI_COUNT(m->packed); i++) inoci_weights_free(m->packed[i]);
 	free(m->layers);
 	free(m->final_norm);
 	free(m->rope_cs);

@@ -20,6 +20,7 @@ INOCI_MUST int inoci_hparams_read(const inoci_gguf *g, inoci_hparams *out, inoc_
 double inoci_hparams_n_params(const inoci_hparams *h);
 
 typedef struct inoci_layer inoci_layer;
+typedef struct inoci_weights inoci_weights;
 typedef struct {
 	inoci_hparams hp;
 	inoci_gguf *gguf;
@@ -29,6 +30,7 @@ typedef struct {
 	inoci_ops *ops; /* borrowed */
 	inoci_layer *layers;
 	inoci_mat *head;
+	inoci_weights *packed[2]; /* forward's, backward's; NULL: each matrix has its own */
 	float *final_norm;
 	const inoci_tensor *embd;
 	float *rope_cs; /* (context, head_dim) */
@@ -37,7 +39,8 @@ typedef struct {
 	char *path;
 } inoci_model;
 
-/* Opens, checks and packs. `train`: also packs for the backward. template_name: NULL or a forced template. */
+/* Opens, checks and packs, or takes what the cache folder holds packed. `train`: also for the backward. template_name: NULL or a
+ * forced template. */
 INOCI_MUST int inoci_model_open(const char *path, inoci_ops *ops, bool train, const char *template_name, const inoci_progress *p,
                                 inoci_model **out, inoc_err *err);
 void inoci_model_free(inoci_model *m);

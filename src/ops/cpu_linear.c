@@ -50,37 +50,38 @@ static void mat_free(inoci_mat *m)
 	free(m);
 }
 
-/* Tells both ways' neighbours in the order of making, which is that of a pass: a hint for the caches. */
-static void follow(inoci_cpu *c, inoci_mat *m)
+static inoci_mat *shape(inoci_cpu *c, const float *bias, int n, int k)
 {
-	if (c->last_mat) {
-		inoci_panels_link(c->last_mat->fwd_panels, m->fwd_panels);
-		if (m->bwd_panels && c->last_mat->bwd_panels) inoci_panels_link(m->bwd_panels, c->last_mat->bwd_panels);
+	inoci_mat *m = inoci_alloc(sizeof *m);
+	*m = (inoci_mat){.owner = c, .n = n, .k = k};
+	if (bias) {
+		m->bias = inoci_alloc((size_t)n * 4);
+		memcpy(m->bias, bias, (size_t)n * 4);
 	}
-	m->owner = c;
-	c->last_mat = m;
+	return m;
 }
 
-static float *copy_bias(const float *bias, int n)
+/* Matrices are multiplied in the order they are made, backwards in the other. */
+static void link_last(inoci_cpu *c, inoci_mat *m)
 {
-	float *b = bias ? inoci_alloc((size_t)n * 4) : NULL;
-	if (b) memcpy(b, bias, (size_t)n * 4);
-	return b;
+	inoci_mat *last = c->last_mat;
+	if (last) {
+		inoci_panels_link(last->fwd_panels, m->fwd_panels);
+		if (m->bwd_panels && last->bwd_panels) inoci_panels_link(m->bwd_panels, last->bwd_panels);
+	}
+	c->last_mat = m;
 }
 
 static int mat_new_blocks(inoci_ops *o, const inoci_block_rows *parts, int n_parts, const float *bias, int k, inoci_mat **out,
                           inoc_err *err)
 {
-	inoci_mat *m = inoci_alloc(sizeof *m);
-	int rc = inoci_panels_of_blocks(parts, n_parts, k, &m->fwd_panels, err);
-	if (rc < 0) {
-		free(m);
-		return rc;
-	}
-	m->n = m->fwd_panels->n;
-	m->k = k;
-	m->bias = copy_bias(bias, m->n);
-	follow((inoci_cpu *)o, m);
+	inoci_cpu *c = (inoci_cpu *)o;
+	inoci_panels *w;
+	int rc = inoci_panels_of_blocks(parts, n_parts, k, &w, err);
+	if (rc < 0) return rc;
+	inoci_mat *m = shape(c, bias, w->n, k);
+	m->fwd_panels = w;
+	link_last(c, m);
 	*out = m;
 	return 0;
 }
@@ -88,23 +89,14 @@ static int mat_new_blocks(inoci_ops *o, const inoci_block_rows *parts, int n_par
 static int mat_new(inoci_ops *o, const float *w, const float *bias, int n, int k, bool backward, inoci_mat **out, inoc_err *err)
 {
 	inoci_cpu *c = (inoci_cpu *)o;
-	inoci_mat *m = inoci_alloc(sizeof *m);
+	inoci_mat *m = shape(c, bias, n, k);
 	int rc;
-	m->n = n;
-	m->k = k;
-	m->bias = copy_bias(bias, n);
 	if (c->native) {
 		INOC_TRY(inoci_panels_new(n, k, c->bf, &m->fwd_panels, err));
 		if (backward) INOC_TRY(inoci_panels_new(k, n, c->bf, &m->bwd_panels, err));
-		const int P = INOCI_PANEL;
-#pragma omp parallel for schedule(dynamic)
-		for (int i = 0; i < m->fwd_panels->count; i++)
-			inoci_panels_fill(m->fwd_panels, w + (size_t)i * P * (size_t)k, i * P, n - i * P < P ? n - i * P : P, k,
-			                  false);
-#pragma omp parallel for schedule(dynamic)
-		for (int i = 0; i < (backward ? m->bwd_panels->count : 0); i++)
-			inoci_panels_fill(m->bwd_panels, w + i * P, i * P, k - i * P < P ? k - i * P : P, k, true);
-		follow(c, m);
+		inoci_panels_fill_all(m->fwd_panels, w, false);
+		if (backward) inoci_panels_fill_all(m->bwd_panels, w, true);
+		link_last(c, m);
 	} else {
 		INOC_TRY(inoci_gemm_pack(c->gemm, w, n, k, false, &m->fwd, err));
 		if (backward) INOC_TRY(inoci_gemm_pack(c->gemm, w, n, k, true, &m->bwd, err));
@@ -114,6 +106,34 @@ static int mat_new(inoci_ops *o, const float *w, const float *bias, int n, int k
 out:
 	mat_free(m);
 	return rc;
+}
+
+static size_t mat_bytes(inoci_ops *o, int n, int k, bool backward)
+{
+	const inoci_cpu *c = (inoci_cpu *)o;
+	if (!c->native) return (size_t)n * (size_t)k * o->act_bytes; /* oneDNN's, but for its padding */
+	return backward ? inoci_panels_bytes(k, n, c->bf) : inoci_panels_bytes(n, k, c->bf);
+}
+
+static void mat_fill(inoci_ops *o, void *to, const float *w, int n, int k, bool backward)
+{
+	inoci_cpu *c = (inoci_cpu *)o;
+	inoci_panels *p = inoci_panels_at(backward ? k : n, backward ? n : k, c->bf, to);
+	memset(to, 0, mat_bytes(o, n, k, backward)); /* what lies beside the values */
+	inoci_panels_fill_all(p, w, backward);
+	inoci_panels_free(p);
+}
+
+static int mat_at(inoci_ops *o, const void *fwd, const void *bwd, const float *bias, int n, int k, inoci_mat **out, inoc_err *err)
+{
+	(void)err;
+	inoci_cpu *c = (inoci_cpu *)o;
+	inoci_mat *m = shape(c, bias, n, k);
+	m->fwd_panels = inoci_panels_at(n, k, c->bf, fwd);
+	if (bwd) m->bwd_panels = inoci_panels_at(k, n, c->bf, bwd);
+	link_last(c, m);
+	*out = m;
+	return 0;
 }
 
 /* ---- adapters' working copies ---- */
@@ -592,6 +612,12 @@ void inoci_cpu_linear_table(inoci_ops *o)
 	o->mat_new = mat_new;
 	o->mat_new_blocks = ((inoci_cpu *)o)->blocks ? mat_new_blocks : NULL;
 	o->mat_free = mat_free;
+	o->mat_bytes = mat_bytes;
+	if (((inoci_cpu *)o)->native && !((inoci_cpu *)o)->blocks) {
+		o->layout = o->act_bytes == 2 ? INOCI_LAYOUT("bf16") : INOCI_LAYOUT("f32");
+		o->mat_fill = mat_fill;
+		o->mat_at = mat_at;
+	}
 	o->lora_pack = lora_pack;
 	o->lora_unpack = lora_unpack;
 	o->linear = linear;

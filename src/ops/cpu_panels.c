@@ -28,11 +28,23 @@ size_t inoci_panel_bytes(const inoci_panels *w, int panel)
 	return w->blocks ? w->blocks[panel].bytes : (size_t)inoci_panel_width(w, panel) * column_bytes(w);
 }
 
-int inoci_panels_new(int n, int k, bool bf, inoci_panels **out, inoc_err *err)
+size_t inoci_panels_bytes(int n, int k, bool bf)
+{
+	return (size_t)((n + 15) / 16 * 16) * column_bytes(&(inoci_panels){.k = k, .bf = bf});
+}
+
+inoci_panels *inoci_panels_at(int n, int k, bool bf, const void *data)
 {
 	inoci_panels *w = inoci_alloc(sizeof *w);
-	*w = (inoci_panels){.n = n, .k = k, .count = (n + INOCI_PANEL - 1) / INOCI_PANEL, .bf = bf};
-	w->data = inoci_big_alloc((size_t)((n + 15) / 16 * 16) * column_bytes(w), "packed weights", err);
+	*w = (inoci_panels){.n = n, .k = k, .count = (n + INOCI_PANEL - 1) / INOCI_PANEL, .bf = bf, .lent = data != NULL};
+	w->data = (char *)(uintptr_t)data;
+	return w;
+}
+
+int inoci_panels_new(int n, int k, bool bf, inoci_panels **out, inoc_err *err)
+{
+	inoci_panels *w = inoci_panels_at(n, k, bf, NULL);
+	w->data = inoci_big_alloc(inoci_panels_bytes(n, k, bf), "packed weights", err);
 	*out = w->data ? w : NULL;
 	if (w->data) return 0;
 	free(w);
@@ -50,7 +62,7 @@ void inoci_panels_free(inoci_panels *w)
 	if (!w) return;
 	inoci_panels_link(w->prev, w->next);
 	free(w->blocks);
-	free(w->data);
+	if (!w->lent) free(w->data);
 	free(w);
 }
 
@@ -105,4 +117,14 @@ void inoci_panel_expand(const inoci_panels *w, int panel, float *dst)
 	for (int k = 0; k < w->k; k++)
 		for (size_t j = 0; j < width; j++)
 			dst[(size_t)k * width + j] = inoci_bf16_to_f32(from[((size_t)(k / 2) * width + j) * 2 + (size_t)(k % 2)]);
+}
+
+void inoci_panels_fill_all(inoci_panels *w, const float *src, bool transposed)
+{
+#pragma omp parallel for schedule(dynamic)
+	for (int i = 0; i < w->count; i++) {
+		int n0 = i * INOCI_PANEL, n = w->n - n0 < INOCI_PANEL ? w->n - n0 : INOCI_PANEL;
+		inoci_panels_fill(w, src + (size_t)n0 * (transposed ? 1 : (size_t)w->k), n0, n, transposed ? w->n : w->k,
+		                  transposed);
+	}
 }

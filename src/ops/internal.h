@@ -78,6 +78,8 @@ bool inoci_gemm_has_bf16(void);
 /* ---- products on CPUs with AVX-512 BF16, where oneDNN has nothing faster (cpu_bf16.c; a stub elsewhere) ---- */
 
 enum { INOCI_PANEL = 48, INOCI_BLOCK = 32 };
+/* Its number is raised by hand whenever the bytes of packed panels change: older files of them are then made anew. */
+#define INOCI_LAYOUT(type) "panels-" type ".1"
 /* A panel in blocks of 32 inputs (cpu_blocks.c): a weight is number * d + m. */
 typedef struct {
 	int bits;                            /* of a number: 4, 5 or 8 */
@@ -90,6 +92,7 @@ typedef struct inoci_panels inoci_panels;
 struct inoci_panels {
 	int n, k, count; /* outputs, inputs, panels */
 	bool bf;         /* else f32 */
+	bool lent;       /* data is the caller's */
 	char *data;
 	inoci_block_panel *blocks; /* (count); NULL: values */
 	bool minima;               /* some panel of blocks has */
@@ -98,9 +101,14 @@ struct inoci_panels {
 /* a's successor is b; either may be NULL. */
 void inoci_panels_link(inoci_panels *a, inoci_panels *b);
 INOCI_MUST int inoci_panels_new(int n, int k, bool bf, inoci_panels **out, inoc_err *err);
+/* Over data (inoci_panels_bytes) that is filled already and outlives them. */
+inoci_panels *inoci_panels_at(int n, int k, bool bf, const void *data);
+size_t inoci_panels_bytes(int n, int k, bool bf);
 void inoci_panels_free(inoci_panels *w);
 /* Outputs n0 .. n0 + n - 1 from src (n, k) f32 of leading dimension ld, or (k, n) when transposed. */
 void inoci_panels_fill(inoci_panels *w, const float *src, int n0, int n, int ld, bool transposed);
+/* All of w from src (n, k) f32, or (k, n) when transposed, by all threads. */
+void inoci_panels_fill_all(inoci_panels *w, const float *src, bool transposed);
 
 /* Panels that keep the blocks of `parts`, whose rows follow each other, inputs k. */
 INOCI_MUST int inoci_panels_of_blocks(const inoci_block_rows *parts, int n_parts, int k, inoci_panels **out, inoc_err *err);

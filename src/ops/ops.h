@@ -79,6 +79,16 @@ struct inoci_ops {
 	int (*mat_new_blocks)(inoci_ops *o, const inoci_block_rows *parts, int n_parts, const float *bias, int k, inoci_mat **out,
 	                      inoc_err *err);
 	void (*mat_free)(inoci_mat *m);
+	/* Bytes of the packed form of w (N, K), for the products with it or, `backward`, for dy W. */
+	size_t (*mat_bytes)(inoci_ops *o, int n, int k, bool backward);
+	/* Names the packed form: the same name, (N, K) and w give the same bytes, on every machine of one byte order. NULL where
+	 * the form is not ours to know (oneDNN's): mat_fill and mat_at are then NULL too. */
+	const char *layout;
+	/* Writes the packed form of w (N, K) f32 to `to` (mat_bytes), 64-byte aligned. */
+	void (*mat_fill)(inoci_ops *o, void *to, const float *w, int n, int k, bool backward);
+	/* As mat_new, of packed forms that stay the caller's and outlive the matrix; bwd NULL: no backward. */
+	int (*mat_at)(inoci_ops *o, const void *fwd, const void *bwd, const float *bias, int n, int k, inoci_mat **out,
+	              inoc_err *err);
 	/* Makes the working copies of n products' adapters from their masters; call after every change of them. */
 	int (*lora_pack)(inoci_ops *o, inoci_lora *const *l, int n, inoc_err *err);
 	void (*lora_unpack)(inoci_lora *l); /* frees them */

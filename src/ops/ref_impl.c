@@ -47,6 +47,12 @@ static int mat_new(inoci_ops *o, const float *w, const float *bias, int n, int k
 	return 0;
 }
 
+static size_t mat_bytes(inoci_ops *o, int n, int k, bool backward)
+{
+	(void)o;
+	return backward ? 0 : (size_t)n * (size_t)k * sizeof(real); /* one form serves both */
+}
+
 static int lora_pack(inoci_ops *o, inoci_lora *const *l, int n, inoc_err *err)
 {
 	(void)o, (void)l, (void)n, (void)err; /* the masters are used directly */
@@ -390,6 +396,7 @@ void REF_TABLE(inoci_ops *o)
 	        .free = free_ops,
 	        .mat_new = mat_new,
 	        .mat_free = mat_free,
+	        .mat_bytes = mat_bytes,
 	        .lora_pack = lora_pack,
 	        .lora_unpack = lora_unpack,
 	        .real_from_f32 = real_from_f32,

@@ -360,6 +360,11 @@ int inoci_gguf_open(const char *path, inoci_gguf **out, inoc_err *err)
 	return rc;
 }
 
+void inoci_gguf_forget(inoci_gguf *g)
+{
+	inoci_map_forget(&g->map);
+}
+
 void inoci_gguf_free(inoci_gguf *g)
 {
 	if (!g) return;

