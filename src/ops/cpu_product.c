@@ -7,7 +7,7 @@
 #include "ops/internal.h"
 #include "tensor/tensor.h"
 
-enum { ROWS = 8 }; /* of a thread's piece, at least */
+enum { ROWS = 8, LATE = 32 }; /* ROWS: of a tile of the kernels */
 enum { FEW = 8 };  /* rows whose sums every thread computes for itself, which is faster than waiting for the others */
 
 static size_t sums_bytes(int T, int k)
@@ -78,9 +78,11 @@ static void product_emulated(const inoci_cpu *c, const inoci_product *p, int T)
 /* Rows are cut too, so that every thread has several blocks: a slow one is then waited for less. */
 void inoci_products_run(const inoci_cpu *c, const inoci_product *p, int n, int T)
 {
-	int threads = omp_get_num_threads(), want = 8 * threads, cut = ROWS, panels = 0;
+	int threads = omp_get_num_threads(), want = 16 * threads, panels = 0;
 	for (int i = 0; i < n; i++) panels += p[i].w->count;
-	while (cut < T && panels * ((T + cut - 1) / cut) > 2 * want) cut *= 2;
+	/* few rows wait for memory: a panel is then read by one thread, if there are enough of them */
+	int cut = T <= LATE && panels >= 2 * threads ? T : ROWS;
+	while (cut < T && panels * ((T + cut - 1) / cut) > want) cut *= 2;
 	int parts = (T + cut - 1) / cut;
 #pragma omp for schedule(dynamic, 1)
 	for (int i = 0; i < panels * parts; i++) {
