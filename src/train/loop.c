@@ -14,10 +14,10 @@ typedef struct {
 	const inoci_train_config *c;
 	const inoci_train_hooks *h;
 	inoci_workspace *w;
-	inoci_batch batch;
-	float *mv, *best, *logprob;
-	inoci_packed *packed; /* the examples of a micro-batch */
-	size_t logprob_cap, packed_cap;
+	inoci_micro micro;
+	float *mv, *best;
+	inoci_packed *packed; /* the examples of a pass */
+	size_t packed_cap;
 	int32_t *order;
 	long order_epoch;
 	inoci_train_state st;
@@ -39,18 +39,6 @@ static int record_at(loop *t, long i)
 	return t->order[i % (long)t->train->n];
 }
 
-static int run_batch(loop *t, bool grad, uint64_t drop, double *sum, inoc_err *err)
-{
-	int n = inoci_batch_n_targets(&t->batch);
-	if (t->logprob_cap < (size_t)n) {
-		t->logprob_cap = (size_t)n * 5 / 4;
-		t->logprob = inoci_realloc(t->logprob, t->logprob_cap * sizeof *t->logprob);
-	}
-	int rc = inoci_model_loss(t->m, t->a, &t->batch, t->w, grad, drop, t->logprob, err);
-	for (int i = 0; rc >= 0 && i < n; i++) *sum -= t->logprob[i];
-	return rc;
-}
-
 /* Mean loss per loss token over the examples `which` (n of them), cut into micro-batches; with grad into the gradients. */
 static int pass(loop *t, const inoci_examples *e, const int32_t *which, size_t n, bool grad, int step, double *loss, long *tokens,
                 long *loss_tokens, inoc_err *err)
@@ -58,8 +46,13 @@ static int pass(loop *t, const inoci_examples *e, const int32_t *which, size_t n
 	double sum = 0;
 	long targets = 0, all = 0;
 	int rc = 0, micro = 0;
+	if (n > t->packed_cap) {
+		t->packed_cap = n;
+		t->packed = inoci_realloc(t->packed, n * sizeof *t->packed);
+	}
 	for (size_t i = 0; i < n; i++) {
 		const inoci_example *x = &e->v[which ? (size_t)which[i] : i];
+		t->packed[i] = (inoci_packed){x, i};
 		all += x->n;
 		for (int k = 1; k < x->n; k++) targets += x->loss[k] != 0;
 	}
@@ -67,22 +60,11 @@ static int pass(loop *t, const inoci_examples *e, const int32_t *which, size_t n
 	 */
 	bool share = t->c->share && !(grad && t->a->cfg.dropout > 0);
 	for (size_t i = 0, m; i < n; i += m) {
-		int tokens_in = 0;
-		for (m = 0; i + m < n; m++) {
-			const inoci_example *x = &e->v[which ? (size_t)which[i + m] : i + m];
-			int common = 0, c;
-			for (size_t k = 0; share && k < m; k++)
-				if ((c = inoci_pack_common(t->packed[k].x, x)) > common) common = c;
-			if (m && tokens_in + x->n - common > t->c->micro_tokens) break;
-			if (m == t->packed_cap) {
-				t->packed_cap = t->packed_cap * 2 + 16;
-				t->packed = inoci_realloc(t->packed, t->packed_cap * sizeof *t->packed);
-			}
-			t->packed[m] = (inoci_packed){x, m};
-			tokens_in += x->n - common;
-		}
-		inoci_pack(&t->batch, t->packed, m, share, targets ? 1.0f / (float)targets : 0);
-		INOC_TRY(run_batch(t, grad, inoci_mix64(inoci_mix64(t->c->seed, (uint64_t)step), (uint64_t)micro++), &sum, err));
+		m = inoci_micro_fill(&t->micro, t->packed + i, n - i, t->c->micro_tokens, share,
+		                     targets ? 1.0f / (float)targets : 0);
+		INOC_TRY(inoci_micro_run(&t->micro, t->m, t->a, t->w, grad,
+		                         inoci_mix64(inoci_mix64(t->c->seed, (uint64_t)step), (uint64_t)micro++), err));
+		for (int k = 0; k < t->micro.n_targets; k++) sum -= t->micro.logprob[k];
 	}
 	*loss = targets ? sum / (double)targets : NAN;
 	*tokens = all;
@@ -287,11 +269,10 @@ int inoci_train_from(inoci_model *m, inoci_adapter *a, const inoci_examples *tra
 	rc = 0;
 out:
 	inoci_workspace_free(t.w);
-	inoci_batch_free(&t.batch);
+	inoci_micro_free(&t.micro);
 	free(t.order);
 	free(t.mv);
 	free(t.best);
-	free(t.logprob);
 	free(t.packed);
 	return rc;
 }
