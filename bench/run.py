@@ -1,218 +1,174 @@
 #!/usr/bin/env python3
-"""make bench: our training and sampling against PyTorch + PEFT and transformers, on the demo's data, in one run.
+"""make bench: ours against PyTorch + PEFT, transformers and llama.cpp, on the demo's data, in one run.
 
-  .venv/bin/python bench/run.py [--rounds 3] [--only train|sample|roof]
+  bench/run.sh [--rounds 3] [--only train decode ...] [--with-demo]
 
-Ours and theirs take turns; a figure is the median of the rounds with the smallest and largest beside it. Theirs is the
-fastest of the precisions that it offers, found in a first round. The roof is what oneDNN's matrix products alone reach at
-the model's shapes (bench/gemm.c). Prints one table and writes out/bench.json.
+Who is measured take turns; a figure is the median of the rounds. Prints one table and the targets; writes out/bench.json (the
+rows), out/bench.txt (what is printed) and out/bench.svg. bench/README.md says what is counted.
 """
 
 import json
 import os
 import pathlib
-import platform
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 
-from common import ROOT, median, reference
+import flops
+import show
+import works
+from common import ROOT, reference
+from process import Gone, Worker, child, note
 
 SETTING = ROOT / "settings" / "spanish-caps"
-RANK, ALPHA, BATCH, NEW = 16, 32, 4, 64
-
-
-def note(text):
-    print(text, file=sys.stderr, flush=True)
-
-
-def json_of(command, **env):
-    """The JSON object that a command prints."""
-    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, env={**os.environ, **env})
-    if done.returncode or "{" not in done.stdout:
-        sys.exit(f"bench: {' '.join(map(str, command))}: exit status {done.returncode}\n{done.stderr[-2000:]}")
-    return json.loads(done.stdout[done.stdout.index("{"):])
+PARTS = ["train", "score", "generate", "decode", "start", "memory", "threads", "demo"]
 
 
 class Bench:
     def __init__(self, args):
-        self.args = args
-        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="inoc-bench-"))
-        _, meta = reference.fields(args.gguf)
+        self.args, self.dir, self.workers, self.count, self.rows = args, pathlib.Path(tempfile.mkdtemp(prefix="inoc-bench-")), {}, 0, []
+        reader, meta = reference.fields(args.gguf)
         g = lambda k: meta["llama." + k]
-        self.L, self.C, self.F = g("block_count"), g("embedding_length"), g("feed_forward_length")
-        self.KV = self.C // g("attention.head_count") * g("attention.head_count_kv")
-        self.V = len(meta["tokenizer.ggml.tokens"])
-        tok = reference.tokenizer(meta)
-        self.loss_share = self.share_of_loss_tokens(tok)
-        self.count = 0
-
-    def share_of_loss_tokens(self, tok):
-        from common import conversations
-        loss = [l for c in conversations(self.args.data) for l in reference.chatml(tok, c)[1]]
-        return sum(loss) / len(loss)
-
-    # ---- ours
-
-    def our_training(self):
-        self.count += 1
-        r = json_of([self.args.inoc, "train", "--model", self.args.gguf, "--data", self.args.data, "-o",
-                       self.dir / f"adapter-{self.count}", "--rank", RANK, "--alpha", ALPHA, "--targets", "all", "--batch",
-                       BATCH, "--steps", self.args.steps, "--lr", "1e-3", "--checkpoint-every", 0, "--dtype", "auto", "--json"])
-        return r["tokens"] / r["seconds"]
-
-    def tuned(self):
-        """An adapter of the demo's arm `plain`; the model then answers in a few words and ends."""
-        folder = self.dir / "tuned"
-        if not folder.exists():
-            note("training the adapter whose answers end")
-            json_of([self.args.inoc, "train", "--model", self.args.gguf, "--data", self.args.data, "-o", folder, "--rank", RANK,
-                     "--alpha", ALPHA, "--targets", "all", "--batch", 8, "--lr", "6e-4", "--checkpoint-every", 0, "--json"])
-        return folder
-
-    def our_sampling(self, n, tuned=False):
-        self.count += 1
-        repeats = self.repeats(n, tuned)
-        prompts = self.dir / f"prompts-{n}.jsonl"
-        with open(self.args.prompts, encoding="utf-8") as f:
-            lines = [line for line in f if line.strip()]
-        prompts.write_text("".join(lines[i % len(lines)] for i in range(n * repeats)), encoding="utf-8")
-        r = json_of([self.args.inoc, "sample", "--model", self.args.gguf, "--prompts", prompts, "-o",
-                       self.dir / f"samples-{self.count}.jsonl", "--temperature", 0, "--max-tokens", NEW, "--batch", n,
-                       "--dtype", "auto", "--json", *(["--adapter", self.tuned()] if tuned else [])])
-        return r["tokens"] / r["seconds"]
-
-    # ---- theirs
-
-    def python(self, script, *more):
-        return json_of([sys.executable, ROOT / "bench" / script, "--gguf", self.args.gguf, "--hf", self.args.hf,
-                          "--threads", self.args.threads, *more])["tokens_per_s"]
-
-    def their_training(self, variant):
-        return self.python("train_peft.py", "--data", self.args.data, "--batch", BATCH, "--steps", self.args.their_steps,
-                           "--variant", variant)
-
-    def their_sampling(self, n, dtype, tuned=False):
-        return self.python("generate_hf.py", "--data", self.args.prompts, "--sequences", n, "--repeats", self.repeats(n, tuned),
-                           "--max-tokens", NEW, "--dtype", dtype, *(["--adapter", self.tuned()] if tuned else []))
-
-    def repeats(self, n, tuned):
-        return (16 if tuned else 4) if n == 1 else 4 if tuned else 1
+        heads, kv = g("attention.head_count"), g("attention.head_count_kv")
+        dim = g("embedding_length") // heads
+        self.shape = flops.Shape(g("block_count"), g("embedding_length"), heads, dim, kv * dim, g("feed_forward_length"),
+                                 len(meta["tokenizer.ggml.tokens"]))
+        self.file_bytes = sum(int(t.n_bytes) for t in reader.tensors if "norm" not in t.name)
+        self.tok = reference.tokenizer(meta)
+        self.dtype = "bf16" if {"avx512_bf16", "amx_bf16"} & set(show.cpu()[1]) else "f32"
+        self.best = {}  # of the roof
 
     # ---- the roof
 
-    def roof(self, before=None):
-        best = {(p["dtype"], p["m"]): p for p in before["passes"]} if before else {}
-        for wait in ("passive", "active"):
-            r = json_of([self.args.gemm, self.L, self.C, self.KV, self.F, self.V], OMP_WAIT_POLICY=wait,
-                          OMP_NUM_THREADS=str(self.args.threads))
-            for p in r["passes"]:
-                key = p["dtype"], p["m"]
-                old = best.setdefault(key, dict(p))
-                for k in ("layers_s", "head_s"):
-                    old[k] = min(old[k], p[k])
-                for k in ("layers_gflops", "head_gflops"):
-                    old[k] = max(old[k], p[k])
-        return {"onednn": r["onednn"], "passes": list(best.values())}
+    def measure_roof(self):
+        s = self.shape
+        for wait in "passive", "active":
+            r, _ = child([self.args.gemm, self.dtype, s.layers, s.width, s.kv_width, s.ff, s.vocab],
+                         OMP_WAIT_POLICY=wait, OMP_NUM_THREADS=str(self.args.threads))
+            rate = max(p["layers_gflops"] for p in r["passes"]) * 1e9
+            seen = 2 * s.weights() / next(p["layers_s"] for p in r["passes"] if p["m"] == 1) * (1 if self.dtype == "bf16" else 2)
+            self.best["onednn"] = r["onednn"]
+            self.best["flops"] = max(rate, self.best.get("flops", 0))
+            self.best["bytes"] = max(r["read_gbs"] * 1e9, seen, self.best.get("bytes", 0))
 
-    def train_roof(self, roof, dtype):
-        """Tokens a second if a training step were its matrix products alone, at the best rate: each weight once forward
-        and once for the gradient of its input, the adapter's three times, the head on loss tokens."""
-        rate = max(p["layers_gflops"] for p in roof["passes"] if p["dtype"] == dtype) * 1e9
-        shapes = [(self.C, self.C), (self.KV, self.C), (self.KV, self.C), (self.C, self.C), (self.F, self.C),
-                  (self.F, self.C), (self.C, self.F)]
-        flop = sum(2 * 2 * n * k + 3 * 2 * RANK * (n + k) for n, k in shapes) * self.L
-        flop += self.loss_share * 2 * 2 * self.V * self.C
-        return rate / flop
+    # ---- ours
 
-    def sample_roof(self, roof, dtype, n):
-        p = next(p for p in roof["passes"] if p["dtype"] == dtype and p["m"] == n)
-        return n / (p["layers_s"] + p["head_s"])
+    def fresh(self, name):
+        self.count += 1
+        return self.dir / f"{name}-{self.count}"
 
-    # ---- a comparison
+    def inoc(self, *args):
+        return child([self.args.inoc, *args, "--json"])[0]
 
-    def compare(self, name, ours, theirs):
-        """theirs: {label: function}; a first round finds the fastest."""
-        note(f"{name}: finding the reference's fastest precision")
-        first = {label: f() for label, f in theirs.items()}
-        label = max(first, key=first.get)
-        a, b = [], []
+    def inoc_version(self):
+        return subprocess.run([str(self.args.inoc), "--version"], capture_output=True, text=True, check=True).stdout.strip()
+
+    def ours_train(self, data, batch, steps, threads=0):
+        r = self.inoc(*works.train_args(self, data, batch, steps, self.fresh("adapter"), threads))
+        return {"tokens": r["tokens"], "examples": steps * batch, "seconds": r["seconds"]}
+
+    def ours_sample(self, prompts, batch, new, *more):
+        return self.inoc("sample", *works.model(self), "--prompts", prompts, "-o", self.fresh("samples"), "--temperature", 0,
+                         "--max-tokens", new, "--batch", batch, *more)
+
+    def has_q(self):
+        """Whether the program computes on the file's blocks (--dtype q)."""
+        if "q" not in self.best:
+            try:
+                self.ours_sample(works.prompt_file(self, 1), 1, 2, "--dtype", "q")
+                self.best["q"] = True
+            except Gone:
+                self.best["q"] = False
+        return self.best["q"]
+
+    # ---- rivals: processes that stay and answer requests, so that loading and compiling are in no figure
+
+    def worker(self, script, *args):
+        return Worker([sys.executable, ROOT / "bench" / script, "--threads", self.args.threads, *args],
+                      self.fresh("log"))
+
+    def alone(self, variant, *more):
+        return self.worker("rival_torch.py", "--gguf", self.args.gguf, "--hf", works.folder(self, variant), "--variant", variant, *more)
+
+    def kept(self, key, make):
+        if key not in self.workers:
+            self.workers[key] = make()
+        return self.workers[key]
+
+    def torch(self, variant, *more, role="train"):
+        return self.kept((role, variant, *map(str, more)), lambda: self.alone(variant, *more))
+
+    def llama(self, kind):
+        return self.kept(kind, lambda: self.worker("rival_llama.py", "--gguf",
+                                                   self.args.gguf if kind == "q4_1" else works.bf16_gguf(self)))
+
+    def fastest(self, what, candidates):
+        """Of {label: function}, by one try each; a rival that does not run is told and left out."""
+        took = {}
+        for label, f in candidates.items():
+            try:
+                took[label] = f()
+            except Gone as e:
+                note(f"{what}: {label} does not run: {e}")
+        if not took:
+            return None
+        label = max(took, key=took.get)
+        note(f"{what}: " + ", ".join(f"{k} {v:.1f}" for k, v in took.items()) + f": {label}")
+        return label
+
+    # ---- a row
+
+    def turns(self, work, unit, who, roof=None, **more):
+        """who: {name: function that gives a figure}; they take turns."""
+        runs = {k: [] for k in who}
         for i in range(self.args.rounds):
-            a.append(ours())
-            b.append(theirs[label]())
-            note(f"{name}: round {i + 1} of {self.args.rounds}: ours {a[-1]:.0f}, reference ({label}) {b[-1]:.0f} tokens/s")
-        return {"name": name, "ours": a, "theirs": b, "their_variant": label, "their_first_round": first,
-                "ratio": median(a) / median(b)}
+            for k, f in who.items():
+                runs[k].append(f())
+            note(f"{work}, round {i + 1} of {self.args.rounds}: " + ", ".join(f"{k} {v[-1]:.4g}" for k, v in runs.items()) + f" {unit}")
+        row = show.row(work, unit, runs, roof, **more)
+        self.rows.append(row)
+        return row
 
-
-def cpu():
-    with open("/proc/cpuinfo", encoding="utf-8") as f:
-        text = f.read()
-    name = next((line.split(":", 1)[1].strip() for line in text.splitlines() if line.startswith("model name")), platform.machine())
-    have = text.split("flags", 1)[-1].split("\n", 1)[0].split()
-    return name, [x for x in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if x in have]
+    def close(self):
+        for w in self.workers.values():
+            w.close()
+        shutil.rmtree(self.dir, ignore_errors=True)
 
 
 def main():
     p = reference.parser(__doc__)
     p.set_defaults(threads=len(os.sched_getaffinity(0)))
-    p.add_argument("--inoc", default=ROOT / "build" / "inoc")
-    p.add_argument("--gemm", default=ROOT / "build" / "bench_gemm")
+    p.add_argument("--inoc", default=ROOT / "build" / "release" / "inoc")
+    p.add_argument("--gemm", default=ROOT / "build" / "release" / "bench_gemm")
     p.add_argument("--data", default=SETTING / "train.jsonl")
     p.add_argument("--prompts", default=SETTING / "eval.jsonl")
     p.add_argument("--rounds", type=int, default=3)
-    p.add_argument("--steps", type=int, default=60, help="of our training")
-    p.add_argument("--their-steps", type=int, default=20, help="timed steps of theirs, after 4 that are not")
-    p.add_argument("--sequences", type=int, nargs="+", default=[1, 16, 64], choices=[1, 16, 64, 256])
-    p.add_argument("--only", choices=["train", "sample", "roof"])
+    p.add_argument("--sequences", type=int, nargs="+", default=[1, 4, 16, 64, 256], choices=[1, 4, 16, 64, 256], help="of decode")
+    p.add_argument("--only", nargs="+", choices=[*PARTS, "roof"], help="only these parts")
+    p.add_argument("--with-demo", action="store_true", help="also time the demo's experiment: the first seed, then all")
+    p.add_argument("--quick", action="store_true", help="a few steps of everything, to see that it runs; the figures mean nothing")
     p.add_argument("--out", default=ROOT / "out" / "bench.json")
     args = reference.parse(p)
-    name, flags = cpu()
-    dtype = "bf16" if "avx512_bf16" in flags or "amx_bf16" in flags else "f32"
-    load = os.getloadavg()[0]
+    if args.quick:
+        args.rounds = 1
+    start, load = time.time(), os.getloadavg()[0]
     if load > 0.5:
         note(f"bench: the machine is busy (load {load:.1f}); the figures will be off")
     b = Bench(args)
-    result = {"cpu": name, "flags": flags, "threads": args.threads, "load_at_start": load, "rounds": args.rounds,
-              "our_dtype": dtype, "model_sha256": reference.sha256(args.gguf),
-              "versions": reference.versions("torch", "transformers", "peft", "tokenizers"), "rows": []}
-    result["inoc"] = subprocess.run([args.inoc, "--version"], capture_output=True, text=True).stdout.strip()
-    note("measuring the roof")
-    result["roof"] = roof = b.roof()
-    if args.only in (None, "train"):
-        row = b.compare("training", b.our_training, {v: (lambda v=v: b.their_training(v)) for v in ("bf16", "autocast", "f32")})
-        result["rows"].append({**row, "against": "PyTorch + PEFT"})
-    if args.only in (None, "sample"):
-        for tuned in (False, True):
-            for n in args.sequences:
-                row = b.compare(f"sampling, {n} sequence{'s' * (n > 1)}{', tuned' * tuned}", lambda: b.our_sampling(n, tuned),
-                                {d: (lambda d=d: b.their_sampling(n, d, tuned)) for d in ("bf16", "f32")})
-                result["rows"].append({**row, "against": "transformers", "sequences": n, "tuned": tuned})
-    if result["rows"]:
-        result["roof"] = roof = b.roof(roof)  # once more: the best of before and after
-    for row in result["rows"]:
-        row["roof_tokens_per_s"] = (b.sample_roof(roof, dtype, row["sequences"]) if "sequences" in row
-                                    else b.train_roof(roof, dtype))
-    shutil.rmtree(b.dir)
-    pathlib.Path(args.out).parent.mkdir(parents=True, exist_ok=True)
-    pathlib.Path(args.out).write_text(json.dumps(result, indent=1) + "\n")
-
-    v = result["versions"]
-    print(f"{name} ({', '.join(flags)}), {args.threads} threads; {result['inoc']} in {dtype}, oneDNN {roof['onednn']}; "
-          f"torch {v['torch']}, transformers {v['transformers']}, peft {v['peft']}")
-    rates = {d: max(q["layers_gflops"] for q in roof["passes"] if q["dtype"] == d) for d in ("bf16", "f32")}
-    print(f"roof: {rates['bf16']:.0f} GFLOP/s in bf16, {rates['f32']:.0f} in f32; median of {args.rounds} rounds (smallest to "
-          "largest), tokens/s")
-    table = [["", "ours", "theirs", "in", "ratio", "roof", "share of it"]]
-    for r in result["rows"]:
-        cell = lambda x: f"{median(x):.0f} ({min(x):.0f} to {max(x):.0f})"
-        table.append([f"{r['name']} against {r['against']}", cell(r["ours"]), cell(r["theirs"]), r["their_variant"],
-                      f"{r['ratio']:.2f}", f"{r['roof_tokens_per_s']:.0f}", f"{100 * median(r['ours']) / r['roof_tokens_per_s']:.0f} %"])
-    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
-    for row in table if len(table) > 1 else []:
-        print("  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths))))
-    print(f"written: {args.out}")
+    try:
+        b.measure_roof()
+        for part in args.only or PARTS:
+            if part != "roof" and (part != "demo" or args.with_demo or args.only):
+                getattr(works, part)(b)
+                note(f"{part}: done after {time.time() - start:.0f} s")
+        b.measure_roof()  # once more: the best of before and after
+        for row in b.rows:
+            show.settle(row, b.best)
+        show.everything(b, load, time.time() - start)
+    finally:
+        b.close()
 
 
 if __name__ == "__main__":

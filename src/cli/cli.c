@@ -220,6 +220,22 @@ int cli_parse(const cli_spec *s, int argc, char **argv, const char ***args, int 
 	return 0;
 }
 
+int cli_pick(const char *given, const char *option, const char *const *names, int *out)
+{
+	inoci_buf b = {0};
+	for (int i = 0; names[i]; i++) {
+		if (!strcmp(given, names[i])) {
+			inoci_buf_free(&b);
+			*out = i;
+			return 0;
+		}
+		inoci_buf_printf(&b, "%s%s", i ? ", " : "", names[i]);
+	}
+	int rc = cli_usage("--%s is '%s'; it must be one of %s", option, given, b.data);
+	inoci_buf_free(&b);
+	return rc;
+}
+
 /* ---- progress ---- */
 
 static volatile int stop_flag;

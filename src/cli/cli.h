@@ -47,6 +47,8 @@ typedef struct {
 /* argv[0] is the subcommand. Positional arguments are left in args/n_args (borrowed). Returns 0; 1 when --help was printed
  * (the command then returns 0); negative: the error was printed. */
 int cli_parse(const cli_spec *spec, int argc, char **argv, const char ***args, int *n_args);
+/* Which of names (up to NULL) the value of --option is; prints the error when it is none. */
+int cli_pick(const char *given, const char *option, const char *const *names, int *out);
 void cli_list_add(cli_list *l, const char *borrowed);
 /* What arguments and lists of options are kept in; cli_end() frees it, when the command is over. */
 inoci_arena *cli_memory(void);
@@ -154,6 +156,7 @@ int cmd_data(int argc, char **argv);
 int cmd_eval(int argc, char **argv);
 int cmd_export(int argc, char **argv);
 int cmd_inoculate(int argc, char **argv);
+int cmd_logprob(int argc, char **argv);
 int cmd_model(int argc, char **argv);
 int cmd_report(int argc, char **argv);
 int cmd_run(int argc, char **argv);

@@ -19,6 +19,7 @@ typedef struct {
 	cli_model c;
 	cli_prompts p;
 	size_t n_done, n_tokens, n_end[3];
+	inoci_sample_speed speed;
 	inoci_out *file;
 	char **line; /* (n_prompts, n): the finished lines of the output, NULL where a sample is missing */
 } sampling;
@@ -112,6 +113,11 @@ static void summary(const sampling *x, double seconds)
 		for (int e = 0; e < 3; e++)
 			json_object_set_new(ends, inoci_finish_name((inoci_finish)e), json_integer((json_int_t)x->n_end[e]));
 		json_object_set_new(j, "finish", ends);
+		const inoci_sample_speed *v = &x->speed;
+		json_object_set_new(j, "prefill",
+		                    json_pack("{s:I, s:f}", "tokens", (json_int_t)v->prefill_tokens, "seconds", v->prefill_s));
+		json_object_set_new(j, "decode",
+		                    json_pack("{s:I, s:f}", "tokens", (json_int_t)v->decode_tokens, "seconds", v->decode_s));
 		cli_print_json(f, j, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
 		return;
 	}
@@ -129,6 +135,7 @@ static int sample(const sample_opts *t, inoc_err *err)
 	s.n = (int)t->prompts.n.v;
 	s.top_logprobs = (int)t->top_logprobs.v;
 	s.max_batch = (int)t->batch.v;
+	s.speed = &x.speed;
 	INOC_TRY(inoci_sample_settings_check(&s, err));
 	INOC_TRY(cli_prompts_read(&t->prompts, &x.p, err));
 	INOC_TRY(inoci_out_open(t->out, &x.file, err)); /* before the work, to tell early */

@@ -28,22 +28,6 @@ typedef struct {
 	cli_inoculation ino;
 } train_opts;
 
-static int pick(const char *given, const char *option, const char *const *names, int *out)
-{
-	inoci_buf b = {0};
-	for (int i = 0; names[i]; i++) {
-		if (!strcmp(given, names[i])) {
-			inoci_buf_free(&b);
-			*out = i;
-			return 0;
-		}
-		inoci_buf_printf(&b, "%s%s", i ? ", " : "", names[i]);
-	}
-	int rc = cli_usage("--%s is '%s'; it must be one of %s", option, given, b.data);
-	inoci_buf_free(&b);
-	return rc;
-}
-
 static int parse_targets(const char *list, unsigned *out)
 {
 	if (!strcmp(list, "all")) {
@@ -87,7 +71,7 @@ static int make_recipe(const train_opts *t, inoci_recipe *r)
 	c->epochs = t->epochs.v;
 	c->steps = (int)t->steps.v;
 	c->lr = t->lr.v;
-	if ((rc = pick(t->schedule, "schedule", schedules, &v)) < 0) return rc;
+	if ((rc = cli_pick(t->schedule, "schedule", schedules, &v)) < 0) return rc;
 	c->schedule = (inoci_lr_kind)v;
 	c->warmup = (int)t->warmup.v;
 	c->beta1 = t->beta1.v;
@@ -98,9 +82,9 @@ static int make_recipe(const train_opts *t, inoci_recipe *r)
 	c->checkpoint_every = (int)t->checkpoint_every.v;
 	c->eval_every = (int)t->eval_every.v;
 	c->patience = (int)t->patience.v;
-	if ((rc = pick(t->loss_on, "loss-on", loss_on, &v)) < 0) return rc;
+	if ((rc = cli_pick(t->loss_on, "loss-on", loss_on, &v)) < 0) return rc;
 	r->loss_last = v == 1;
-	if ((rc = pick(t->too_long, "too-long", too_long, &v)) < 0) return rc;
+	if ((rc = cli_pick(t->too_long, "too-long", too_long, &v)) < 0) return rc;
 	r->drop_too_long = v == 1;
 	if (t->validation) {
 		char *end;

@@ -18,6 +18,7 @@ static const struct {
         {"sample", cmd_sample, "sample answers to prompts, file to file"},
         {"chat", cmd_chat, "talk to a model in the terminal"},
         {"eval", cmd_eval, "sample and score a model, with or without an adapter"},
+        {"logprob", cmd_logprob, "log-probabilities of given responses: held-out loss, perplexity"},
         {"score", cmd_score, "apply a scorer to samples that are in a store"},
         {"inoculate", cmd_inoculate, "write chat data with an inoculation prompt put in"},
         {"data", cmd_data, "check chat data"},

@@ -139,6 +139,10 @@ typedef struct {
 INOCI_MUST int inoci_prepare_examples(const inoci_template *t, const inoci_dataset *d, const inoci_prepare *p,
                                       inoci_prepared *out, inoc_err *err);
 void inoci_prepared_free(inoci_prepared *p);
+/* One record as it is (p's inoculation is not applied), at the end of `to`; *dropped: it is too long and was left out, as the
+ * recipe asks. */
+INOCI_MUST int inoci_prepare_example(const inoci_template *t, const inoci_record *r, const char *path, const inoci_prepare *p,
+                                     inoci_examples *to, bool *dropped, inoc_err *err);
 /* Training metrics as JSON Lines: {"step":..,"steps":..,"lr":..,"loss":..,"grad_norm":..,"val_loss":..,"tokens":..}. Rows
  * behind a step are dropped when a run resumes from it. */
 typedef struct inoci_metrics_file inoci_metrics_file;

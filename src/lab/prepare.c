@@ -59,6 +59,15 @@ out:
 	return rc < 0 ? rc : 0;
 }
 
+int inoci_prepare_example(const inoci_template *t, const inoci_record *r, const char *path, const inoci_prepare *p,
+                          inoci_examples *to, bool *dropped, inoc_err *err)
+{
+	size_t n = 0;
+	int rc = add_example(t, r, path, p, to, NULL, &n, err);
+	*dropped = n > 0;
+	return rc;
+}
+
 int inoci_prepare_examples(const inoci_template *t, const inoci_dataset *d, const inoci_prepare *p, inoci_prepared *out,
                            inoc_err *err)
 {

@@ -85,7 +85,7 @@ struct sampler {
 	inoci_batch b;
 	inoci_workspace *w;
 	int32_t *kv_rows, *rows;
-	int *row_seq, n_rows;
+	int *row_seq, n_rows, n_prefill; /* n_prefill: of the batch's tokens, those of prompts */
 	float *logits;
 	inoci_picker **pickers;
 	int n_pickers;
@@ -160,6 +160,7 @@ static void add_segment(struct sampler *s, struct rows *r, const inoci_prompt *p
 		int pos = r->fed, own = pos - r->from;
 		r->key_rows[pos] = r->pages[own / PAGE] * PAGE + own % PAGE;
 		b->ids[b->T] = pos < p->n ? p->ids[pos] : sampled[pos - p->n];
+		s->n_prefill += pos < p->n;
 		b->pos[b->T] = pos;
 		s->kv_rows[b->T] = r->key_rows[pos];
 	}
@@ -180,7 +181,7 @@ static void build_step(struct sampler *s)
 {
 	int budget = PREFILL;
 	inoci_batch_reset(&s->b);
-	s->n_rows = 0;
+	s->n_rows = s->n_prefill = 0;
 	for (int age = 0; age < s->n_live; age++) {
 		struct seq *q = &s->seqs[s->order[age]];
 		struct head *h = q->head;
@@ -318,8 +319,21 @@ static int take(struct sampler *s, int slot, int32_t id, inoc_err *err)
 	return rc;
 }
 
+static void clock_step(const struct sampler *s, double seconds)
+{
+	inoci_sample_speed *v = s->plan.s.speed;
+	if (v && s->n_prefill) {
+		v->prefill_tokens += s->n_prefill;
+		v->prefill_s += seconds;
+	} else if (v && s->n_rows == s->n_slots && s->b.T == s->n_rows) {
+		v->decode_tokens += s->n_rows;
+		v->decode_s += seconds;
+	}
+}
+
 static int step(struct sampler *s, inoc_err *err)
 {
+	double start = inoci_now_s();
 	build_step(s);
 	INOC_BUG_IF(!s->b.T);
 	int rc = inoci_model_infer(s->m, s->adapter, &s->b, s->kv, s->kv_rows, s->w, s->rows, s->n_rows, s->logits, err);
@@ -347,6 +361,7 @@ static int step(struct sampler *s, inoc_err *err)
 			        s->seqs[s->row_seq[i]].prompt);
 		if ((rc = take(s, s->row_seq[i], s->picked[i], err)) < 0) return rc;
 	}
+	clock_step(s, inoci_now_s() - start);
 	return 0;
 }
 

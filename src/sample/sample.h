@@ -9,6 +9,13 @@
 #include "base/base.h"
 #include "model/model.h"
 
+/* What the steps of a call took. */
+typedef struct {
+	long prefill_tokens, decode_tokens;
+	double prefill_s; /* steps that compute prompts' tokens, whatever else they compute */
+	double decode_s;  /* steps that compute a sampled token of each slot, all being taken, and nothing else */
+} inoci_sample_speed;
+
 typedef struct {
 	double temperature;        /* 0: greedy */
 	int top_k;                 /* 0: off */
@@ -20,10 +27,11 @@ typedef struct {
 	int n;                   /* samples per prompt */
 	const char *const *stop; /* stop strings; the text ends before one */
 	size_t n_stop;
-	const char *allowed; /* NULL, or the only characters (UTF-8) a response may hold; the end token stays allowed */
-	int top_logprobs;    /* also give the k most probable tokens at each step; 0: none, 20 at most */
-	int max_batch;       /* sequences at once; 0: chosen from memory. Does not change results. */
-	int max_kv_rows;     /* tokens of the KV store; 0: chosen from memory. Does not change results. */
+	const char *allowed;       /* NULL, or the only characters (UTF-8) a response may hold; the end token stays allowed */
+	int top_logprobs;          /* also give the k most probable tokens at each step; 0: none, 20 at most */
+	int max_batch;             /* sequences at once; 0: chosen from memory. Does not change results. */
+	int max_kv_rows;           /* tokens of the KV store; 0: chosen from memory. Does not change results. */
+	inoci_sample_speed *speed; /* NULL, or what is added to */
 } inoci_sample_settings;
 inoci_sample_settings inoci_sample_defaults(void);
 INOCI_MUST int inoci_sample_settings_check(const inoci_sample_settings *s, inoc_err *err);

@@ -26,7 +26,10 @@ typedef struct {
 } inoci_packed;
 /* Tokens at the head of both that may be held once. */
 int inoci_pack_common(const inoci_example *a, const inoci_example *b);
-/* Makes a batch of examples v (n), which are put in order of their tokens; without `share` in the order given, each apart. */
+/* Puts v in order of its examples' tokens, so that those that begin alike are neighbours. */
+void inoci_pack_sort(inoci_packed *v, size_t n);
+/* Makes a batch of examples v (n), which are put in order of their tokens; without `share` in the order given, each apart. An
+ * example's targets stand together, examples in the order of v. */
 void inoci_pack(inoci_batch *b, inoci_packed *v, size_t n, bool share, float weight);
 
 /* The examples of a step that is more than one micro-batch: all that several begin with is the stem, once; the rest are leaves.
@@ -47,5 +50,22 @@ void inoci_forest_free(inoci_forest *f);
 /* How many leaves from `at` on make a micro-batch of at most micro_tokens (but at least one); *tokens: what they have. */
 size_t inoci_forest_cut(const inoci_forest *f, size_t at, int micro_tokens, int *tokens);
 void inoci_forest_batch(const inoci_forest *f, size_t at, size_t n, inoci_batch *b, float weight);
+
+/* ---- micro-batches ---- */
+
+typedef struct {
+	inoci_batch batch;
+	inoci_packed *v; /* (n) its examples, in the batch's order */
+	size_t n;
+	float *logprob; /* of the batch's targets, once it has run */
+	int n_targets;
+	size_t cap, logprob_cap;
+} inoci_micro;
+void inoci_micro_free(inoci_micro *b);
+/* Takes from the front of v (n, 1 or more) what is computed at once: `tokens` tokens at most, but at least one example.
+ * Returns how many. */
+size_t inoci_micro_fill(inoci_micro *b, const inoci_packed *v, size_t n, int tokens, bool share, float weight);
+INOCI_MUST int inoci_micro_run(inoci_micro *b, inoci_model *m, inoci_adapter *a, inoci_workspace *w, bool grad, uint64_t drop,
+                               inoc_err *err);
 
 #endif

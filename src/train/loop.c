@@ -16,11 +16,11 @@ typedef struct {
 	const inoci_train_config *c;
 	const inoci_train_hooks *h;
 	inoci_workspace *w;
-	inoci_batch batch;
-	float *mv, *best, *logprob;
-	inoci_packed *packed; /* the examples of a micro-batch, or of a step */
+	inoci_micro micro;
+	float *mv, *best;
+	inoci_packed *packed; /* the examples of a pass */
 	inoci_forest forest;
-	size_t logprob_cap, packed_cap;
+	size_t packed_cap;
 	int32_t *order;
 	long order_epoch;
 	inoci_train_state st;
@@ -42,55 +42,30 @@ static int record_at(loop *t, long i)
 	return t->order[i % (long)t->train->n];
 }
 
-static int run_batch(loop *t, bool grad, uint64_t drop, double *sum, inoc_err *err)
+/* Runs what t->micro holds; its loss goes to *sum. */
+static int run_micro(loop *t, bool grad, uint64_t drop, double *sum, inoc_err *err)
 {
-	int n = inoci_batch_n_targets(&t->batch);
-	if (t->logprob_cap < (size_t)n) {
-		t->logprob_cap = (size_t)n * 5 / 4;
-		t->logprob = inoci_realloc(t->logprob, t->logprob_cap * sizeof *t->logprob);
-	}
-	int rc = inoci_model_loss(t->m, t->a, &t->batch, t->w, grad, drop, t->logprob, err);
-	for (int i = 0; rc >= 0 && i < n; i++) *sum -= t->logprob[i];
+	int rc = inoci_micro_run(&t->micro, t->m, t->a, t->w, grad, drop, err);
+	for (int i = 0; rc >= 0 && i < t->micro.n_targets; i++) *sum -= t->micro.logprob[i];
 	return rc;
 }
 
-/* Where the i-th of the examples that are computed next is put. */
-static inoci_packed *packed_at(loop *t, size_t i)
-{
-	if (i == t->packed_cap) {
-		t->packed_cap = t->packed_cap * 2 + 16;
-		t->packed = inoci_realloc(t->packed, t->packed_cap * sizeof *t->packed);
-	}
-	return &t->packed[i];
-}
-
-static uint64_t drop_key(const loop *t, int step, int micro)
-{
-	return inoci_mix64(inoci_mix64(t->c->seed, (uint64_t)step), (uint64_t)micro);
-}
-
-/* The step's examples with their stem once, when they are more than a micro-batch and the stem is no longer than one or than the
- * longest example, which is computed at once anyway. *done: whether it was so. */
-static int pass_with_stem(loop *t, const inoci_examples *e, const int32_t *which, size_t n, float weight, double *sum, bool *done,
-                          inoc_err *err)
+/* t->packed (n) with their stem once, when they are more than a micro-batch and the stem is no longer than one or than the
+ * longest example, which is computed at once anyway. *done: whether it was so. Puts t->packed in order. */
+static int pass_with_stem(loop *t, int longest, size_t n, float weight, double *sum, bool *done, inoc_err *err)
 {
 	inoci_forest *f = &t->forest;
-	int most = 0, micro = t->c->micro_tokens, rc;
-	for (size_t i = 0; i < n; i++) *packed_at(t, i) = (inoci_packed){&e->v[which ? (size_t)which[i] : i], i};
+	int most = 0, micro = t->c->micro_tokens, tokens, rc;
 	inoci_forest_make(f, t->packed, n);
-	*done = f->stem.T && f->tokens > micro && f->stem.T <= (e->max_len > micro ? e->max_len : micro);
+	*done = f->stem.T && f->tokens > micro && f->stem.T <= (longest > micro ? longest : micro);
 	if (!*done) return 0;
-	for (size_t i = 0, tokens_in = 0; i<f->n; most = (int)tokens_in> most ? (int)tokens_in : most) {
-		int tokens;
-		i += inoci_forest_cut(f, i, micro, &tokens);
-		tokens_in = (size_t)tokens;
-	}
+	for (size_t i = 0; i<f->n; most = tokens> most ? tokens : most) i += inoci_forest_cut(f, i, micro, &tokens);
 	INOC_TRY(inoci_model_stem(t->m, t->a, &f->stem, most, t->w, err));
 	for (size_t i = 0, m; i < f->n; i += m) {
-		int tokens;
 		m = inoci_forest_cut(f, i, micro, &tokens);
-		inoci_forest_batch(f, i, m, &t->batch, weight);
-		INOC_TRY(run_batch(t, true, 0, sum, err));
+		inoci_forest_batch(f, i, m, &t->micro.batch, weight);
+		t->micro.n_targets = inoci_batch_n_targets(&t->micro.batch);
+		INOC_TRY(run_micro(t, true, 0, sum, err));
 	}
 	INOC_TRY(inoci_model_stem_bwd(t->m, t->a, &f->stem, t->w, err));
 out:
@@ -104,8 +79,13 @@ static int pass(loop *t, const inoci_examples *e, const int32_t *which, size_t n
 	double sum = 0;
 	long targets = 0, all = 0;
 	int rc = 0, micro = 0;
+	if (n > t->packed_cap) {
+		t->packed_cap = n;
+		t->packed = inoci_realloc(t->packed, n * sizeof *t->packed);
+	}
 	for (size_t i = 0; i < n; i++) {
 		const inoci_example *x = &e->v[which ? (size_t)which[i] : i];
+		t->packed[i] = (inoci_packed){x, i};
 		all += x->n;
 		for (int k = 1; k < x->n; k++) targets += x->loss[k] != 0;
 	}
@@ -113,22 +93,12 @@ static int pass(loop *t, const inoci_examples *e, const int32_t *which, size_t n
 	 */
 	bool share = t->c->share && !(grad && t->a->cfg.dropout > 0), done = false;
 	float weight = targets ? 1.0f / (float)targets : 0;
-	if (share && grad) INOC_TRY(pass_with_stem(t, e, which, n, weight, &sum, &done, err));
+	if (share && grad) INOC_TRY(pass_with_stem(t, e->max_len, n, weight, &sum, &done, err));
 	/* Without gradients little is kept, so more can be computed at once and what is common less often. */
 	int most = grad || t->c->micro_tokens > EVAL_TOKENS ? t->c->micro_tokens : EVAL_TOKENS;
-	for (size_t i = 0, m; i < n && !done; i += m) {
-		int tokens_in = 0;
-		for (m = 0; i + m < n; m++) {
-			const inoci_example *x = &e->v[which ? (size_t)which[i + m] : i + m];
-			int common = 0, c;
-			for (size_t k = 0; share && k < m; k++)
-				if ((c = inoci_pack_common(t->packed[k].x, x)) > common) common = c;
-			if (m && tokens_in + x->n - common > most) break;
-			*packed_at(t, m) = (inoci_packed){x, m};
-			tokens_in += x->n - common;
-		}
-		inoci_pack(&t->batch, t->packed, m, share, weight);
-		INOC_TRY(run_batch(t, grad, drop_key(t, step, micro++), &sum, err));
+	for (size_t i = 0; i < n && !done;) {
+		i += inoci_micro_fill(&t->micro, t->packed + i, n - i, most, share, weight);
+		INOC_TRY(run_micro(t, grad, inoci_mix64(inoci_mix64(t->c->seed, (uint64_t)step), (uint64_t)micro++), &sum, err));
 	}
 	*loss = targets ? sum / (double)targets : NAN;
 	*tokens = all;
@@ -333,12 +303,11 @@ int inoci_train_from(inoci_model *m, inoci_adapter *a, const inoci_examples *tra
 	rc = 0;
 out:
 	inoci_workspace_free(t.w);
-	inoci_batch_free(&t.batch);
+	inoci_micro_free(&t.micro);
 	inoci_forest_free(&t.forest);
 	free(t.order);
 	free(t.mv);
 	free(t.best);
-	free(t.logprob);
 	free(t.packed);
 	return rc;
 }

@@ -62,10 +62,15 @@ static void add(inoci_batch *b, const inoci_packed *v, size_t n, int parent, int
 	}
 }
 
+void inoci_pack_sort(inoci_packed *v, size_t n)
+{
+	qsort(v, n, sizeof *v, by_ids);
+}
+
 void inoci_pack(inoci_batch *b, inoci_packed *v, size_t n, bool share, float weight)
 {
 	inoci_batch_reset(b);
-	if (share) qsort(v, n, sizeof *v, by_ids);
+	if (share) inoci_pack_sort(v, n);
 	for (size_t i = 0; i < n && !share; i++) inoci_batch_add(b, v[i].x->ids, v[i].x->loss, v[i].x->n, weight);
 	if (share) add(b, v, n, -1, 0, weight);
 }
@@ -98,7 +103,7 @@ void inoci_forest_make(inoci_forest *f, inoci_packed *v, size_t n)
 	inoci_batch_reset(&f->stem);
 	f->n = 0;
 	f->tokens = 0;
-	qsort(v, n, sizeof *v, by_ids);
+	inoci_pack_sort(v, n);
 	grow(f, v, n, -1, 0);
 }
 
@@ -127,4 +132,49 @@ void inoci_forest_batch(const inoci_forest *f, size_t at, size_t n, inoci_batch 
 		const inoci_leaf *l = &f->leaves[i];
 		inoci_batch_add_part(b, &f->stem, l->parent, l->x->ids, l->x->loss, l->from, l->x->n, l->x->n, weight);
 	}
+}
+
+void inoci_micro_free(inoci_micro *b)
+{
+	inoci_batch_free(&b->batch);
+	free(b->v);
+	free(b->logprob);
+	*b = (inoci_micro){0};
+}
+
+/* Tokens of x that are not held already, if v (n) are. */
+static int own_tokens(const inoci_packed *v, size_t n, const inoci_example *x)
+{
+	int common = 0, c;
+	for (size_t k = 0; k < n; k++)
+		if ((c = inoci_pack_common(v[k].x, x)) > common) common = c;
+	return x->n - common;
+}
+
+size_t inoci_micro_fill(inoci_micro *b, const inoci_packed *v, size_t n, int tokens, bool share, float weight)
+{
+	int sum = 0;
+	for (b->n = 0; b->n < n; b->n++) {
+		const inoci_example *x = v[b->n].x;
+		int own = share ? own_tokens(b->v, b->n, x) : x->n;
+		if (b->n && sum + own > tokens) break;
+		if (b->n == b->cap) {
+			b->cap = b->cap * 2 + 16;
+			b->v = inoci_realloc(b->v, b->cap * sizeof *b->v);
+		}
+		b->v[b->n] = v[b->n];
+		sum += own;
+	}
+	inoci_pack(&b->batch, b->v, b->n, share, weight);
+	b->n_targets = inoci_batch_n_targets(&b->batch);
+	return b->n;
+}
+
+int inoci_micro_run(inoci_micro *b, inoci_model *m, inoci_adapter *a, inoci_workspace *w, bool grad, uint64_t drop, inoc_err *err)
+{
+	if (b->logprob_cap < (size_t)b->n_targets) {
+		b->logprob_cap = (size_t)b->n_targets * 5 / 4;
+		b->logprob = inoci_realloc(b->logprob, b->logprob_cap * sizeof *b->logprob);
+	}
+	return inoci_model_loss(m, a, &b->batch, w, grad, drop, b->logprob, err);
 }

@@ -87,4 +87,10 @@ INOCI_MUST int inoci_train(inoci_model *m, const inoci_examples *train, const in
 INOCI_MUST int inoci_train_from(inoci_model *m, inoci_adapter *a, const inoci_examples *train, const inoci_examples *val,
                                 const inoci_train_config *c, const inoci_train_hooks *h, inoci_train_result *res, inoc_err *err);
 
+/* logprob (e->n): the sum over each example's tokens with loss of their log-probabilities, in nats; each depends on its example
+ * alone, bit for bit. The adapter may be NULL; its dropout is not applied. At most micro_tokens tokens are computed at once, but
+ * at least one example; what examples begin with in common is computed once. INOC_E_STOPPED: some are not written. */
+INOCI_MUST int inoci_examples_logprob(inoci_model *m, inoci_adapter *a, const inoci_examples *e, int micro_tokens,
+                                      double *logprob, const inoci_progress *p, inoc_err *err);
+
 #endif

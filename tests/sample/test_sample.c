@@ -169,6 +169,9 @@ static void batched_equals_one_by_one(void **state)
 	s.top_logprobs = 4;
 	s.repetition_penalty = 1.1;
 	s.max_batch = 1;
+	inoci_sample_speed speed = {0};
+	long fed = 0, decoded = 0;
+	s.speed = &speed;
 	top_k_logprobs = 4;
 	/* Each alone: no other prompt to share with, no other sample. */
 	for (size_t p = 0; p < n_prompts; p++)
@@ -177,7 +180,11 @@ static void batched_equals_one_by_one(void **state)
 			one.first_index = i;
 			OK(inoci_sample(model, NULL, &one, 1, &s, on_sample, NULL, &want, NULL, err));
 			want.v[want.n - 1].prompt = p;
+			fed += one.n, decoded += want.v[want.n - 1].n_ids - 1; /* the first comes with its prompt */
 		}
+	assert_int_equal(speed.prefill_tokens, fed);
+	assert_int_equal(speed.decode_tokens, decoded);
+	assert_true(speed.prefill_s > 0 && speed.decode_s > 0);
 	assert_int_equal(want.n, n_prompts * (size_t)n);
 	s.n = n;
 	/* Different samples of one prompt. */
