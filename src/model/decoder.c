@@ -1,18 +1,18 @@
 /* The one decoder: forward and backward over a packed forest, and the forward over a KV store.
  *
  * Kept for the backward, per token and layer: the two residuals (real), q/k/v after RoPE, attention output and gate/up
- * (act), log-sum-exps and the adapters' inner activations (f32). Norms and SwiGLU are recomputed.
+ * (act), log-sum-exps and the adapters' inner activations (f32). Norms and SwiGLU are recomputed, and what the workspace is told
+ * not to keep (keep.c): by the same kernels from the same values, so that no bit changes.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "model/internal.h"
 
-enum { S_X0, S_X1, S_QKV, S_ATT, S_LSE, S_GU, S_UQKV, S_UO, S_UGU, S_UDOWN, S_N };
-
 struct inoci_workspace {
 	char *saved, *scratch; /* grown, never shrunk */
 	size_t saved_bytes, scratch_bytes;
+	inoci_keep keep;
 	int32_t *rows, *targets;
 	float *weights, *embd;
 	size_t rows_cap, embd_cap;
@@ -35,55 +35,32 @@ void inoci_workspace_free(inoci_workspace *w)
 	free(w);
 }
 
+void inoci_workspace_keep(inoci_workspace *w, inoci_keep keep)
+{
+	w->keep = keep;
+}
+
 static int room(char **p, size_t *have, size_t want, const char *what, inoc_err *err)
 {
 	if (*have >= want) return 0;
 	free(*p);
 	*have = 0;
-	want += want / 8; /* batches differ a little in size */
-	*p = inoci_big_room(want, what, err);
+	size_t more = want + want / 8; /* batches differ a little in size */
+	if ((*p = inoci_big_room(more, what, NULL)))
+		want = more;
+	else
+		*p = inoci_big_room(want, what, err);
 	if (!*p) return INOC_E_MEMORY;
 	*have = want;
 	return 0;
-}
-
-static size_t pad(size_t n)
-{
-	return (n + 63) / 64 * 64;
 }
 
 /* Cuts the next n bytes off a buffer. */
 static void *cut(char **at, size_t n)
 {
 	char *p = *at;
-	*at += pad(n);
+	*at += inoci_pad(n);
 	return p;
-}
-
-/* Sizes of what one layer keeps, and their sum. */
-static size_t saved_sizes(const inoci_model *m, const inoci_adapter *a, int T, size_t s[S_N])
-{
-	const inoci_hparams *h = &m->hp;
-	size_t t = (size_t)T, R = m->ops->real_bytes, A = m->ops->act_bytes, Q = (size_t)(h->n_heads * h->head_dim);
-	size_t KV = (size_t)(h->n_kv_heads * h->head_dim), sum = 0;
-	int rq = 0, ro = 0, rg = 0, rd = 0;
-	if (a) {
-		for (int i = 0; i < a->layers[0].qkv.n_slices; i++) rq += a->cfg.rank;
-		for (int i = 0; i < a->layers[0].gu.n_slices; i++) rg += a->cfg.rank;
-		ro = a->layers[0].o.n_slices * a->cfg.rank;
-		rd = a->layers[0].down.n_slices * a->cfg.rank;
-	}
-	s[S_X0] = s[S_X1] = t * (size_t)h->width * R;
-	s[S_QKV] = t * (Q + 2 * KV) * A;
-	s[S_ATT] = t * Q * A;
-	s[S_LSE] = t * (size_t)h->n_heads * 4;
-	s[S_GU] = t * 2 * (size_t)h->ff * A;
-	s[S_UQKV] = t * (size_t)rq * 4;
-	s[S_UO] = t * (size_t)ro * 4;
-	s[S_UGU] = t * (size_t)rg * 4;
-	s[S_UDOWN] = t * (size_t)rd * 4;
-	for (int i = 0; i < S_N; i++) sum += s[i] = pad(s[i]);
-	return sum;
 }
 
 static int embed(inoci_model *m, const inoci_batch *b, inoci_workspace *w, void *x, inoc_err *err)
@@ -124,13 +101,23 @@ static inoci_lora *lora(inoci_lora *l)
 }
 
 /* One layer forward. x0 (T, C) real in; x1 gets the residual behind attention, x2 that behind the MLP; any of the three may
- * be the same array. kv NULL: keys and values are the batch's own (training); else rows of k and v. */
+ * be the same array; x2 NULL: not wanted, nor what leads to it from gate and up. kv NULL: keys and values are the batch's own
+ * (training); else rows of k and v. */
 struct layer_bufs {
 	void *h, *qkv, *att, *gu, *s; /* act */
 	float *lse, *uqkv, *uo, *ugu, *udown;
 	void *k, *v; /* store of this layer, or NULL */
 	const int32_t *kv_rows;
 };
+
+/* gate and up from the residual behind attention. */
+static int gate_up(inoci_model *m, inoci_layer_lora *al, int l, const inoci_batch *b, void *x1, const struct layer_bufs *f,
+                   inoc_err *err)
+{
+	inoci_ops *o = m->ops;
+	o->rmsnorm(o, f->h, x1, NULL, m->layers[l].ffn_norm, b->T, m->hp.width, m->hp.norm_eps);
+	return o->linear(o, m->layers[l].gu, lora(al ? &al->gu : NULL), f->h, b->T, f->gu, false, f->ugu, err);
+}
 
 static int layer_forward(inoci_model *m, inoci_layer_lora *al, int l, const inoci_batch *b, void *x0, void *x1, void *x2,
                          const struct layer_bufs *f, inoc_err *err)
@@ -155,8 +142,8 @@ static int layer_forward(inoci_model *m, inoci_layer_lora *al, int l, const inoc
 	}
 	if (x1 != x0) memcpy(x1, x0, xs);
 	INOC_TRY(o->linear(o, L->o, lora(al ? &al->o : NULL), f->att, T, x1, true, f->uo, err));
-	o->rmsnorm(o, f->h, x1, NULL, L->ffn_norm, T, C, h->norm_eps);
-	INOC_TRY(o->linear(o, L->gu, lora(al ? &al->gu : NULL), f->h, T, f->gu, false, f->ugu, err));
+	INOC_TRY(gate_up(m, al, l, b, x1, f, err));
+	if (!x2) return 0;
 	o->swiglu(o, f->s, f->gu, T, h->ff);
 	if (x2 != x1) memcpy(x2, x1, xs);
 	INOC_TRY(o->linear(o, L->down, lora(al ? &al->down : NULL), f->s, T, x2, true, f->udown, err));
@@ -172,8 +159,8 @@ static int infer_scratch(inoci_model *m, inoci_workspace *w, int T, int n_rows, 
 	const inoci_hparams *h = &m->hp;
 	size_t t = (size_t)T, R = m->ops->real_bytes, A = m->ops->act_bytes, C = (size_t)h->width, F = (size_t)h->ff;
 	size_t Q = (size_t)(h->n_heads * h->head_dim), ld = Q + 2 * (size_t)(h->n_kv_heads * h->head_dim);
-	size_t need = pad(t * C * R) + pad(t * C * A) + pad(t * ld * A) + pad(t * Q * A) + pad(2 * t * F * A) + pad(t * F * A) +
-	              pad((size_t)n_rows * C * A);
+	size_t need = inoci_pad(t * C * R) + inoci_pad(t * C * A) + inoci_pad(t * ld * A) + inoci_pad(t * Q * A) +
+	              inoci_pad(2 * t * F * A) + inoci_pad(t * F * A) + inoci_pad((size_t)n_rows * C * A);
 	int rc = room(&w->scratch, &w->scratch_bytes, need, "activations", err);
 	if (rc < 0) return rc;
 	char *at = w->scratch;
@@ -195,7 +182,8 @@ struct inoci_kv {
 
 size_t inoci_kv_bytes(const inoci_model *m, int n_rows)
 {
-	return 2 * (size_t)m->hp.n_layers * pad((size_t)n_rows * (size_t)(m->hp.n_kv_heads * m->hp.head_dim) * m->ops->act_bytes);
+	return 2 * (size_t)m->hp.n_layers *
+	       inoci_pad((size_t)n_rows * (size_t)(m->hp.n_kv_heads * m->hp.head_dim) * m->ops->act_bytes);
 }
 
 int inoci_kv_new(const inoci_model *m, int n_rows, inoci_kv **out, inoc_err *err)
@@ -273,16 +261,39 @@ struct saved {
 	char *p[S_N];
 };
 
-static struct saved saved_of(inoci_workspace *w, const size_t s[S_N], size_t sum, int l)
+static struct saved saved_of(inoci_workspace *w, const inoci_kept *k, int l)
 {
 	struct saved v;
-	char *at = w->saved + (size_t)l * sum;
-	for (int i = 0; i < S_N; i++) v.p[i] = cut(&at, s[i]);
+	for (int i = 0; i < S_N; i++) v.p[i] = w->saved + (k->once[i] ? 0 : (size_t)l * k->layer) + k->at[i];
 	return v;
 }
 
-static int backward(inoci_model *m, inoci_adapter *a, const inoci_batch *b, inoci_workspace *w, const size_t sizes[S_N],
-                    size_t sum, void *dx, char *scratch, inoc_err *err)
+static struct layer_bufs bufs_of(const struct saved *v, void *h, void *s)
+{
+	return (struct layer_bufs){.h = h,
+	                           .qkv = v->p[S_QKV],
+	                           .att = v->p[S_ATT],
+	                           .gu = v->p[S_GU],
+	                           .s = s,
+	                           .lse = (float *)v->p[S_LSE],
+	                           .uqkv = (float *)v->p[S_UQKV],
+	                           .uo = (float *)v->p[S_UO],
+	                           .ugu = (float *)v->p[S_UGU],
+	                           .udown = (float *)v->p[S_UDOWN]};
+}
+
+/* What was not kept of layer l. The last layer's is still there. */
+static int again(inoci_model *m, inoci_adapter *a, const inoci_batch *b, const inoci_workspace *w, int l, const struct saved *v,
+                 void *h, void *s, inoc_err *err)
+{
+	struct layer_bufs f = bufs_of(v, h, s);
+	if (w->keep == INOCI_KEEP_ALL || l == m->hp.n_layers - 1) return 0;
+	if (w->keep == INOCI_KEEP_LEAST) return layer_forward(m, &a->layers[l], l, b, v->p[S_X0], v->p[S_X1], NULL, &f, err);
+	return gate_up(m, &a->layers[l], l, b, v->p[S_X1], &f, err);
+}
+
+static int backward(inoci_model *m, inoci_adapter *a, const inoci_batch *b, inoci_workspace *w, const inoci_kept *kept, void *dx,
+                    char *scratch, inoc_err *err)
 {
 	const inoci_hparams *h = &m->hp;
 	inoci_ops *o = m->ops;
@@ -291,12 +302,15 @@ static int backward(inoci_model *m, inoci_adapter *a, const inoci_batch *b, inoc
 	inoci_attn at = {h->n_heads, h->n_kv_heads, D, 0};
 	void *hn = cut(&scratch, t * (size_t)C * A), *s = cut(&scratch, t * (size_t)F * A),
 	     *dh = cut(&scratch, t * (size_t)C * R);
+	char *behind = scratch; /* what the feed-forward's backward needs is over when attention's begins */
 	void *ds = cut(&scratch, t * (size_t)F * R), *dgu = cut(&scratch, 2 * t * (size_t)F * R);
+	scratch = behind;
 	void *datt = cut(&scratch, t * (size_t)Q * R), *dqkv = cut(&scratch, t * (size_t)ld * R);
 	for (int l = h->n_layers - 1; l >= 0; l--) {
-		struct saved v = saved_of(w, sizes, sum, l);
+		struct saved v = saved_of(w, kept, l);
 		inoci_layer *L = &m->layers[l];
 		inoci_layer_lora *al = &a->layers[l];
+		INOC_TRY(again(m, a, b, w, l, &v, hn, s, err));
 		o->swiglu(o, s, v.p[S_GU], T, F);
 		INOC_TRY(o->linear_bwd(o, L->down, lora(&al->down), dx, s, (float *)v.p[S_UDOWN], T, ds, err));
 		o->swiglu_bwd(o, dgu, ds, v.p[S_GU], T, F);
@@ -335,40 +349,29 @@ int inoci_model_loss(inoci_model *m, inoci_adapter *a, const inoci_batch *b, ino
 		o->rmsnorm(o, hrows, x, w->rows, m->final_norm, n, h->width, h->norm_eps);
 		return o->head_loss(o, m->head, hrows, w->targets, w->weights, n, logprob, NULL, err);
 	}
-	size_t sizes[S_N], sum = saved_sizes(m, a, b->T, sizes), t = (size_t)b->T, R = o->real_bytes, A = o->act_bytes;
-	size_t C = (size_t)h->width, F = (size_t)h->ff, Q = (size_t)(h->n_heads * h->head_dim);
-	size_t ld = Q + 2 * (size_t)(h->n_kv_heads * h->head_dim), N = (size_t)n;
-	size_t xs = pad(t * C * R), bwd = pad(t * C * A) + pad(t * F * A) + pad(t * C * R) + pad(t * F * R) + pad(2 * t * F * R) +
-	                                  pad(t * Q * R) + pad(t * ld * R);
-	INOC_TRY(room(&w->saved, &w->saved_bytes, sum * (size_t)h->n_layers + 2 * xs, "activations kept for the backward", err));
-	INOC_TRY(room(&w->scratch, &w->scratch_bytes, bwd + pad(N * C * A) + pad(N * C * R), "activations", err));
-	char *last = w->saved + sum * (size_t)h->n_layers, *dx = last + xs, *at = w->scratch + bwd;
+	inoci_kept k = inoci_kept_plan(h, o->real_bytes, o->act_bytes, &a->cfg, b->T, n, w->keep);
+	size_t t = (size_t)b->T, R = o->real_bytes, A = o->act_bytes, C = (size_t)h->width, N = (size_t)n;
+	INOC_TRY(room(&w->saved, &w->saved_bytes, k.saved, "activations kept for the backward", err));
+	INOC_TRY(room(&w->scratch, &w->scratch_bytes, k.scratch, "activations", err));
+	char *last = w->saved + k.last, *dx = w->saved + k.dx, *at = w->scratch;
+	void *h1 = cut(&at, t * C * A), *s1 = cut(&at, t * (size_t)h->ff * A);
+	at = w->scratch; /* the head comes behind the layers */
 	hrows = cut(&at, N * C * A);
 	void *dh = cut(&at, N * C * R);
 
 	set_dropout(a, a->cfg.dropout > 0, drop);
-	INOC_TRY(embed(m, b, w, saved_of(w, sizes, sum, 0).p[S_X0], err));
+	INOC_TRY(embed(m, b, w, saved_of(w, &k, 0).p[S_X0], err));
 	for (int l = 0; l < h->n_layers; l++) {
-		struct saved v = saved_of(w, sizes, sum, l);
-		char *sc = w->scratch;
-		f = (struct layer_bufs){.h = cut(&sc, t * C * A),
-		                        .qkv = v.p[S_QKV],
-		                        .att = v.p[S_ATT],
-		                        .gu = v.p[S_GU],
-		                        .lse = (float *)v.p[S_LSE],
-		                        .uqkv = (float *)v.p[S_UQKV],
-		                        .uo = (float *)v.p[S_UO],
-		                        .ugu = (float *)v.p[S_UGU],
-		                        .udown = (float *)v.p[S_UDOWN]};
-		f.s = cut(&sc, t * F * A);
-		void *x2 = l + 1 < h->n_layers ? saved_of(w, sizes, sum, l + 1).p[S_X0] : last;
+		struct saved v = saved_of(w, &k, l);
+		f = bufs_of(&v, h1, s1);
+		void *x2 = l + 1 < h->n_layers ? saved_of(w, &k, l + 1).p[S_X0] : last;
 		INOC_TRY(layer_forward(m, &a->layers[l], l, b, v.p[S_X0], v.p[S_X1], x2, &f, err));
 	}
 	o->rmsnorm(o, hrows, last, w->rows, m->final_norm, n, h->width, h->norm_eps);
 	INOC_TRY(o->head_loss(o, m->head, hrows, w->targets, w->weights, n, logprob, dh, err));
 	memset(dx, 0, t * C * R);
 	o->rmsnorm_bwd(o, dx, dh, last, w->rows, m->final_norm, n, h->width, h->norm_eps);
-	INOC_TRY(backward(m, a, b, w, sizes, sum, dx, w->scratch, err));
+	INOC_TRY(backward(m, a, b, w, &k, dx, w->scratch, err));
 	rc = 0;
 out:
 	return rc;

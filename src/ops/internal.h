@@ -151,6 +151,7 @@ size_t inoci_bf16_attn_bwd_bytes(void); /* of its scratch, 64-byte aligned */
 
 /* ---- the fast operations' own state ---- */
 
+enum { INOCI_HEAD_ROWS = 64 }; /* of logits at once: of 49152 they are 12 MiB, about what the caches hold */
 enum { INOCI_BUF_OUT, INOCI_BUF_OPERAND, INOCI_BUF_INNER, INOCI_BUF_DROPPED, INOCI_BUF_ANCESTORS, INOCI_N_BUFS };
 typedef struct {
 	inoci_ops o; /* first: an inoci_ops * is an inoci_cpu * */

@@ -56,6 +56,15 @@ typedef struct {
 	int window; /* 0: no sliding window */
 } inoci_attn;
 
+/* The most that a training pass asks the operations for, which own their scratch. */
+typedef struct {
+	int tokens, targets;       /* of a micro-batch */
+	int widest, inputs, vocab; /* outputs, inputs of the widest product; of the head */
+	int ranks;                 /* of a product's adapters, together */
+	bool dropout;
+	size_t ancestors; /* key rows that segments have above them, times key/value heads and head width */
+} inoci_scratch_need;
+
 struct inoci_ops {
 	const char *name; /* "ref", "cpu" */
 	inoci_dtype dtype;
@@ -78,6 +87,8 @@ struct inoci_ops {
 	/* As mat_new, of packed forms that stay the caller's and outlive the matrix; bwd NULL: no backward. */
 	int (*mat_at)(inoci_ops *o, const void *fwd, const void *bwd, const float *bias, int n, int k, inoci_mat **out,
 	              inoc_err *err);
+	/* Bytes of scratch that such a pass makes it take beyond what it holds. */
+	size_t (*scratch_bytes)(inoci_ops *o, const inoci_scratch_need *n);
 	/* Makes the working copies of n products' adapters from their masters; call after every change of them. */
 	int (*lora_pack)(inoci_ops *o, inoci_lora *const *l, int n, inoc_err *err);
 	void (*lora_unpack)(inoci_lora *l); /* frees them */

@@ -31,9 +31,7 @@ static int record_at(loop *t, long i)
 {
 	long epoch = i / (long)t->train->n;
 	if (epoch != t->order_epoch) {
-		inoci_rng r = inoci_rng_new(t->c->seed, "order", (uint64_t)epoch, 0);
-		for (size_t k = 0; k < t->train->n; k++) t->order[k] = (int32_t)k;
-		inoci_rng_shuffle(&r, t->order, t->train->n);
+		inoci_order(t->c->seed, epoch, t->order, t->train->n);
 		t->order_epoch = epoch;
 	}
 	return t->order[i % (long)t->train->n];
@@ -58,8 +56,10 @@ static int pass(loop *t, const inoci_examples *e, const int32_t *which, size_t n
 	double sum = 0;
 	long targets = 0, all = 0;
 	int rc = 0, micro = 0;
+	if (t->packed_cap < n) t->packed = inoci_realloc(t->packed, (t->packed_cap = n) * sizeof *t->packed);
 	for (size_t i = 0; i < n; i++) {
 		const inoci_example *x = &e->v[which ? (size_t)which[i] : i];
+		t->packed[i] = (inoci_packed){x, i};
 		all += x->n;
 		for (int k = 1; k < x->n; k++) targets += x->loss[k] != 0;
 	}
@@ -67,21 +67,8 @@ static int pass(loop *t, const inoci_examples *e, const int32_t *which, size_t n
 	 */
 	bool share = t->c->share && !(grad && t->a->cfg.dropout > 0);
 	for (size_t i = 0, m; i < n; i += m) {
-		int tokens_in = 0;
-		for (m = 0; i + m < n; m++) {
-			const inoci_example *x = &e->v[which ? (size_t)which[i + m] : i + m];
-			int common = 0, c;
-			for (size_t k = 0; share && k < m; k++)
-				if ((c = inoci_pack_common(t->packed[k].x, x)) > common) common = c;
-			if (m && tokens_in + x->n - common > t->c->micro_tokens) break;
-			if (m == t->packed_cap) {
-				t->packed_cap = t->packed_cap * 2 + 16;
-				t->packed = inoci_realloc(t->packed, t->packed_cap * sizeof *t->packed);
-			}
-			t->packed[m] = (inoci_packed){x, m};
-			tokens_in += x->n - common;
-		}
-		inoci_pack(&t->batch, t->packed, m, share, targets ? 1.0f / (float)targets : 0);
+		m = inoci_pack_cut(t->packed + i, n - i, share, t->c->micro_tokens).n;
+		inoci_pack(&t->batch, t->packed + i, m, share, targets ? 1.0f / (float)targets : 0);
 		INOC_TRY(run_batch(t, grad, inoci_mix64(inoci_mix64(t->c->seed, (uint64_t)step), (uint64_t)micro++), &sum, err));
 	}
 	*loss = targets ? sum / (double)targets : NAN;
@@ -187,15 +174,6 @@ static int check_inputs(const loop *t, inoc_err *err)
 	if (t->c->patience && (!t->val || !t->val->n || !t->c->eval_every))
 		return inoci_err_set(err, INOC_E_USAGE, "early stopping (patience %d) needs validation data and eval_every",
 		                     t->c->patience);
-	int most = t->train->max_len > t->c->micro_tokens ? t->train->max_len : t->c->micro_tokens;
-	inoci_memory mem = inoci_model_memory(&t->m->hp, t->m->ops->dtype);
-	double need = mem.train_per_token * most, have = (double)inoci_mem_available_bytes();
-	if (need > have)
-		return inoci_err_set(err, INOC_E_MEMORY,
-		                     "training needs about %.0f MiB for %d tokens at once, %.0f MiB are available: lower "
-		                     "micro_tokens (now %d) or shorten "
-		                     "the longest example (%d tokens)",
-		                     need / 1048576, most, have / 1048576, t->c->micro_tokens, t->train->max_len);
 	return 0;
 }
 
@@ -226,6 +204,7 @@ int inoci_train_from(inoci_model *m, inoci_adapter *a, const inoci_examples *tra
 	const char *ckp = t.h->checkpoint;
 	const inoci_progress *p = t.h->progress;
 	double start = inoci_now_s(), before = 0;
+	inoci_memory_plan plan;
 	int rc;
 	*res = (inoci_train_result){0};
 	INOC_TRY(inoci_train_config_check(c, err));
@@ -233,8 +212,13 @@ int inoci_train_from(inoci_model *m, inoci_adapter *a, const inoci_examples *tra
 	t.steps = c->steps ? c->steps : (int)ceil(lround(c->epochs * (double)train->n) / (double)c->batch);
 	if (t.steps < 1) t.steps = 1;
 	note_warmup(&t);
+	INOC_TRY(inoci_memory_plan_make(m, a, train, c, t.steps, &plan, err));
+	char *text = inoci_memory_plan_text(&plan);
+	inoci_note(p, "%s: %s", t.h->label ? t.h->label : "training", text);
+	free(text);
 	INOC_TRY(inoci_adapter_grads(a, err));
 	t.w = inoci_workspace_new();
+	inoci_workspace_keep(t.w, plan.keep);
 	t.order = inoci_alloc(train->n * sizeof *t.order);
 	t.mv = inoci_big_alloc(2 * a->n_params * sizeof(float), "AdamW's moments", err);
 	if (c->patience) t.best = inoci_big_alloc(a->n_params * sizeof(float), "the best adapter so far", err);
@@ -283,7 +267,9 @@ int inoci_train_from(inoci_model *m, inoci_adapter *a, const inoci_examples *tra
 	                            .val_loss = best ? t.st.best_val : t.last_val,
 	                            .final_loss = t.st.last_loss,
 	                            .seconds = before + inoci_now_s() - start,
-	                            .tokens = (long)t.st.tokens};
+	                            .tokens = (long)t.st.tokens,
+	                            .memory_bytes = plan.peak,
+	                            .keep = plan.keep};
 	rc = 0;
 out:
 	inoci_workspace_free(t.w);

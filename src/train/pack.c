@@ -24,6 +24,29 @@ int inoci_pack_common(const inoci_example *a, const inoci_example *b)
 	return n;
 }
 
+inoci_cut inoci_pack_cut(const inoci_packed *v, size_t n, bool share, int micro_tokens)
+{
+	inoci_cut cut = {0};
+	for (; cut.n < n; cut.n++) {
+		const inoci_example *x = v[cut.n].x;
+		int common = 0, c;
+		for (size_t k = 0; share && k < cut.n; k++)
+			if ((c = inoci_pack_common(v[k].x, x)) > common) common = c;
+		if (cut.n && cut.tokens + x->n - common > micro_tokens) break;
+		cut.tokens += x->n - common;
+		cut.above += (size_t)common;
+		for (int k = 1; k < x->n; k++) cut.targets += x->loss[k] != 0;
+	}
+	return cut;
+}
+
+void inoci_order(uint64_t seed, long epoch, int32_t *order, size_t n)
+{
+	inoci_rng r = inoci_rng_new(seed, "order", (uint64_t)epoch, 0);
+	for (size_t k = 0; k < n; k++) order[k] = (int32_t)k;
+	inoci_rng_shuffle(&r, order, n);
+}
+
 static int by_ids(const void *pa, const void *pb)
 {
 	const inoci_packed *a = pa, *b = pb;
