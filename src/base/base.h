@@ -193,8 +193,12 @@ double inoci_now_s(void);   /* monotonic seconds */
 char *inoci_time_iso(void); /* UTC "2026-01-31T12:00:00Z"; free() it */
 /* Peak resident memory of this process, bytes. */
 size_t inoci_rss_peak_bytes(void);
-/* Memory that can be had now (MemAvailable, and the cgroup's limit where there is one), bytes. */
+size_t inoci_rss_bytes(void); /* and now */
+/* Memory that can be had now: MemAvailable, or what the limits of the cgroups this process is in (v2 or v1) or of its address
+ * space leave; bytes. */
 size_t inoci_mem_available_bytes(void);
+/* The same, where `mapped` bytes of files' pages, which count as available, are needed. */
+size_t inoci_mem_available_beside(size_t mapped);
 
 /* The library never prints: it reports here, and the program shows it. Called from the one computing thread, at most some
  * ten times a second for ticks. */

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -204,42 +203,6 @@ char *inoci_time_iso(void)
 	gmtime_r(&t, &tm);
 	strftime(s, sizeof s, "%Y-%m-%dT%H:%M:%SZ", &tm);
 	return inoci_strdup(s);
-}
-
-size_t inoci_rss_peak_bytes(void)
-{
-	struct rusage u;
-	getrusage(RUSAGE_SELF, &u);
-	return (size_t)u.ru_maxrss * 1024;
-}
-
-static size_t number_in(const char *path, const char *key)
-{
-	FILE *f = fopen(path, "r");
-	char s[256];
-	size_t v = 0, k = strlen(key);
-	if (!f) return 0;
-	while (fgets(s, sizeof s, f))
-		if (!strncmp(s, key, k)) {
-			v = strtoull(s + k, NULL, 10);
-			break;
-		}
-	fclose(f);
-	return v;
-}
-
-size_t inoci_mem_available_bytes(void)
-{
-	size_t avail = number_in("/proc/meminfo", "MemAvailable:") * 1024;
-	size_t max = number_in("/sys/fs/cgroup/memory.max", ""), cur = number_in("/sys/fs/cgroup/memory.current", "");
-	if (max && max > cur && max - cur < avail) avail = max - cur;
-	struct rlimit r;
-	if (getrlimit(RLIMIT_AS, &r) == 0 && r.rlim_cur != RLIM_INFINITY) {
-		size_t used = number_in("/proc/self/status", "VmSize:") * 1024;
-		size_t left = r.rlim_cur > used ? r.rlim_cur - used : 0;
-		if (left < avail) avail = left;
-	}
-	return avail;
 }
 
 void inoci_tick(const inoci_progress *p, const char *what, double done, double total, const char *unit, const char *detail)

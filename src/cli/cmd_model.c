@@ -167,20 +167,22 @@ static int info(const char *path, bool json, inoc_err *err)
 		if (count[t]) inoci_buf_printf(&quant, "%s%s x %zu", quant.len ? ", " : "", inoci_qtype_label(t), count[t]);
 	inoci_dtype d = inoci_ops_cpu_best();
 	inoci_memory m = inoci_model_memory(&h, d);
-	double train = m.weights_train + m.train_per_token * 1024 + m.adapter_per_rank * 16;
-	double sample = m.weights_infer + m.kv_per_token * 64 * 256;
+	double fixed = m.program + m.weights_train + m.head + m.adapter_per_rank * 16;
+	double train = fixed + m.train_per_token[INOCI_KEEP_ALL] * 1024,
+	       least = fixed + m.train_per_token[INOCI_KEEP_LEAST] * 1024;
+	double sample = m.program + m.weights_infer + m.head + m.kv_per_token * 64 * 256;
 	if (json) {
 		json_t *j =
-		        json_pack("{s:s,s:s,s:s,s:f,s:s,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:b,s:s,s:s,s:f,s:f}", "path", path, "sha256",
-		                  hash.hex, "architecture", h.arch, "parameters", inoci_hparams_n_params(&h), "quantisation",
-		                  quant.data ? quant.data : "", "layers", h.n_layers, "width", h.width, "heads", h.n_heads,
-		                  "kv_heads", h.n_kv_heads, "feed_forward", h.ff, "vocabulary", h.vocab, "context", h.context,
-		                  "tied_head", h.tied, "tokenizer", tok ? inoci_tok_pre(tok) : tok_err.msg, "template",
+		        json_pack("{s:s,s:s,s:s,s:f,s:s,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:b,s:s,s:s,s:f,s:f,s:f}", "path", path,
+		                  "sha256", hash.hex, "architecture", h.arch, "parameters", inoci_hparams_n_params(&h),
+		                  "quantisation", quant.data ? quant.data : "", "layers", h.n_layers, "width", h.width, "heads",
+		                  h.n_heads, "kv_heads", h.n_kv_heads, "feed_forward", h.ff, "vocabulary", h.vocab, "context",
+		                  h.context, "tied_head", h.tied, "tokenizer", tok ? inoci_tok_pre(tok) : tok_err.msg, "template",
 		                  tmpl ? inoci_template_name(tmpl) : tmpl_err.msg, "memory_train_bytes", train,
-		                  "memory_sample_bytes", sample);
+		                  "memory_train_least_bytes", least, "memory_sample_bytes", sample);
 		cli_print_json(stdout, j, JSON_INDENT(2));
 	} else {
-		char a[32], b[32];
+		char a[32], b[32], c[32];
 		const char *ds = tmpl ? inoci_template_default_system(tmpl) : NULL;
 		printf("file          %s (GGUF v%u, %s)\nsha256        %s\narchitecture  %s: %d layers, width %d, %d heads over "
 		       "%d key/value heads of %d, feed-forward %d\n",
@@ -199,9 +201,10 @@ static int info(const char *path, bool json, inoc_err *err)
 			       ds ? ds : "", ds ? "\"" : "");
 		else
 			printf("template      %s\n", tmpl_err.msg);
-		printf("memory        about %s to train (%s, rank 16, 1024 tokens at once), %s to sample (64 sequences of 256 "
-		       "tokens)\n",
-		       mib(a, sizeof a, train), inoci_dtype_name(d), mib(b, sizeof b, sample));
+		printf("memory        about %s to train (%s, rank 16, 1024 tokens at once), %s where that is too much and layers "
+		       "are "
+		       "recomputed; %s to sample (64 sequences of 256 tokens)\n",
+		       mib(a, sizeof a, train), inoci_dtype_name(d), mib(c, sizeof c, least), mib(b, sizeof b, sample));
 	}
 	inoci_buf_free(&quant);
 	rc = 0;

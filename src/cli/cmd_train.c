@@ -21,7 +21,7 @@ static int on_resume(void *ctx, int step, inoc_err *err)
 
 typedef struct {
 	cli_model_opts model;
-	const char *data, *out, *targets, *schedule, *validation, *loss_on, *too_long;
+	const char *data, *out, *targets, *schedule, *validation, *loss_on, *too_long, *keep;
 	cli_dbl alpha, dropout, epochs, lr, weight_decay, clip, beta1, beta2, eps;
 	cli_int rank, batch, micro_tokens, steps, warmup, seed, checkpoint_every, eval_every, patience, max_length;
 	bool rslora, json;
@@ -56,7 +56,8 @@ static int parse_targets(const char *list, unsigned *out)
 static int make_recipe(const train_opts *t, inoci_recipe *r)
 {
 	static const char *const schedules[] = {"linear", "cosine", "constant", NULL}, *const loss_on[] = {"all", "last", NULL},
-	                         *const too_long[] = {"error", "drop", NULL};
+	                         *const too_long[] = {"error", "drop", NULL},
+	                         *const keep[] = {"auto", "all", "some", "least", NULL};
 	int v, rc;
 	*r = (inoci_recipe){.config = inoci_train_defaults(), .max_length = (int)t->max_length.v};
 	inoci_train_config *c = &r->config;
@@ -68,6 +69,8 @@ static int make_recipe(const train_opts *t, inoci_recipe *r)
 	c->seed = (uint64_t)t->seed.v;
 	c->batch = (int)t->batch.v;
 	c->micro_tokens = (int)t->micro_tokens.v;
+	if ((rc = cli_pick(t->keep, "keep", keep, &v)) < 0) return rc;
+	c->keep = v - 1; /* auto is INOCI_KEEP_FITS */
 	c->epochs = t->epochs.v;
 	c->steps = (int)t->steps.v;
 	c->lr = t->lr.v;
@@ -102,10 +105,12 @@ static int make_recipe(const train_opts *t, inoci_recipe *r)
 static void show_json(const char *out, const inoci_adapter *a, const inoci_train_result *res)
 {
 	inoci_hash hash = inoci_adapter_hash(a);
-	json_t *j = json_pack("{s:s, s:s, s:i, s:b, s:i, s:o, s:f, s:f, s:I}", "adapter", out, "hash", hash.hex, "steps",
-	                      res->steps_done, "early_stopped", (int)res->early_stopped, "saved_step", res->saved_step,
+	json_t *j = json_pack("{s:s, s:s, s:i, s:b, s:i, s:o, s:f, s:f, s:I, s:s, s:f, s:f}", "adapter", out, "hash", hash.hex,
+	                      "steps", res->steps_done, "early_stopped", (int)res->early_stopped, "saved_step", res->saved_step,
 	                      "val_loss", isnan(res->val_loss) ? json_null() : json_real(res->val_loss), "final_loss",
-	                      res->final_loss, "seconds", res->seconds, "tokens", (json_int_t)res->tokens);
+	                      res->final_loss, "seconds", res->seconds, "tokens", (json_int_t)res->tokens, "keep",
+	                      inoci_keep_name(res->keep), "memory_predicted_bytes", res->memory_bytes, "memory_peak_bytes",
+	                      (double)inoci_rss_peak_bytes());
 	cli_print_json(stdout, j, JSON_REAL_PRECISION(7));
 }
 
@@ -196,6 +201,7 @@ int cmd_train(int argc, char **argv)
 	                .schedule = "linear",
 	                .loss_on = "all",
 	                .too_long = "error",
+	                .keep = "auto",
 	                .alpha = {(double)c.lora.alpha, 1e-6, 1e6},
 	                .dropout = {(double)c.lora.dropout, 0, 0.99},
 	                .epochs = {c.epochs, 0, 1e6},
@@ -242,6 +248,8 @@ int cmd_train(int argc, char **argv)
 	        {"steps", 0, CLI_INT, &t.steps, "N", "optimizer steps; 0: from the epochs"},
 	        {"batch", 0, CLI_INT, &t.batch, "N", "examples in an optimizer step"},
 	        {"micro-tokens", 0, CLI_INT, &t.micro_tokens, "N", "tokens computed at once"},
+	        {"keep", 0, CLI_STR, &t.keep, "WHAT",
+	         "activations kept for the backward: all, some, least; auto: as memory allows; does not change results"},
 	        {"lr", 0, CLI_DBL, &t.lr, "LR", "peak learning rate"},
 	        {"schedule", 0, CLI_STR, &t.schedule, "S", "linear, cosine, constant"},
 	        {"warmup", 0, CLI_INT, &t.warmup, "N", "warm-up steps"},

@@ -1,21 +1,21 @@
 /* The one decoder: forward and backward over a packed forest, and the forward over a KV store.
  *
  * Kept for the backward, per token and layer: the two residuals (real), q/k/v after RoPE, attention output and gate/up
- * (act), log-sum-exps and the adapters' inner activations (f32). Norms and SwiGLU are recomputed.
+ * (act), log-sum-exps and the adapters' inner activations (f32). Norms and SwiGLU are recomputed, and what the workspace is told
+ * not to keep (keep.c): by the same kernels from the same values, so that no bit changes.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "model/internal.h"
 
-enum { S_X0, S_X1, S_QKV, S_ATT, S_LSE, S_GU, S_UQKV, S_UO, S_UGU, S_UDOWN, S_N };
-
 struct inoci_workspace {
 	char *saved, *scratch; /* grown, never shrunk */
 	size_t saved_bytes, scratch_bytes;
+	inoci_keep keep;
 	float *stem_kv; /* (layers, stem, 2 G D) real: gradients of a stem's keys and values */
 	size_t stem_bytes;
-	int rows; /* of what is kept, with a stem */
+	int stem_rows, most; /* the stem's, and the most of a micro-batch that sees it */
 	int32_t *rows_of, *targets;
 	float *weights, *embd;
 	size_t rows_cap, embd_cap;
@@ -39,66 +39,32 @@ void inoci_workspace_free(inoci_workspace *w)
 	free(w);
 }
 
+void inoci_workspace_keep(inoci_workspace *w, inoci_keep keep)
+{
+	w->keep = keep;
+}
+
 static int room(char **p, size_t *have, size_t want, const char *what, inoc_err *err)
 {
 	if (*have >= want) return 0;
 	free(*p);
 	*have = 0;
-	want += want / 8; /* batches differ a little in size */
-	*p = inoci_big_room(want, what, err);
+	size_t more = want + want / 8; /* batches differ a little in size */
+	if ((*p = inoci_big_room(more, what, NULL)))
+		want = more;
+	else
+		*p = inoci_big_room(want, what, err);
 	if (!*p) return INOC_E_MEMORY;
 	*have = want;
 	return 0;
-}
-
-static size_t pad(size_t n)
-{
-	return (n + 63) / 64 * 64;
 }
 
 /* Cuts the next n bytes off a buffer. */
 static void *cut(char **at, size_t n)
 {
 	char *p = *at;
-	*at += pad(n);
+	*at += inoci_pad(n);
 	return p;
-}
-
-/* What is kept of a layer: arrays of `rows` rows, the batch's behind those of its stem. */
-struct layout {
-	size_t row[S_N], at[S_N], layer_bytes; /* bytes of a row; where an array begins in the layer */
-	int rows, stem;
-};
-
-static struct layout layout_of(const inoci_model *m, const inoci_adapter *a, int rows, int stem)
-{
-	const inoci_hparams *h = &m->hp;
-	size_t R = m->ops->real_bytes, A = m->ops->act_bytes, Q = (size_t)(h->n_heads * h->head_dim);
-	size_t KV = (size_t)(h->n_kv_heads * h->head_dim), rank = a ? (size_t)a->cfg.rank * 4 : 0;
-	const inoci_layer_lora *l = a ? &a->layers[0] : NULL;
-	struct layout y = {.rows = rows,
-	                   .stem = stem,
-	                   .row = {[S_X0] = (size_t)h->width * R,
-	                           [S_X1] = (size_t)h->width * R,
-	                           [S_QKV] = (Q + 2 * KV) * A,
-	                           [S_ATT] = Q * A,
-	                           [S_LSE] = (size_t)h->n_heads * 4,
-	                           [S_GU] = 2 * (size_t)h->ff * A,
-	                           [S_UQKV] = l ? (size_t)l->qkv.n_slices * rank : 0,
-	                           [S_UO] = l ? (size_t)l->o.n_slices * rank : 0,
-	                           [S_UGU] = l ? (size_t)l->gu.n_slices * rank : 0,
-	                           [S_UDOWN] = l ? (size_t)l->down.n_slices * rank : 0}};
-	for (int i = 0; i < S_N; i++) {
-		y.at[i] = y.layer_bytes;
-		y.layer_bytes += pad((size_t)rows * y.row[i]);
-	}
-	return y;
-}
-
-/* The batch's first row of array i of layer l. */
-static void *kept(const inoci_workspace *w, const struct layout *y, int l, int i)
-{
-	return w->saved + (size_t)l * y->layer_bytes + y->at[i] + (size_t)y->stem * y->row[i];
 }
 
 static int embed(inoci_model *m, const inoci_batch *b, inoci_workspace *w, void *x, inoc_err *err)
@@ -139,7 +105,8 @@ static inoci_lora *lora(inoci_lora *l)
 }
 
 /* One layer forward. x0 (T, C) real in; x1 gets the residual behind attention, x2 that behind the MLP; any of the three may
- * be the same array. kv NULL: keys and values are the batch's own (training); else rows of k and v. */
+ * be the same array; x2 NULL: not wanted, nor what leads to it from gate and up. kv NULL: keys and values are the batch's own
+ * (training); else rows of k and v. */
 struct layer_bufs {
 	void *h, *qkv, *att, *gu, *s; /* act */
 	float *lse, *uqkv, *uo, *ugu, *udown;
@@ -147,6 +114,15 @@ struct layer_bufs {
 	char *seen;  /* else: where key rows are counted from in qkv */
 	const int32_t *kv_rows;
 };
+
+/* gate and up from the residual behind attention. */
+static int gate_up(inoci_model *m, inoci_layer_lora *al, int l, const inoci_batch *b, void *x1, const struct layer_bufs *f,
+                   inoc_err *err)
+{
+	inoci_ops *o = m->ops;
+	o->rmsnorm(o, f->h, x1, NULL, m->layers[l].ffn_norm, b->T, m->hp.width, m->hp.norm_eps);
+	return o->linear(o, m->layers[l].gu, lora(al ? &al->gu : NULL), f->h, b->T, f->gu, false, f->ugu, err);
+}
 
 static int layer_forward(inoci_model *m, inoci_layer_lora *al, int l, const inoci_batch *b, void *x0, void *x1, void *x2,
                          const struct layer_bufs *f, inoc_err *err)
@@ -172,8 +148,8 @@ static int layer_forward(inoci_model *m, inoci_layer_lora *al, int l, const inoc
 	}
 	if (x1 != x0) memcpy(x1, x0, xs);
 	INOC_TRY(o->linear(o, L->o, lora(al ? &al->o : NULL), f->att, T, x1, true, f->uo, err));
-	o->rmsnorm(o, f->h, x1, NULL, L->ffn_norm, T, C, h->norm_eps);
-	INOC_TRY(o->linear(o, L->gu, lora(al ? &al->gu : NULL), f->h, T, f->gu, false, f->ugu, err));
+	INOC_TRY(gate_up(m, al, l, b, x1, f, err));
+	if (!x2) return 0;
 	o->swiglu(o, f->s, f->gu, T, h->ff);
 	if (x2 != x1) memcpy(x2, x1, xs);
 	INOC_TRY(o->linear(o, L->down, lora(al ? &al->down : NULL), f->s, T, x2, true, f->udown, err));
@@ -189,8 +165,8 @@ static int infer_scratch(inoci_model *m, inoci_workspace *w, int T, int n_rows, 
 	const inoci_hparams *h = &m->hp;
 	size_t t = (size_t)T, R = m->ops->real_bytes, A = m->ops->act_bytes, C = (size_t)h->width, F = (size_t)h->ff;
 	size_t Q = (size_t)(h->n_heads * h->head_dim), ld = Q + 2 * (size_t)(h->n_kv_heads * h->head_dim);
-	size_t need = pad(t * C * R) + pad(t * C * A) + pad(t * ld * A) + pad(t * Q * A) + pad(2 * t * F * A) + pad(t * F * A) +
-	              pad((size_t)n_rows * C * A);
+	size_t need = inoci_pad(t * C * R) + inoci_pad(t * C * A) + inoci_pad(t * ld * A) + inoci_pad(t * Q * A) +
+	              inoci_pad(2 * t * F * A) + inoci_pad(t * F * A) + inoci_pad((size_t)n_rows * C * A);
 	int rc = room(&w->scratch, &w->scratch_bytes, need, "activations", err);
 	if (rc < 0) return rc;
 	char *at = w->scratch;
@@ -212,7 +188,8 @@ struct inoci_kv {
 
 size_t inoci_kv_bytes(const inoci_model *m, int n_rows)
 {
-	return 2 * (size_t)m->hp.n_layers * pad((size_t)n_rows * (size_t)(m->hp.n_kv_heads * m->hp.head_dim) * m->ops->act_bytes);
+	return 2 * (size_t)m->hp.n_layers *
+	       inoci_pad((size_t)n_rows * (size_t)(m->hp.n_kv_heads * m->hp.head_dim) * m->ops->act_bytes);
 }
 
 int inoci_kv_new(const inoci_model *m, int n_rows, inoci_kv **out, inoc_err *err)
@@ -286,60 +263,62 @@ static int gather_targets(const inoci_batch *b, inoci_workspace *w)
 	return n;
 }
 
-/* Scratch of the backward of t tokens. */
-static size_t backward_bytes(const inoci_model *m, size_t t, size_t stem)
+/* The batch's first row of array i of layer l. */
+static void *kept(const inoci_workspace *w, const inoci_kept *k, int l, int i)
 {
-	const inoci_hparams *h = &m->hp;
-	size_t R = m->ops->real_bytes, A = m->ops->act_bytes, C = (size_t)h->width, F = (size_t)h->ff;
-	size_t Q = (size_t)(h->n_heads * h->head_dim), ld = Q + 2 * (size_t)(h->n_kv_heads * h->head_dim);
-	return pad(t * C * A) + pad(t * F * A) + pad(t * C * R) + pad(t * F * R) + pad(2 * t * F * R) + pad(t * Q * R) +
-	       pad((stem + t) * ld * R);
+	return w->saved + (k->once[i] ? 0 : (size_t)l * k->layer) + k->at[i] + (size_t)k->stem * k->row[i];
 }
 
-/* Room for what is kept; behind the layers lie the last residual and its gradient. */
-static int keep_room(const inoci_model *m, inoci_workspace *w, const struct layout *y, inoc_err *err)
+static int kept_room(inoci_workspace *w, const inoci_kept *k, inoc_err *err)
 {
-	size_t x = pad((size_t)y->rows * (size_t)m->hp.width * m->ops->real_bytes);
-	return room(&w->saved, &w->saved_bytes, y->layer_bytes * (size_t)m->hp.n_layers + 2 * x,
-	            "activations kept for the backward", err);
+	int rc = room(&w->saved, &w->saved_bytes, k->saved, "activations kept for the backward", err);
+	return rc < 0 ? rc : room(&w->scratch, &w->scratch_bytes, k->scratch, "activations", err);
 }
 
-static void *last_residual(const inoci_model *m, const inoci_workspace *w, const struct layout *y)
+/* h, s: act (T, C), (T, F) */
+static struct layer_bufs bufs_of(const inoci_workspace *w, const inoci_kept *k, int l, void *h, void *s)
 {
-	return w->saved + y->layer_bytes * (size_t)m->hp.n_layers;
+	struct layer_bufs f = {.h = h,
+	                       .qkv = kept(w, k, l, S_QKV),
+	                       .att = kept(w, k, l, S_ATT),
+	                       .gu = kept(w, k, l, S_GU),
+	                       .s = s,
+	                       .lse = kept(w, k, l, S_LSE),
+	                       .uqkv = kept(w, k, l, S_UQKV),
+	                       .uo = kept(w, k, l, S_UO),
+	                       .ugu = kept(w, k, l, S_UGU),
+	                       .udown = kept(w, k, l, S_UDOWN)};
+	f.seen = (char *)f.qkv - (size_t)k->stem * k->row[S_QKV];
+	return f;
 }
 
-static void *residual_grad(const inoci_model *m, const inoci_workspace *w, const struct layout *y)
-{
-	return (char *)last_residual(m, w, y) + pad((size_t)y->rows * (size_t)m->hp.width * m->ops->real_bytes);
-}
-
-/* All layers forward, kept; scratch has room. */
-static int forward(inoci_model *m, inoci_adapter *a, const inoci_batch *b, inoci_workspace *w, const struct layout *y,
-                   inoc_err *err)
+/* All layers forward, kept; there is room. */
+static int forward(inoci_model *m, inoci_adapter *a, const inoci_batch *b, inoci_workspace *w, const inoci_kept *k, inoc_err *err)
 {
 	size_t t = (size_t)b->T, A = m->ops->act_bytes;
+	char *at = w->scratch;
+	void *h = cut(&at, t * (size_t)m->hp.width * A), *s = cut(&at, t * (size_t)m->hp.ff * A);
 	int rc;
-	INOC_TRY(embed(m, b, w, kept(w, y, 0, S_X0), err));
+	INOC_TRY(embed(m, b, w, kept(w, k, 0, S_X0), err));
 	for (int l = 0; l < m->hp.n_layers; l++) {
-		char *sc = w->scratch;
-		struct layer_bufs f = {.h = cut(&sc, t * (size_t)m->hp.width * A),
-		                       .qkv = kept(w, y, l, S_QKV),
-		                       .att = kept(w, y, l, S_ATT),
-		                       .gu = kept(w, y, l, S_GU),
-		                       .lse = kept(w, y, l, S_LSE),
-		                       .uqkv = kept(w, y, l, S_UQKV),
-		                       .uo = kept(w, y, l, S_UO),
-		                       .ugu = kept(w, y, l, S_UGU),
-		                       .udown = kept(w, y, l, S_UDOWN)};
-		f.s = cut(&sc, t * (size_t)m->hp.ff * A);
-		f.seen = (char *)f.qkv - (size_t)y->stem * y->row[S_QKV];
-		void *x2 = l + 1 < m->hp.n_layers ? kept(w, y, l + 1, S_X0) : last_residual(m, w, y);
-		INOC_TRY(layer_forward(m, &a->layers[l], l, b, kept(w, y, l, S_X0), kept(w, y, l, S_X1), x2, &f, err));
+		struct layer_bufs f = bufs_of(w, k, l, h, s);
+		void *x2 = l + 1 < m->hp.n_layers ? kept(w, k, l + 1, S_X0) : w->saved + k->last;
+		INOC_TRY(layer_forward(m, &a->layers[l], l, b, kept(w, k, l, S_X0), kept(w, k, l, S_X1), x2, &f, err));
 	}
 	rc = 0;
 out:
 	return rc;
+}
+
+/* What was not kept of layer l. The last layer's is still there. */
+static int again(inoci_model *m, inoci_adapter *a, const inoci_batch *b, const inoci_workspace *w, const inoci_kept *k, int l,
+                 void *h, void *s, inoc_err *err)
+{
+	struct layer_bufs f = bufs_of(w, k, l, h, s);
+	void *x1 = kept(w, k, l, S_X1);
+	if (w->keep == INOCI_KEEP_ALL || l == m->hp.n_layers - 1) return 0;
+	if (w->keep == INOCI_KEEP_LEAST) return layer_forward(m, &a->layers[l], l, b, kept(w, k, l, S_X0), x1, NULL, &f, err);
+	return gate_up(m, &a->layers[l], l, b, x1, &f, err);
 }
 
 /* Copies the keys' and values' columns of n rows of dqkv, from or to a stem's gradients. */
@@ -354,45 +333,47 @@ static void stem_columns(const inoci_model *m, char *dqkv, char *kv, int n, bool
 }
 
 /* is_stem: what micro-batches gave to its keys and values is in stem_kv. */
-static int backward(inoci_model *m, inoci_adapter *a, const inoci_batch *b, inoci_workspace *w, const struct layout *y,
-                    bool is_stem, inoc_err *err)
+static int backward(inoci_model *m, inoci_adapter *a, const inoci_batch *b, inoci_workspace *w, const inoci_kept *k, bool is_stem,
+                    inoc_err *err)
 {
 	const inoci_hparams *h = &m->hp;
 	inoci_ops *o = m->ops;
 	int T = b->T, C = h->width, F = h->ff, D = h->head_dim, Q = h->n_heads * D, ld = Q + 2 * h->n_kv_heads * D, rc;
 	size_t t = (size_t)T, R = o->real_bytes, A = o->act_bytes;
-	size_t stem_bytes = (size_t)(is_stem ? T : y->stem) * (size_t)(ld - Q) * R;
-	inoci_attn at = {h->n_heads, h->n_kv_heads, D, 0, y->stem};
+	size_t stem_bytes = (size_t)(is_stem ? T : k->stem) * (size_t)(ld - Q) * R, above = (size_t)k->stem * (size_t)ld * R;
+	inoci_attn at = {h->n_heads, h->n_kv_heads, D, 0, k->stem};
 	char *scratch = w->scratch;
-	void *dx = residual_grad(m, w, y);
+	void *dx = w->saved + k->dx;
 	void *hn = cut(&scratch, t * (size_t)C * A), *s = cut(&scratch, t * (size_t)F * A),
 	     *dh = cut(&scratch, t * (size_t)C * R);
+	char *behind = scratch; /* what the feed-forward's backward needs is over when attention's begins */
 	void *ds = cut(&scratch, t * (size_t)F * R), *dgu = cut(&scratch, 2 * t * (size_t)F * R);
+	scratch = behind;
 	void *datt = cut(&scratch, t * (size_t)Q * R);
-	char *dqkv_all = cut(&scratch, ((size_t)y->stem + t) * (size_t)ld * R),
-	     *dqkv = dqkv_all + (size_t)y->stem * (size_t)ld * R;
+	char *dqkv_all = cut(&scratch, above + t * (size_t)ld * R), *dqkv = dqkv_all + above;
 	for (int l = h->n_layers - 1; l >= 0; l--) {
 		inoci_layer *L = &m->layers[l];
 		inoci_layer_lora *al = &a->layers[l];
-		void *x0 = kept(w, y, l, S_X0), *x1 = kept(w, y, l, S_X1), *gu = kept(w, y, l, S_GU);
-		char *seen = (char *)kept(w, y, l, S_QKV) - (size_t)y->stem * y->row[S_QKV],
+		void *x0 = kept(w, k, l, S_X0), *x1 = kept(w, k, l, S_X1), *gu = kept(w, k, l, S_GU);
+		char *seen = (char *)kept(w, k, l, S_QKV) - (size_t)k->stem * k->row[S_QKV],
 		     *stem_kv = (char *)w->stem_kv + (size_t)l * stem_bytes;
+		INOC_TRY(again(m, a, b, w, k, l, hn, s, err));
 		o->swiglu(o, s, gu, T, F);
-		INOC_TRY(o->linear_bwd(o, L->down, lora(&al->down), dx, s, kept(w, y, l, S_UDOWN), T, ds, err));
+		INOC_TRY(o->linear_bwd(o, L->down, lora(&al->down), dx, s, kept(w, k, l, S_UDOWN), T, ds, err));
 		o->swiglu_bwd(o, dgu, ds, gu, T, F);
 		o->rmsnorm(o, hn, x1, NULL, L->ffn_norm, T, C, h->norm_eps);
-		INOC_TRY(o->linear_bwd(o, L->gu, lora(&al->gu), dgu, hn, kept(w, y, l, S_UGU), T, dh, err));
+		INOC_TRY(o->linear_bwd(o, L->gu, lora(&al->gu), dgu, hn, kept(w, k, l, S_UGU), T, dh, err));
 		o->rmsnorm_bwd(o, dx, dh, x1, NULL, L->ffn_norm, T, C, h->norm_eps);
-		INOC_TRY(o->linear_bwd(o, L->o, lora(&al->o), dx, kept(w, y, l, S_ATT), kept(w, y, l, S_UO), T, datt, err));
+		INOC_TRY(o->linear_bwd(o, L->o, lora(&al->o), dx, kept(w, k, l, S_ATT), kept(w, k, l, S_UO), T, datt, err));
 		if (l == 0 && !lora(&al->qkv)) break; /* nothing trained lies below */
-		if (y->stem) stem_columns(m, dqkv_all, stem_kv, y->stem, false);
-		INOC_TRY(o->attn_bwd(o, &at, b->segs, b->n_segs, T, seen, kept(w, y, l, S_ATT), kept(w, y, l, S_LSE), datt,
+		if (k->stem) stem_columns(m, dqkv_all, stem_kv, k->stem, false);
+		INOC_TRY(o->attn_bwd(o, &at, b->segs, b->n_segs, T, seen, kept(w, k, l, S_ATT), kept(w, k, l, S_LSE), datt,
 		                     dqkv_all, err));
-		if (y->stem) stem_columns(m, dqkv_all, stem_kv, y->stem, true);
+		if (k->stem) stem_columns(m, dqkv_all, stem_kv, k->stem, true);
 		if (is_stem) o->add_rows(o, dqkv + (size_t)Q * R, ld, stem_kv, ld - Q, ld - Q, T);
 		o->rope(o, dqkv, true, T, ld, h->n_heads + h->n_kv_heads, D, b->pos, m->rope_cs, -1);
 		o->rmsnorm(o, hn, x0, NULL, L->attn_norm, T, C, h->norm_eps);
-		INOC_TRY(o->linear_bwd(o, L->qkv, lora(&al->qkv), dqkv, hn, kept(w, y, l, S_UQKV), T, l ? dh : NULL, err));
+		INOC_TRY(o->linear_bwd(o, L->qkv, lora(&al->qkv), dqkv, hn, kept(w, k, l, S_UQKV), T, l ? dh : NULL, err));
 		if (l) o->rmsnorm_bwd(o, dx, dh, x0, NULL, L->attn_norm, T, C, h->norm_eps);
 	}
 	rc = 0;
@@ -400,29 +381,41 @@ out:
 	return rc;
 }
 
+static inoci_kept kept_of(const inoci_model *m, const inoci_adapter *a, const inoci_workspace *w, int T, int stem, int n)
+{
+	return inoci_kept_plan(&m->hp, m->ops->real_bytes, m->ops->act_bytes, &a->cfg, T, stem, n, w->keep);
+}
+
+/* Where a stem lies: in front of the rows of the micro-batches. */
+static inoci_kept stem_kept(const inoci_model *m, const inoci_adapter *a, const inoci_workspace *w)
+{
+	inoci_kept k = kept_of(m, a, w, w->most, w->stem_rows, w->most);
+	k.stem = 0;
+	return k;
+}
+
 int inoci_model_stem(inoci_model *m, inoci_adapter *a, const inoci_batch *stem, int most, inoci_workspace *w, inoc_err *err)
 {
-	size_t kv =
-	        (size_t)m->hp.n_layers * (size_t)stem->T * 2 * (size_t)(m->hp.n_kv_heads * m->hp.head_dim) * m->ops->real_bytes;
+	size_t kv = (size_t)m->hp.n_layers * inoci_stem_layer_bytes(&m->hp, m->ops->real_bytes, stem->T);
 	int rc;
 	INOC_BUG_IF(!a || !a->grads || !m->can_train || a->cfg.dropout > 0 || stem->stem);
-	w->rows = stem->T + most;
-	struct layout y = layout_of(m, a, w->rows, 0);
-	INOC_TRY(keep_room(m, w, &y, err));
+	w->stem_rows = stem->T;
+	w->most = most;
+	inoci_kept k = stem_kept(m, a, w);
+	INOC_TRY(kept_room(w, &k, err));
 	INOC_TRY(room((char **)&w->stem_kv, &w->stem_bytes, kv, "a stem's gradients", err));
-	INOC_TRY(room(&w->scratch, &w->scratch_bytes, backward_bytes(m, (size_t)stem->T, 0), "activations", err));
 	memset(w->stem_kv, 0, kv);
 	set_dropout(a, false, 0);
-	INOC_TRY(forward(m, a, stem, w, &y, err));
+	INOC_TRY(forward(m, a, stem, w, &k, err));
 out:
 	return rc;
 }
 
 int inoci_model_stem_bwd(inoci_model *m, inoci_adapter *a, const inoci_batch *stem, inoci_workspace *w, inoc_err *err)
 {
-	struct layout y = layout_of(m, a, w->rows, 0);
-	memset(residual_grad(m, w, &y), 0, (size_t)stem->T * (size_t)m->hp.width * m->ops->real_bytes);
-	return backward(m, a, stem, w, &y, true, err);
+	inoci_kept k = stem_kept(m, a, w);
+	memset(w->saved + k.dx, 0, (size_t)stem->T * (size_t)m->hp.width * m->ops->real_bytes);
+	return backward(m, a, stem, w, &k, true, err);
 }
 
 int inoci_model_loss(inoci_model *m, inoci_adapter *a, const inoci_batch *b, inoci_workspace *w, bool grad, uint64_t drop,
@@ -434,7 +427,7 @@ int inoci_model_loss(inoci_model *m, inoci_adapter *a, const inoci_batch *b, ino
 	void *x, *hrows;
 	int rc, n = gather_targets(b, w);
 	INOC_BUG_IF(grad && (!a || !a->grads || !m->can_train));
-	INOC_BUG_IF(b->stem && (!grad || a->cfg.dropout > 0 || b->stem + b->T > w->rows));
+	INOC_BUG_IF(b->stem && (!grad || a->cfg.dropout > 0 || b->stem != w->stem_rows || b->T > w->most));
 	if (!grad) {
 		INOC_TRY(infer_scratch(m, w, b->T, n, &f, &x, &hrows, err));
 		INOC_TRY(embed(m, b, w, x, err));
@@ -444,22 +437,19 @@ int inoci_model_loss(inoci_model *m, inoci_adapter *a, const inoci_batch *b, ino
 		o->rmsnorm(o, hrows, x, w->rows_of, m->final_norm, n, h->width, h->norm_eps);
 		return o->head_loss(o, m->head, hrows, w->targets, w->weights, n, logprob, NULL, err);
 	}
-	struct layout y = layout_of(m, a, b->stem ? w->rows : b->T, b->stem);
-	size_t R = o->real_bytes, A = o->act_bytes, C = (size_t)h->width, N = (size_t)n;
-	size_t bwd = backward_bytes(m, (size_t)b->T, (size_t)b->stem);
-	INOC_TRY(keep_room(m, w, &y, err));
-	INOC_TRY(room(&w->scratch, &w->scratch_bytes, bwd + pad(N * C * A) + pad(N * C * R), "activations", err));
-	char *at = w->scratch + bwd;
-	hrows = cut(&at, N * C * A);
-	void *dh = cut(&at, N * C * R), *last = last_residual(m, w, &y), *dx = residual_grad(m, w, &y);
-
+	inoci_kept k = b->stem ? kept_of(m, a, w, w->most, b->stem, w->most) : kept_of(m, a, w, b->T, 0, n);
+	size_t R = o->real_bytes, C = (size_t)h->width, N = (size_t)n;
+	INOC_TRY(kept_room(w, &k, err));
 	set_dropout(a, a->cfg.dropout > 0, drop);
-	INOC_TRY(forward(m, a, b, w, &y, err));
+	INOC_TRY(forward(m, a, b, w, &k, err));
+	char *at = w->scratch, *last = w->saved + k.last, *dx = w->saved + k.dx; /* the head comes behind the layers */
+	hrows = cut(&at, N * C * o->act_bytes);
+	void *dh = cut(&at, N * C * R);
 	o->rmsnorm(o, hrows, last, w->rows_of, m->final_norm, n, h->width, h->norm_eps);
 	INOC_TRY(o->head_loss(o, m->head, hrows, w->targets, w->weights, n, logprob, dh, err));
 	memset(dx, 0, (size_t)b->T * C * R);
 	o->rmsnorm_bwd(o, dx, dh, last, w->rows_of, m->final_norm, n, h->width, h->norm_eps);
-	INOC_TRY(backward(m, a, b, w, &y, false, err));
+	INOC_TRY(backward(m, a, b, w, &k, false, err));
 	rc = 0;
 out:
 	return rc;

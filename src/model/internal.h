@@ -8,6 +8,24 @@ struct inoci_layer {
 	inoci_mat *qkv, *o, *gu, *down;
 };
 
+/* ---- what a pass keeps for its backward (keep.c) ---- */
+
+enum { S_X0, S_X1, S_QKV, S_ATT, S_LSE, S_GU, S_UQKV, S_UO, S_UGU, S_UDOWN, S_N };
+typedef struct {
+	size_t row[S_N], at[S_N]; /* bytes of a row; into a layer's block, or of the whole where the array lies once */
+	bool once[S_N];
+	int stem;                               /* rows before the batch's first */
+	size_t layer, last, dx, saved, scratch; /* bytes of a block; where the last residual and its gradient lie; sums */
+} inoci_kept;
+inoci_kept inoci_kept_plan(const inoci_hparams *h, size_t real_bytes, size_t act_bytes, const inoci_lora_config *c, int T,
+                           int stem, int n_targets, inoci_keep keep);
+/* Bytes of the gradients of a stem's keys and values in one layer. */
+size_t inoci_stem_layer_bytes(const inoci_hparams *h, size_t real_bytes, int stem);
+static inline size_t inoci_pad(size_t n)
+{
+	return (n + 63) / 64 * 64;
+}
+
 /* ---- packed weights, kept in the cache folder (packed.c) ---- */
 
 typedef struct {

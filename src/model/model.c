@@ -89,20 +89,24 @@ double inoci_hparams_n_params(const inoci_hparams *h)
 
 inoci_memory inoci_model_memory(const inoci_hparams *h, inoci_dtype dtype)
 {
-	double act = dtype == INOCI_DTYPE_BF16 || dtype == INOCI_DTYPE_Q ? 2 : 4, q = h->n_heads * h->head_dim,
-	       kv = h->n_kv_heads * h->head_dim;
-	double w = (h->n_layers * layer_params(h) + (double)h->vocab * h->width) * act;
-	double per_layer = 8.0 * h->width + act * (q + 2 * kv + q + 2.0 * h->ff) + 4.0 * h->n_heads;
-	double scratch = 4.0 * (3.0 * h->width + 3.0 * h->ff + 2 * q + 2 * kv) + act * (h->width + h->ff);
-	double knsum =
-	        (h->width + q) * 2 + (h->width + kv) * 2 + 3.0 * (h->width + h->ff); /* inputs + outputs of the projections */
-	return (inoci_memory){
+	size_t act = dtype == INOCI_DTYPE_BF16 || dtype == INOCI_DTYPE_Q ? 2 : 4;
+	double q = h->n_heads * h->head_dim, kv = h->n_kv_heads * h->head_dim, F = h->ff, C = h->width;
+	double w = (h->n_layers * layer_params(h) + (double)h->vocab * C) * (double)act;
+	double knsum = (C + q) * 2 + (C + kv) * 2 + 3.0 * (C + F); /* inputs + outputs of the projections */
+	inoci_memory m = {
+	        .program = 48e6, /* libraries, tokenizer, tables */
 	        .weights_infer = w,
 	        .weights_train = 2 * w,
-	        .train_per_token = h->n_layers * per_layer + scratch,
-	        .kv_per_token = h->n_layers * 2 * kv * act,
-	        .adapter_per_rank = h->n_layers * knsum * 4 * 6, /* masters, gradients, two moments, working copies */
+	        .kv_per_token = h->n_layers * 2 * kv * (double)act,
+	        .adapter_per_rank = h->n_layers * knsum * 4 * 5.5, /* masters, gradients, two moments, working copies */
 	};
+	inoci_lora_config c = {.rank = 16, .targets = INOCI_ALL_PROJ};
+	const int T = 1024, rows = 64;
+	for (int k = 0; k < INOCI_N_KEEP; k++)
+		m.train_per_token[k] =
+		        ((double)inoci_loss_bytes(h, 4, act, &c, T, 0, T, (inoci_keep)k)) / T + 2 * F * (double)act;
+	m.head = rows * (double)h->vocab * (4 + (double)act);
+	return m;
 }
 
 /* Tensor `name`, checked. */

@@ -114,6 +114,15 @@ int inoci_batch_n_targets(const inoci_batch *b);
 /* Reusable buffers of one thread of computing. */
 typedef struct inoci_workspace inoci_workspace;
 inoci_workspace *inoci_workspace_new(void);
+/* What inoci_model_loss keeps for the backward: ALL (the default); SOME: gate and up are computed again; LEAST: each layer is,
+ * from its input. Less memory, more time, the same bits. */
+typedef enum { INOCI_KEEP_ALL, INOCI_KEEP_SOME, INOCI_KEEP_LEAST, INOCI_N_KEEP } inoci_keep;
+const char *inoci_keep_name(inoci_keep k); /* "all", "some", "least" */
+void inoci_workspace_keep(inoci_workspace *w, inoci_keep keep);
+/* Bytes of the workspace for inoci_model_loss with grad, of T tokens with n_targets targets, behind a stem of `stem` tokens (or
+ * 0). */
+size_t inoci_loss_bytes(const inoci_hparams *h, size_t real_bytes, size_t act_bytes, const inoci_lora_config *c, int T, int stem,
+                        int n_targets, inoci_keep keep);
 void inoci_workspace_free(inoci_workspace *w);
 
 /* Teacher-forced log-probabilities of the batch's targets: logprob (n_targets), in order of position in the batch.
@@ -142,9 +151,13 @@ size_t inoci_kv_bytes(const inoci_model *m, int n_rows);
 INOCI_MUST int inoci_model_infer(inoci_model *m, inoci_adapter *a, const inoci_batch *b, inoci_kv *kv, const int32_t *kv_rows,
                                  inoci_workspace *w, const int32_t *rows, int n_rows, float *logits, inoc_err *err);
 
-/* Bytes needed: weights, per-token activations for training, and so on (for `model info` and for refusing a run). */
+/* Bytes of the weights that are mapped from a file: memory they take only while they are used, which they are. */
+size_t inoci_model_mapped_bytes(const inoci_model *m);
+/* Bytes needed, about: for `model info`, and for refusing a model whose weights do not fit. A run's are predicted from its
+ * examples (train/memory.c). */
 typedef struct {
-	double weights_train, weights_infer, train_per_token, kv_per_token, adapter_per_rank;
+	double program, weights_train, weights_infer, head, kv_per_token, adapter_per_rank;
+	double train_per_token[INOCI_N_KEEP]; /* at rank 16, by what is kept */
 } inoci_memory;
 inoci_memory inoci_model_memory(const inoci_hparams *hp, inoci_dtype dtype);
 

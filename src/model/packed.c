@@ -196,6 +196,14 @@ bool inoci_weights_ready(const inoci_weights *w)
 	return w->ready;
 }
 
+size_t inoci_model_mapped_bytes(const inoci_model *m)
+{
+	size_t sum = 0;
+	for (size_t i = 0; i < INOCI_COUNT(m->packed); i++)
+		if (m->packed[i] && m->packed[i]->map) sum += m->packed[i]->bytes;
+	return sum;
+}
+
 char *inoci_weights_at(const inoci_weights *w, int i)
 {
 	return w->data + w->at[i];

@@ -9,7 +9,7 @@
 
 #include "ops/internal.h"
 
-enum { QUERIES = 64, PIECE = 256 }; /* queries of a piece, forward and backward */
+enum { QUERIES = 64, PIECE = INOCI_ATTN_PIECE }; /* queries of a piece, forward and backward */
 
 static int first_key(const inoci_attn *a, int p)
 {
@@ -233,6 +233,12 @@ static int attn_bwd(inoci_ops *o, const inoci_attn *a, const inoci_seg *segs, in
 			}
 	}
 	return 0;
+}
+
+size_t inoci_cpu_attn_scratch(const inoci_cpu *c, int keys, int D)
+{
+	size_t each = c->tiles ? inoci_bf16_attn_bwd_bytes(keys, D) : (size_t)keys * 4;
+	return (size_t)c->o.n_threads * pad64(each);
 }
 
 void inoci_cpu_attn_table(inoci_ops *o)

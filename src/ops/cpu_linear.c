@@ -577,18 +577,16 @@ static int linear_bwd(inoci_ops *o, const inoci_mat *w, const inoci_lora *l, con
 
 /* ---- the head ---- */
 
-#define HEAD_ROWS 64 /* logits of 64 rows of 49152 are 12 MiB: about what the caches hold */
-
 static int head_loss(inoci_ops *o, const inoci_mat *w, const void *h, const int32_t *targets, const float *weight, int n,
                      float *logprob, void *dh, inoc_err *err)
 {
 	inoci_cpu *c = (inoci_cpu *)o;
 	size_t V = (size_t)w->n, K = (size_t)w->k;
-	float *z = inoci_cpu_scratch(c, INOCI_BUF_OUT, HEAD_ROWS * V * 4, err);
-	char *dz = dh ? inoci_cpu_scratch(c, INOCI_BUF_OPERAND, HEAD_ROWS * V * o->act_bytes, err) : NULL;
+	float *z = inoci_cpu_scratch(c, INOCI_BUF_OUT, INOCI_HEAD_ROWS * V * 4, err);
+	char *dz = dh ? inoci_cpu_scratch(c, INOCI_BUF_OPERAND, INOCI_HEAD_ROWS * V * o->act_bytes, err) : NULL;
 	if (!z || (dh && !dz)) return INOC_E_MEMORY;
-	for (int i = 0; i < n; i += HEAD_ROWS) {
-		int m = n - i < HEAD_ROWS ? n - i : HEAD_ROWS, rc;
+	for (int i = 0; i < n; i += INOCI_HEAD_ROWS) {
+		int m = n - i < INOCI_HEAD_ROWS ? n - i : INOCI_HEAD_ROWS, rc;
 		if ((rc = plain(c, w, false, (const char *)h + (size_t)i * K * o->act_bytes, m, z, err)) < 0) return rc;
 #pragma omp parallel for schedule(static)
 		for (int r = 0; r < m; r++) {

@@ -149,6 +149,22 @@ static void adamw(inoci_ops *o, float *p, const float *g, float *m, float *v, si
 	}
 }
 
+static size_t scratch_bytes(inoci_ops *o, const inoci_scratch_need *n)
+{
+	const inoci_cpu *c = (inoci_cpu *)o;
+	size_t t = (size_t)n->tokens, rows = n->targets < INOCI_HEAD_ROWS ? (size_t)n->targets : INOCI_HEAD_ROWS, sum = 0;
+	size_t logits = rows * (size_t)n->vocab, product = t * (size_t)n->widest, want[INOCI_N_BUFS] = {0};
+	want[INOCI_BUF_OUT] = (!c->native && product > logits ? product : logits) * 4;
+	want[INOCI_BUF_OPERAND] = (c->bf && product > logits ? product : logits) * o->act_bytes;
+	want[INOCI_BUF_INNER] = t * (size_t)n->ranks * 4;
+	want[INOCI_BUF_DROPPED] = n->dropout ? t * (size_t)n->inputs * 4 : 0;
+	want[INOCI_BUF_ANCESTORS] = n->ancestors * 2 * 4;
+	want[INOCI_BUF_ATTN] = inoci_cpu_attn_scratch(c, n->keys, n->head_dim);
+	want[INOCI_BUF_TURNED] = c->native && c->bf ? 2 * (t + 16) * (size_t)n->ranks * 2 : 0;
+	for (int i = 0; i < INOCI_N_BUFS; i++) sum += want[i] > c->buf[i].bytes ? want[i] - c->buf[i].bytes : 0;
+	return sum;
+}
+
 const inoci_simd *inoci_simd_best(void)
 {
 #ifdef INOC_X86
@@ -215,6 +231,7 @@ int inoci_ops_cpu(inoci_dtype dtype, int threads, inoci_ops **out, inoc_err *err
 	        .swiglu_bwd = swiglu_bwd,
 	        .sum_squares = sum_squares,
 	        .adamw = adamw,
+	        .scratch_bytes = scratch_bytes,
 	};
 	inoci_cpu_linear_table(&c->o);
 	inoci_cpu_attn_table(&c->o);

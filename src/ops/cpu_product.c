@@ -8,7 +8,7 @@
 #include "tensor/tensor.h"
 
 enum { ROWS = 8, LATE = 32 }; /* ROWS: of a tile of the kernels */
-enum { FEW = 8 };  /* rows whose sums every thread computes for itself, which is faster than waiting for the others */
+enum { FEW = 8 };             /* rows whose sums every thread computes for itself, which is faster than waiting for the others */
 
 static size_t sums_bytes(int T, int k)
 {

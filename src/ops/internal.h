@@ -220,6 +220,7 @@ void inoci_bf16_swiglu_bwd(float *dgu, const float *ds, const uint16_t *gu, int 
 
 /* ---- the fast operations' own state ---- */
 
+enum { INOCI_HEAD_ROWS = 64 }; /* of logits at once: of 49152 they are 12 MiB, about what the caches hold */
 enum {
 	INOCI_BUF_OUT,
 	INOCI_BUF_OPERAND,
@@ -255,5 +256,6 @@ void inoci_product_run(const inoci_cpu *c, const inoci_product *p, int T);
 void inoci_products_run(const inoci_cpu *c, const inoci_product *p, int n, int T);
 void inoci_cpu_linear_table(inoci_ops *o); /* the operations of cpu_linear.c */
 void inoci_cpu_attn_table(inoci_ops *o);   /* those of cpu_attn.c */
+size_t inoci_cpu_attn_scratch(const inoci_cpu *c, int keys, int D);
 
 #endif

@@ -64,6 +64,25 @@ typedef struct {
 	int stem;   /* backward: rows of qkv and dqkv before the batch's first, which its segments may see */
 } inoci_attn;
 
+/* The most that a training pass asks the operations for, which own their scratch. */
+typedef struct {
+	int tokens, targets;       /* of a micro-batch */
+	int widest, inputs, vocab; /* outputs, inputs of the widest product; of the head */
+	int ranks;                 /* of a product's adapters, together */
+	bool dropout;
+	int keys, head_dim; /* of the longest sequence; of attention */
+	size_t ancestors;   /* inoci_attn_above of all segments, times key/value heads and head width */
+} inoci_scratch_need;
+
+/* Attention's backward takes a segment in pieces of so many queries, and holds gradients of the keys before a piece apart. */
+enum { INOCI_ATTN_PIECE = 256 };
+/* Rows of such keys, of a segment of len tokens from pos0 on. */
+static inline size_t inoci_attn_above(int pos0, int len)
+{
+	size_t pieces = ((size_t)len + INOCI_ATTN_PIECE - 1) / INOCI_ATTN_PIECE;
+	return pieces * (size_t)pos0 + (size_t)INOCI_ATTN_PIECE * (pieces * (pieces - 1) / 2);
+}
+
 struct inoci_ops {
 	const char *name; /* "ref", "cpu" */
 	inoci_dtype dtype;
@@ -89,6 +108,8 @@ struct inoci_ops {
 	/* As mat_new, of packed forms that stay the caller's and outlive the matrix; bwd NULL: no backward. */
 	int (*mat_at)(inoci_ops *o, const void *fwd, const void *bwd, const float *bias, int n, int k, inoci_mat **out,
 	              inoc_err *err);
+	/* Bytes of scratch that such a pass makes it take beyond what it holds. */
+	size_t (*scratch_bytes)(inoci_ops *o, const inoci_scratch_need *n);
 	/* Makes the working copies of n products' adapters from their masters; call after every change of them. */
 	int (*lora_pack)(inoci_ops *o, inoci_lora *const *l, int n, inoc_err *err);
 	void (*lora_unpack)(inoci_lora *l); /* frees them */

@@ -385,6 +385,12 @@ static void adamw(inoci_ops *o, float *p, const float *g, float *m, float *v, si
 	}
 }
 
+static size_t scratch_bytes(inoci_ops *o, const inoci_scratch_need *n)
+{
+	(void)o;
+	return (size_t)n->vocab * sizeof(real);
+}
+
 void REF_TABLE(inoci_ops *o)
 {
 	*o = (inoci_ops){
@@ -416,5 +422,6 @@ void REF_TABLE(inoci_ops *o)
 	        .head_logits = head_logits,
 	        .sum_squares = sum_squares,
 	        .adamw = adamw,
+	        .scratch_bytes = scratch_bytes,
 	};
 }

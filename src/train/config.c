@@ -45,6 +45,7 @@ inoci_train_config inoci_train_defaults(void)
 	        .seed = 1,
 	        .batch = 8,
 	        .micro_tokens = 1024,
+	        .keep = INOCI_KEEP_FITS,
 	        .share = true,
 	        .epochs = 1,
 	        .lr = 1e-3,

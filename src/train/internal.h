@@ -47,6 +47,9 @@ typedef struct {
 /* Puts v (n) in order. */
 void inoci_forest_make(inoci_forest *f, inoci_packed *v, size_t n);
 void inoci_forest_free(inoci_forest *f);
+/* Is it to be computed so? When it is more than a micro-batch and its stem no longer than one or than the longest example, which
+ * is computed at once anyway. */
+bool inoci_forest_pays(const inoci_forest *f, int micro_tokens, int longest);
 /* How many leaves from `at` on make a micro-batch of at most micro_tokens (but at least one); *tokens: what they have. */
 size_t inoci_forest_cut(const inoci_forest *f, size_t at, int micro_tokens, int *tokens);
 void inoci_forest_batch(const inoci_forest *f, size_t at, size_t n, inoci_batch *b, float weight);
@@ -67,5 +70,31 @@ void inoci_micro_free(inoci_micro *b);
 size_t inoci_micro_fill(inoci_micro *b, const inoci_packed *v, size_t n, int tokens, bool share, float weight);
 INOCI_MUST int inoci_micro_run(inoci_micro *b, inoci_model *m, inoci_adapter *a, inoci_workspace *w, bool grad, uint64_t drop,
                                inoc_err *err);
+
+/* How many of the examples v (n), from the first on, one micro-batch takes. */
+typedef struct {
+	size_t n;
+	int tokens, targets;
+	int stem;     /* tokens of the stem, when the step has one */
+	size_t above; /* of keys whose gradients attention's backward holds apart */
+} inoci_cut;
+inoci_cut inoci_pack_cut(const inoci_packed *v, size_t n, bool share, int micro_tokens);
+/* The order of n records in an epoch. */
+void inoci_order(uint64_t seed, long epoch, int32_t *order, size_t n);
+
+/* ---- memory (memory.c) ---- */
+
+typedef struct {
+	inoci_cut most;   /* of the micro-batches that the run will make, the greatest in each number */
+	double peak;      /* predicted of the process, bytes */
+	double now, more; /* held, and to come */
+	double have;      /* what can be had beside what is held */
+	inoci_keep keep;
+} inoci_memory_plan;
+/* Decides what is kept from the memory there is. INOC_E_MEMORY: not even the least fits; tells the numbers and what to do. */
+INOCI_MUST int inoci_memory_plan_make(const inoci_model *m, const inoci_adapter *a, const inoci_examples *train,
+                                      const inoci_train_config *c, int steps, inoci_memory_plan *out, inoc_err *err);
+/* "up to 1012 tokens at once; ...": free() it. */
+char *inoci_memory_plan_text(const inoci_memory_plan *p);
 
 #endif

@@ -7,7 +7,7 @@
 
 #include "train/internal.h"
 
-enum { EVAL_TOKENS = 4096 }; /* computed at once without gradients */
+enum { EVAL_TOKENS = 2048 }; /* computed at once without gradients */
 
 typedef struct {
 	inoci_model *m;
@@ -34,9 +34,7 @@ static int record_at(loop *t, long i)
 {
 	long epoch = i / (long)t->train->n;
 	if (epoch != t->order_epoch) {
-		inoci_rng r = inoci_rng_new(t->c->seed, "order", (uint64_t)epoch, 0);
-		for (size_t k = 0; k < t->train->n; k++) t->order[k] = (int32_t)k;
-		inoci_rng_shuffle(&r, t->order, t->train->n);
+		inoci_order(t->c->seed, epoch, t->order, t->train->n);
 		t->order_epoch = epoch;
 	}
 	return t->order[i % (long)t->train->n];
@@ -50,14 +48,13 @@ static int run_micro(loop *t, bool grad, uint64_t drop, double *sum, inoc_err *e
 	return rc;
 }
 
-/* t->packed (n) with their stem once, when they are more than a micro-batch and the stem is no longer than one or than the
- * longest example, which is computed at once anyway. *done: whether it was so. Puts t->packed in order. */
+/* t->packed (n) with their stem once, where that pays. *done: whether it was so. Puts t->packed in order. */
 static int pass_with_stem(loop *t, int longest, size_t n, float weight, double *sum, bool *done, inoc_err *err)
 {
 	inoci_forest *f = &t->forest;
 	int most = 0, micro = t->c->micro_tokens, tokens, rc;
 	inoci_forest_make(f, t->packed, n);
-	*done = f->stem.T && f->tokens > micro && f->stem.T <= (longest > micro ? longest : micro);
+	*done = inoci_forest_pays(f, micro, longest);
 	if (!*done) return 0;
 	for (size_t i = 0; i<f->n; most = tokens> most ? tokens : most) i += inoci_forest_cut(f, i, micro, &tokens);
 	INOC_TRY(inoci_model_stem(t->m, t->a, &f->stem, most, t->w, err));
@@ -203,15 +200,6 @@ static int check_inputs(const loop *t, inoc_err *err)
 	if (t->c->patience && (!t->val || !t->val->n || !t->c->eval_every))
 		return inoci_err_set(err, INOC_E_USAGE, "early stopping (patience %d) needs validation data and eval_every",
 		                     t->c->patience);
-	int most = t->train->max_len > t->c->micro_tokens ? t->train->max_len : t->c->micro_tokens;
-	inoci_memory mem = inoci_model_memory(&t->m->hp, t->m->ops->dtype);
-	double need = mem.train_per_token * most, have = (double)inoci_mem_available_bytes();
-	if (need > have)
-		return inoci_err_set(err, INOC_E_MEMORY,
-		                     "training needs about %.0f MiB for %d tokens at once, %.0f MiB are available: lower "
-		                     "micro_tokens (now %d) or shorten "
-		                     "the longest example (%d tokens)",
-		                     need / 1048576, most, have / 1048576, t->c->micro_tokens, t->train->max_len);
 	return 0;
 }
 
@@ -242,6 +230,7 @@ int inoci_train_from(inoci_model *m, inoci_adapter *a, const inoci_examples *tra
 	const char *ckp = t.h->checkpoint;
 	const inoci_progress *p = t.h->progress;
 	double start = inoci_now_s(), before = 0;
+	inoci_memory_plan plan;
 	int rc;
 	*res = (inoci_train_result){0};
 	INOC_TRY(inoci_train_config_check(c, err));
@@ -249,8 +238,13 @@ int inoci_train_from(inoci_model *m, inoci_adapter *a, const inoci_examples *tra
 	t.steps = c->steps ? c->steps : (int)ceil(lround(c->epochs * (double)train->n) / (double)c->batch);
 	if (t.steps < 1) t.steps = 1;
 	note_warmup(&t);
+	INOC_TRY(inoci_memory_plan_make(m, a, train, c, t.steps, &plan, err));
+	char *text = inoci_memory_plan_text(&plan);
+	inoci_note(p, "%s: %s", t.h->label ? t.h->label : "training", text);
+	free(text);
 	INOC_TRY(inoci_adapter_grads(a, err));
 	t.w = inoci_workspace_new();
+	inoci_workspace_keep(t.w, plan.keep);
 	t.order = inoci_alloc(train->n * sizeof *t.order);
 	t.mv = inoci_big_alloc(2 * a->n_params * sizeof(float), "AdamW's moments", err);
 	if (c->patience) t.best = inoci_big_alloc(a->n_params * sizeof(float), "the best adapter so far", err);
@@ -299,7 +293,9 @@ int inoci_train_from(inoci_model *m, inoci_adapter *a, const inoci_examples *tra
 	                            .val_loss = best ? t.st.best_val : t.last_val,
 	                            .final_loss = t.st.last_loss,
 	                            .seconds = before + inoci_now_s() - start,
-	                            .tokens = (long)t.st.tokens};
+	                            .tokens = (long)t.st.tokens,
+	                            .memory_bytes = plan.peak,
+	                            .keep = plan.keep};
 	rc = 0;
 out:
 	inoci_workspace_free(t.w);

@@ -4,6 +4,7 @@
  * its root to its leaf; a tree's segments stand together, parents before children.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "train/internal.h"
 
@@ -22,6 +23,29 @@ int inoci_pack_common(const inoci_example *a, const inoci_example *b)
 	int na = head_of(a), nb = head_of(b), n = 0, end = na < nb ? na : nb;
 	while (n < end && a->ids[n] == b->ids[n]) n++;
 	return n;
+}
+
+inoci_cut inoci_pack_cut(const inoci_packed *v, size_t n, bool share, int micro_tokens)
+{
+	inoci_cut cut = {0};
+	for (; cut.n < n; cut.n++) {
+		const inoci_example *x = v[cut.n].x;
+		int common = 0, c;
+		for (size_t k = 0; share && k < cut.n; k++)
+			if ((c = inoci_pack_common(v[k].x, x)) > common) common = c;
+		if (cut.n && cut.tokens + x->n - common > micro_tokens) break;
+		cut.tokens += x->n - common;
+		cut.above += inoci_attn_above(common, x->n - common);
+		for (int k = 1; k < x->n; k++) cut.targets += x->loss[k] != 0;
+	}
+	return cut;
+}
+
+void inoci_order(uint64_t seed, long epoch, int32_t *order, size_t n)
+{
+	inoci_rng r = inoci_rng_new(seed, "order", (uint64_t)epoch, 0);
+	for (size_t k = 0; k < n; k++) order[k] = (int32_t)k;
+	inoci_rng_shuffle(&r, order, n);
 }
 
 static int by_ids(const void *pa, const void *pb)
@@ -113,6 +137,11 @@ void inoci_forest_free(inoci_forest *f)
 	free(f->leaves);
 }
 
+bool inoci_forest_pays(const inoci_forest *f, int micro_tokens, int longest)
+{
+	return f->stem.T && f->tokens > micro_tokens && f->stem.T <= (longest > micro_tokens ? longest : micro_tokens);
+}
+
 size_t inoci_forest_cut(const inoci_forest *f, size_t at, int micro_tokens, int *tokens)
 {
 	size_t i = at;
@@ -142,29 +171,14 @@ void inoci_micro_free(inoci_micro *b)
 	*b = (inoci_micro){0};
 }
 
-/* Tokens of x that are not held already, if v (n) are. */
-static int own_tokens(const inoci_packed *v, size_t n, const inoci_example *x)
-{
-	int common = 0, c;
-	for (size_t k = 0; k < n; k++)
-		if ((c = inoci_pack_common(v[k].x, x)) > common) common = c;
-	return x->n - common;
-}
-
 size_t inoci_micro_fill(inoci_micro *b, const inoci_packed *v, size_t n, int tokens, bool share, float weight)
 {
-	int sum = 0;
-	for (b->n = 0; b->n < n; b->n++) {
-		const inoci_example *x = v[b->n].x;
-		int own = share ? own_tokens(b->v, b->n, x) : x->n;
-		if (b->n && sum + own > tokens) break;
-		if (b->n == b->cap) {
-			b->cap = b->cap * 2 + 16;
-			b->v = inoci_realloc(b->v, b->cap * sizeof *b->v);
-		}
-		b->v[b->n] = v[b->n];
-		sum += own;
+	b->n = inoci_pack_cut(v, n, share, tokens).n;
+	if (b->n > b->cap) {
+		b->cap = b->n * 3 / 2;
+		b->v = inoci_realloc(b->v, b->cap * sizeof *b->v);
 	}
+	memcpy(b->v, v, b->n * sizeof *v);
 	inoci_pack(&b->batch, b->v, b->n, share, weight);
 	b->n_targets = inoci_batch_n_targets(&b->batch);
 	return b->n;

@@ -28,12 +28,14 @@ void inoci_examples_free(inoci_examples *e);
 void inoci_examples_add(inoci_examples *e, const int32_t *ids, const int32_t *loss, int n);
 void inoci_examples_seal(inoci_examples *e);
 
+#define INOCI_KEEP_FITS (-1)
 typedef enum { INOCI_LR_LINEAR, INOCI_LR_COSINE, INOCI_LR_CONSTANT } inoci_lr_kind;
 typedef struct {
 	inoci_lora_config lora;
 	uint64_t seed;
 	int batch;        /* examples per optimizer step */
 	int micro_tokens; /* at most this many tokens computed at once; does not change results beyond rounding */
+	int keep;         /* an inoci_keep, or INOCI_KEEP_FITS (the default): as memory allows; does not change results */
 	bool share; /* tokens without loss with which examples of a step begin are computed once (not with dropout); to rounding
 	             */
 	double epochs; /* used when steps == 0 */
@@ -48,7 +50,7 @@ typedef struct {
 } inoci_train_config;
 inoci_train_config inoci_train_defaults(void);
 INOCI_MUST int inoci_train_config_check(const inoci_train_config *c, inoc_err *err);
-/* Hash of everything that changes the result (not micro_tokens, not checkpoint_every). */
+/* Hash of everything that changes the result (not micro_tokens, not keep, not checkpoint_every). */
 inoci_hash inoci_train_config_hash(const inoci_train_config *c);
 /* Learning rate of optimizer step `step` (from 1) of `steps`. */
 double inoci_train_lr(const inoci_train_config *c, int step, int steps);
@@ -77,6 +79,8 @@ typedef struct {
 	double val_loss; /* of the saved adapter; NaN: not measured */
 	double final_loss, seconds;
 	long tokens;
+	double memory_bytes; /* the process's peak, as predicted */
+	inoci_keep keep;
 } inoci_train_result;
 
 /* Trains a new adapter. INOC_E_STOPPED after writing a checkpoint when stopped. val may be NULL. The order of records is

@@ -347,6 +347,30 @@ static void test_full_disk(void **state)
 	unlink(CKP);
 }
 
+/* Whatever is kept for the backward, the bytes are the same. */
+static void test_keep(void **state)
+{
+	for (int dropout = 0; dropout < 2; dropout++) {
+		inoci_hash first, got;
+		for (int keep = INOCI_KEEP_FITS; keep < INOCI_N_KEEP; keep++) {
+			inoci_train_config c = config();
+			inoci_train_result r;
+			inoc_err err;
+			watch w = {0};
+			c.keep = keep;
+			c.epochs = 1;
+			c.micro_tokens = 60;
+			if (dropout) c.lora.dropout = 0.2f;
+			unlink(LOG);
+			assert_int_equal(run(&c, &val, &w, false, &got, &r, &err), 0);
+			assert_int_equal(r.keep, keep < 0 ? INOCI_KEEP_ALL : keep);
+			assert_true(r.memory_bytes > 0);
+			if (keep < 0) first = got;
+			assert_string_equal(first.hex, got.hex);
+		}
+	}
+}
+
 int main(int argc, char **argv)
 {
 	if (argc > 1) { /* the run that is killed in test_kill_and_resume */
@@ -373,6 +397,7 @@ int main(int argc, char **argv)
 	        cmocka_unit_test(test_schedule),
 	        cmocka_unit_test(test_bad_input),
 	        cmocka_unit_test(test_full_disk),
+	        cmocka_unit_test(test_keep),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -96,23 +96,24 @@ static void test_same_gradients(void **state)
 	for (size_t i = 0; i < a->n_params; i++) a->params[i] += 0.05f * (float)inoci_rng_normal(&r);
 	assert_int_equal(inoci_adapter_pack(a, &err), 0);
 	inoci_workspace *w = inoci_workspace_new();
-	float *grads[3];
+	float *grads[5];
 	long stems = 0;
 	for (int round = 0; round < 10; round++) {
 		inoci_packed v[MOST], u[MOST];
 		float logprob[MOST * 60];
-		double loss[3] = {0};
+		double loss[5] = {0};
 		inoci_forest f = {0};
 		draw(v, MOST, &r);
 		memcpy(u, v, sizeof u);
 		inoci_forest_make(&f, v, MOST);
 		stems += f.stem.T > 0;
-		for (int way = 0; way < 3; way++) { /* apart, as one forest, as a stem and micro-batches */
+		for (int way = 0; way < 5; way++) { /* apart, as one forest, as a stem and micro-batches; keeping less */
 			inoci_batch b = {0};
 			int tokens, most = 0, rc;
 			memset(a->grads, 0, a->n_params * 4);
+			inoci_workspace_keep(w, way < 3 ? INOCI_KEEP_ALL : way == 3 ? INOCI_KEEP_SOME : INOCI_KEEP_LEAST);
 			for (size_t i = 0; i<f.n; most = tokens> most ? tokens : most) i += inoci_forest_cut(&f, i, 70, &tokens);
-			if (way == 2 && f.stem.T) assert_int_equal(inoci_model_stem(m, a, &f.stem, most, w, &err), 0);
+			if (way >= 2 && f.stem.T) assert_int_equal(inoci_model_stem(m, a, &f.stem, most, w, &err), 0);
 			for (size_t i = 0, n; i < MOST; i += n) {
 				if (way < 2)
 					inoci_pack(&b, way ? v : u, n = MOST, way, 0.01f);
@@ -124,12 +125,15 @@ static void test_same_gradients(void **state)
 				if (rc < 0) fail_msg("%s", err.msg);
 				for (int k = 0; k < inoci_batch_n_targets(&b); k++) loss[way] -= logprob[k];
 			}
-			if (way == 2 && f.stem.T) assert_int_equal(inoci_model_stem_bwd(m, a, &f.stem, w, &err), 0);
+			if (way >= 2 && f.stem.T) assert_int_equal(inoci_model_stem_bwd(m, a, &f.stem, w, &err), 0);
 			grads[way] = inoci_alloc(a->n_params * 4);
 			memcpy(grads[way], a->grads, a->n_params * 4);
 			inoci_batch_free(&b);
 		}
-		for (int way = 1; way < 3; way++) {
+		for (int way = 3; way < 5; way++)
+			if (memcmp(grads[way], grads[2], a->n_params * 4))
+				fail_msg("round %d: keeping less changes gradients", round);
+		for (int way = 1; way < 5; way++) {
 			for (size_t i = 0; i < a->n_params; i++) grads[way][i] -= grads[0][i];
 			double off = norm(grads[way], a->n_params) / norm(grads[0], a->n_params);
 			if (!(off <= 1e-5)) fail_msg("round %d, way %d: gradients differ by %g of their norm", round, way, off);
