@@ -18,21 +18,6 @@ struct inoci_mat {
 	inoci_panels *fwd_panels, *bwd_panels; /* ours */
 };
 
-/* Working copies of one product's adapters, stacked over its slices. */
-typedef struct {
-	int ranks; /* sum */
-	float *mem;
-	/* with oneDNN, f32 */
-	float *p;                     /* (K, ranks padded): A transposed */
-	float *a;                     /* (ranks, K): A */
-	float *bt[INOCI_LORA_SLICES]; /* (rank, n): scale * B transposed */
-	float *b[INOCI_LORA_SLICES];  /* (n, rank padded): scale * B */
-	/* ours */
-	inoci_panels *a_panels;                     /* (ranks, K): A */
-	inoci_panels *bt_panels[INOCI_LORA_SLICES]; /* (rank, n): B transposed */
-	inoci_side fwd, bwd;                        /* u (scale * B transposed); du A */
-} packed_lora;
-
 static int up16(int n)
 {
 	return (n + 15) / 16 * 16;
@@ -136,150 +121,6 @@ static int mat_at(inoci_ops *o, const void *fwd, const void *bwd, const float *b
 	return 0;
 }
 
-/* ---- adapters' working copies ---- */
-
-static void lora_unpack(inoci_lora *l)
-{
-	packed_lora *p = l->packed;
-	if (!p) return;
-	inoci_panels_free(p->a_panels);
-	for (int i = 0; i < INOCI_LORA_SLICES; i++) inoci_panels_free(p->bt_panels[i]);
-	inoci_side *sides[] = {&p->fwd, &p->bwd};
-	for (size_t i = 0; i < INOCI_COUNT(sides); i++) free(sides[i]->from), free(sides[i]->to), free(sides[i]->at);
-	free(p->mem);
-	free(p);
-	l->packed = NULL;
-}
-
-/* Lays out a side of n outputs: which ranks reach a panel follows from the slices' columns (all: every rank reaches every one).
- * Returns the floats of its q. */
-static size_t side_plan(inoci_side *s, const inoci_lora *l, int n, bool all)
-{
-	int panels = (n + INOCI_PANEL - 1) / INOCI_PANEL;
-	size_t at = 0;
-	s->ranks = lora_rank_sum(l);
-	s->from = inoci_alloc((size_t)panels * sizeof *s->from);
-	s->to = inoci_alloc((size_t)panels * sizeof *s->to);
-	s->at = inoci_alloc((size_t)panels * sizeof *s->at);
-	for (int i = 0; i < panels; i++) {
-		int c0 = i * INOCI_PANEL, c1 = n - c0 < INOCI_PANEL ? n : c0 + INOCI_PANEL, from = all ? 0 : s->ranks,
-		    to = all ? s->ranks : 0;
-		for (int j = 0, r = 0; !all && j < l->n_slices; r += l->s[j++].rank)
-			if (l->s[j].n0 < c1 && l->s[j].n0 + l->s[j].n > c0) {
-				from = r < from ? r : from;
-				to = r + l->s[j].rank;
-			}
-		s->from[i] = to > from ? from : 0;
-		s->to[i] = to > from ? to : 0;
-		s->at[i] = at;
-		at += (size_t)(s->to[i] - s->from[i]) * (size_t)up16(c1 - c0);
-	}
-	return at;
-}
-
-/* Rank r's row of values for columns [n0, n0 + n): v[j * stride] * scale. */
-static void side_fill(inoci_side *s, int n_total, int r, int n0, int n, const float *v, size_t stride, float scale)
-{
-	for (int col = n0, end; col < n0 + n; col = end) {
-		int panel = col / INOCI_PANEL, first = panel * INOCI_PANEL;
-		end = first + INOCI_PANEL < n0 + n ? first + INOCI_PANEL : n0 + n;
-		int width = n_total - first >= INOCI_PANEL ? INOCI_PANEL : up16(n_total - first);
-		float *q = s->q + s->at[panel] + (size_t)(r - s->from[panel]) * (size_t)width - first;
-		for (int j = col; j < end; j++) q[j] = v[(size_t)(j - n0) * stride] * scale;
-	}
-}
-
-static int outputs(const inoci_lora *l)
-{
-	int n = 0;
-	for (int i = 0; i < l->n_slices; i++) n = l->s[i].n0 + l->s[i].n > n ? l->s[i].n0 + l->s[i].n : n;
-	return n;
-}
-
-static int lora_plan(inoci_cpu *c, inoci_lora *l, inoc_err *err)
-{
-	packed_lora *p = l->packed = inoci_alloc(sizeof *p);
-	int rp, rc;
-	size_t n = 0, fwd = 0;
-	p->ranks = lora_rank_sum(l);
-	rp = up16(p->ranks);
-	if (c->native) {
-		INOC_TRY(inoci_panels_new(p->ranks, l->k, c->bf, &p->a_panels, err));
-		for (int i = 0; i < l->n_slices; i++)
-			INOC_TRY(inoci_panels_new(l->s[i].rank, l->s[i].n, c->bf, &p->bt_panels[i], err));
-		fwd = side_plan(&p->fwd, l, outputs(l), false);
-		n = fwd + side_plan(&p->bwd, l, l->k, true);
-	} else {
-		n = (size_t)l->k * (size_t)(rp + p->ranks);
-		for (int i = 0; i < l->n_slices; i++) n += (size_t)l->s[i].n * (size_t)(l->s[i].rank + up16(l->s[i].rank));
-	}
-	if (!(p->mem = inoci_big_alloc(n * 4, "the adapter's working copy", err))) {
-		rc = INOC_E_MEMORY;
-		goto out;
-	}
-	float *at = p->mem;
-	if (c->native) {
-		p->fwd.q = at;
-		p->bwd.q = at + fwd;
-		return 0;
-	}
-	p->p = at, at += (size_t)l->k * (size_t)rp;
-	p->a = at, at += (size_t)l->k * (size_t)p->ranks;
-	for (int i = 0; i < l->n_slices; i++) {
-		p->bt[i] = at, at += (size_t)l->s[i].n * (size_t)l->s[i].rank;
-		p->b[i] = at, at += (size_t)l->s[i].n * (size_t)up16(l->s[i].rank);
-	}
-	return 0;
-out:
-	lora_unpack(l);
-	return rc;
-}
-
-static void pack_slice(packed_lora *p, const inoci_lora *l, const inoci_lora_slice *s, int i, int r0)
-{
-	int bp = up16(s->rank), rp = up16(p->ranks);
-	memcpy(p->a + (size_t)r0 * (size_t)l->k, s->a, (size_t)s->rank * (size_t)l->k * 4);
-	for (int r = 0; r < s->rank; r++) {
-		for (int k = 0; k < l->k; k++)
-			p->p[(size_t)k * (size_t)rp + (size_t)(r0 + r)] = s->a[(size_t)r * (size_t)l->k + (size_t)k];
-		for (int n = 0; n < s->n; n++) {
-			float v = s->scale * s->b[(size_t)n * (size_t)s->rank + (size_t)r];
-			p->bt[i][(size_t)r * (size_t)s->n + (size_t)n] = v;
-			p->b[i][(size_t)n * (size_t)bp + (size_t)r] = v;
-		}
-	}
-}
-
-static void pack_one(inoci_cpu *c, const inoci_lora *l)
-{
-	packed_lora *p = l->packed;
-	int N = outputs(l);
-	for (int i = 0, r0 = 0; i < l->n_slices; r0 += l->s[i++].rank) {
-		const inoci_lora_slice *s = &l->s[i];
-		if (!c->native) {
-			pack_slice(p, l, s, i, r0);
-			continue;
-		}
-		inoci_panels_fill(p->a_panels, s->a, r0, s->rank, l->k, false);
-		inoci_panels_fill(p->bt_panels[i], s->b, 0, s->rank, s->rank, true);
-		for (int r = 0; r < s->rank; r++) {
-			side_fill(&p->fwd, N, r0 + r, s->n0, s->n, s->b + r, (size_t)s->rank, s->scale);
-			side_fill(&p->bwd, l->k, r0 + r, 0, l->k, s->a + (size_t)r * (size_t)l->k, 1, 1);
-		}
-	}
-}
-
-static int lora_pack(inoci_ops *o, inoci_lora *const *l, int n, inoc_err *err)
-{
-	inoci_cpu *c = (inoci_cpu *)o;
-	int rc;
-	for (int i = 0; i < n; i++)
-		if (!l[i]->packed && (rc = lora_plan(c, l[i], err)) < 0) return rc;
-#pragma omp parallel for schedule(dynamic)
-	for (int i = 0; i < n; i++) pack_one(c, l[i]);
-	return 0;
-}
-
 /* x with dropout applied, f32 (T, K), for slice s. */
 static float *dropped(inoci_cpu *c, const inoci_lora *l, const inoci_lora_slice *s, const void *x, int T, inoc_err *err)
 {
@@ -335,7 +176,7 @@ static int plain(inoci_cpu *c, const inoci_mat *w, bool back, const void *x, int
 static int linear_native(inoci_cpu *c, const inoci_mat *w, const inoci_lora *l, const void *x, int T, void *y, bool residual,
                          float *u)
 {
-	const packed_lora *p = l ? l->packed : NULL;
+	const inoci_packed_lora *p = l ? l->packed : NULL;
 	inoci_product in = {.x = x, .ldx = w->k, .scale = 1, .y = u, .out = INOCI_OUT_F32};
 	inoci_product out = {.w = w->fwd_panels,
 	                     .x = x,
@@ -361,7 +202,7 @@ static int linear(inoci_ops *o, const inoci_mat *w, const inoci_lora *l, const v
                   inoc_err *err)
 {
 	inoci_cpu *c = (inoci_cpu *)o;
-	const packed_lora *p = l ? l->packed : NULL;
+	const inoci_packed_lora *p = l ? l->packed : NULL;
 	size_t N = (size_t)w->n;
 	int rc;
 	if (p && !u && !(u = inoci_cpu_scratch(c, INOCI_BUF_INNER, (size_t)T * (size_t)p->ranks * 4, err))) return INOC_E_MEMORY;
@@ -478,7 +319,7 @@ static void turn(uint16_t *dst, size_t ldt, const float *src, int T, int n)
 static void bwd_native(inoci_cpu *c, const inoci_mat *w, const inoci_lora *l, uint16_t *dyb, float *dx, float *du,
                        uint16_t *turned, outers *o)
 {
-	const packed_lora *p = l ? l->packed : NULL;
+	const inoci_packed_lora *p = l ? l->packed : NULL;
 	const void *operand = dyb ? (const void *)dyb : o->dy;
 	bool drop = l && l->dropout > 0;
 	int T = o->T, N = o->N, n = p ? l->n_slices : 0;
@@ -524,7 +365,7 @@ static int linear_bwd(inoci_ops *o, const inoci_mat *w, const inoci_lora *l, con
                       int T, void *dxv, inoc_err *err)
 {
 	inoci_cpu *c = (inoci_cpu *)o;
-	const packed_lora *p = l ? l->packed : NULL;
+	const inoci_packed_lora *p = l ? l->packed : NULL;
 	const float *dy = dyv;
 	float *dx = dxv, *du = NULL;
 	size_t N = (size_t)w->n, K = (size_t)w->k;
@@ -616,8 +457,6 @@ void inoci_cpu_linear_table(inoci_ops *o)
 		o->mat_fill = mat_fill;
 		o->mat_at = mat_at;
 	}
-	o->lora_pack = lora_pack;
-	o->lora_unpack = lora_unpack;
 	o->linear = linear;
 	o->linear_bwd = linear_bwd;
 	o->head_loss = head_loss;

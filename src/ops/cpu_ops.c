@@ -234,6 +234,7 @@ int inoci_ops_cpu(inoci_dtype dtype, int threads, inoci_ops **out, inoc_err *err
 	        .scratch_bytes = scratch_bytes,
 	};
 	inoci_cpu_linear_table(&c->o);
+	inoci_cpu_lora_table(&c->o);
 	inoci_cpu_attn_table(&c->o);
 	*out = &c->o;
 	return 0;

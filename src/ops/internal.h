@@ -218,6 +218,21 @@ void inoci_bf16_outer(float *g, size_t ldg, const uint16_t *u, size_t ldu, const
 void inoci_bf16_swiglu(uint16_t *s, const uint16_t *gu, int F);
 void inoci_bf16_swiglu_bwd(float *dgu, const float *ds, const uint16_t *gu, int F);
 
+/* Working copies of one product's adapters, stacked over its slices. */
+typedef struct {
+	int ranks; /* sum */
+	float *mem;
+	/* with oneDNN, f32 */
+	float *p;                     /* (K, ranks padded): A transposed */
+	float *a;                     /* (ranks, K): A */
+	float *bt[INOCI_LORA_SLICES]; /* (rank, n): scale * B transposed */
+	float *b[INOCI_LORA_SLICES];  /* (n, rank padded): scale * B */
+	/* ours */
+	inoci_panels *a_panels;                     /* (ranks, K): A */
+	inoci_panels *bt_panels[INOCI_LORA_SLICES]; /* (rank, n): B transposed */
+	inoci_side fwd, bwd;                        /* u (scale * B transposed); du A */
+} inoci_packed_lora;
+
 /* ---- the fast operations' own state ---- */
 
 enum { INOCI_HEAD_ROWS = 64 }; /* of logits at once: of 49152 they are 12 MiB, about what the caches hold */
@@ -254,6 +269,7 @@ INOCI_MUST int inoci_product_room(inoci_cpu *c, int T, int k, inoc_err *err);
 void inoci_product_run(const inoci_cpu *c, const inoci_product *p, int T);
 /* n products of the same rows, whose matrices are no blocks. */
 void inoci_products_run(const inoci_cpu *c, const inoci_product *p, int n, int T);
+void inoci_cpu_lora_table(inoci_ops *o);   /* those of cpu_lora.c */
 void inoci_cpu_linear_table(inoci_ops *o); /* the operations of cpu_linear.c */
 void inoci_cpu_attn_table(inoci_ops *o);   /* those of cpu_attn.c */
 size_t inoci_cpu_attn_scratch(const inoci_cpu *c, int keys, int D);
