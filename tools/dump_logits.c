@@ -1,6 +1,6 @@
 /* Writes the logits of every position of given token ids as little-endian f32, for comparison with other programs.
  *
- *   dump_logits MODEL ADAPTER_DIR|- PROMPTS.json OUT [f32|bf16] [cpu|ref]
+ *   dump_logits MODEL ADAPTER_DIR|- PROMPTS.json OUT [f32|bf16|q] [cpu|ref]
  *
  * PROMPTS.json: an object whose "prompts" is an array of {"ids": [...]} (tests/fixtures/logits.json is one).
  */
@@ -48,7 +48,7 @@ out:
 int main(int argc, char **argv)
 {
 	if (argc < 5 || argc > 7) {
-		fprintf(stderr, "usage: dump_logits MODEL ADAPTER_DIR|- PROMPTS.json OUT [f32|bf16] [cpu|ref]\n");
+		fprintf(stderr, "usage: dump_logits MODEL ADAPTER_DIR|- PROMPTS.json OUT [f32|bf16|q] [cpu|ref]\n");
 		return 2;
 	}
 	inoc_err err = {0};

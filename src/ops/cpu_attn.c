@@ -10,6 +10,7 @@
 #include "ops/internal.h"
 
 enum { QUERIES = 64, PIECE = INOCI_ATTN_PIECE }; /* queries of a piece, forward and backward */
+enum { ALONE = 65536 };                          /* products of scores that are too few for several threads */
 
 static int first_key(const inoci_attn *a, int p)
 {
@@ -80,11 +81,13 @@ static int attn(inoci_ops *o, const inoci_attn *a, const inoci_seg *segs, int n_
 	if (!mem) return INOC_E_MEMORY;
 	piece *p = (piece *)(mem + (size_t)threads * each);
 	pieces_of(segs, n_segs, QUERIES, p);
-#pragma omp parallel
+	size_t work = 0; /* of scores */
+	for (int i = 0; i < n_segs; i++) work += (size_t)segs[i].len * (size_t)(segs[i].pos0 + segs[i].len) * (size_t)(H * D);
+#pragma omp parallel if (work > ALONE)
 	{
 		char *mine = mem + (size_t)omp_get_thread_num() * each;
 		if (tiles) inoci_bf16_attn_start(mine, keys, D);
-#pragma omp for schedule(dynamic, 1)
+#pragma omp for schedule(dynamic, 1) nowait
 		for (int j = 0; j < n * G; j++) { /* neighbours see the same keys, more or fewer */
 			int head = j / n;
 			const piece *b = &p[j % n];
@@ -220,7 +223,7 @@ static int attn_bwd(inoci_ops *o, const inoci_attn *a, const inoci_seg *segs, in
 					backward_rows(c, &w, g, p[i].i0, p[i].i1, (float *)mine);
 			}
 		}
-#pragma omp for schedule(static)
+#pragma omp for schedule(static) nowait
 		for (int pos = 0; pos < deepest; pos++) /* a position's keys of different runs are one thread's */
 			for (int i = 0; i < n_runs; i++) {
 				if (pos >= runs[i].n) continue;

@@ -169,7 +169,7 @@ static int plain(inoci_cpu *c, const inoci_mat *w, bool back, const void *x, int
 	int rc = inoci_product_room(c, T, p->k, err);
 	if (rc < 0) return rc;
 #pragma omp parallel
-	inoci_product_run(c, &q, T);
+	inoci_product_run(c, &q, T, true);
 	return 0;
 }
 
@@ -192,8 +192,8 @@ static int linear_native(inoci_cpu *c, const inoci_mat *w, const inoci_lora *l, 
 	if (p) in.w = p->a_panels, in.ldy = p->ranks, out.side = &p->fwd;
 #pragma omp parallel
 	{
-		if (p && !(l->dropout > 0)) inoci_product_run(c, &in, T);
-		inoci_product_run(c, &out, T);
+		if (p && !(l->dropout > 0)) inoci_product_run(c, &in, T, false);
+		inoci_product_run(c, &out, T, true);
 	}
 	return 0;
 }
@@ -256,13 +256,14 @@ typedef struct {
 	bool bf; /* x */
 } outers;
 
-/* Called by all threads of a region: da, db of slices [i, end). The sum over tokens stays inside one thread: columns are cut. */
+/* Called by all threads at the end of a region: da, db of slices [i, end). The sum over tokens stays inside one thread: columns
+ * are cut. */
 static void grads(inoci_cpu *c, const inoci_lora *l, int i, int end, int r0, const outers *o)
 {
 	enum { STEP = 64 };
 	int total = 0;
 	for (int j = i; j < end; j++) total += (l->k + STEP - 1) / STEP + (l->s[j].n + STEP - 1) / STEP;
-#pragma omp for schedule(dynamic, 1)
+#pragma omp for schedule(dynamic, 1) nowait
 	for (int task = 0; task < total; task++) {
 		int j = task, r = r0, na = (l->k + STEP - 1) / STEP;
 		const inoci_lora_slice *s = &l->s[i];
@@ -350,10 +351,10 @@ static void bwd_native(inoci_cpu *c, const inoci_mat *w, const inoci_lora *l, ui
 			for (int t = 0; t < T; t++)
 				c->k->to_bf16(dyb + (size_t)t * (size_t)N, o->dy + (size_t)t * (size_t)N, (size_t)N);
 		}
-		if (p) inoci_products_run(c, in, n, T);
+		if (p) inoci_products_run(c, in, n, T, false);
 		if (turned) turn(dut, o->ldt, du, T, o->ranks);
 		if (dx)
-			inoci_product_run(c, &out, T);
+			inoci_product_run(c, &out, T, false);
 		else {
 #pragma omp barrier
 		}

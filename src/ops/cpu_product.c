@@ -76,7 +76,7 @@ static void product_emulated(const inoci_cpu *c, const inoci_product *p, int T)
 }
 
 /* Rows are cut too, so that every thread has several blocks: a slow one is then waited for less. */
-void inoci_products_run(const inoci_cpu *c, const inoci_product *p, int n, int T)
+void inoci_products_run(const inoci_cpu *c, const inoci_product *p, int n, int T, bool last)
 {
 	int threads = omp_get_num_threads(), want = 16 * threads, panels = 0;
 	for (int i = 0; i < n; i++) panels += p[i].w->count;
@@ -84,7 +84,7 @@ void inoci_products_run(const inoci_cpu *c, const inoci_product *p, int n, int T
 	int cut = T <= LATE && panels >= 2 * threads ? T : ROWS;
 	while (cut < T && panels * ((T + cut - 1) / cut) > want) cut *= 2;
 	int parts = (T + cut - 1) / cut;
-#pragma omp for schedule(dynamic, 1)
+#pragma omp for schedule(dynamic, 1) nowait
 	for (int i = 0; i < panels * parts; i++) {
 		const inoci_product *q = p;
 		int row = i % parts * cut, end = row + cut < T ? row + cut : T, panel = i / parts,
@@ -97,15 +97,17 @@ void inoci_products_run(const inoci_cpu *c, const inoci_product *p, int n, int T
 		else
 			c->k->block(q, panel, row, end);
 	}
+	if (last) return;
+#pragma omp barrier
 }
 
-void inoci_product_run(const inoci_cpu *c, const inoci_product *p, int T)
+void inoci_product_run(const inoci_cpu *c, const inoci_product *p, int T, bool last)
 {
 	inoci_product q = *p;
 	if (c->emulated) {
 		product_emulated(c, p, T);
-		return;
+		return; /* behind a barrier */
 	}
 	if (p->w->minima) q = with_sums(c, p, T);
-	inoci_products_run(c, &q, 1, T);
+	inoci_products_run(c, &q, 1, T, last);
 }

@@ -265,10 +265,10 @@ typedef struct {
 void *inoci_cpu_scratch(inoci_cpu *c, int which, size_t bytes, inoc_err *err);
 /* Makes room for what a product of up to T rows by k inputs needs; before the parallel region. */
 INOCI_MUST int inoci_product_room(inoci_cpu *c, int T, int k, inoc_err *err);
-/* Called by all threads of a region, with a barrier at its end. */
-void inoci_product_run(const inoci_cpu *c, const inoci_product *p, int T);
+/* Called by all threads of a region, with a barrier at its end, but for the last of a region. */
+void inoci_product_run(const inoci_cpu *c, const inoci_product *p, int T, bool last);
 /* n products of the same rows, whose matrices are no blocks. */
-void inoci_products_run(const inoci_cpu *c, const inoci_product *p, int n, int T);
+void inoci_products_run(const inoci_cpu *c, const inoci_product *p, int n, int T, bool last);
 void inoci_cpu_lora_table(inoci_ops *o);   /* those of cpu_lora.c */
 void inoci_cpu_linear_table(inoci_ops *o); /* the operations of cpu_linear.c */
 void inoci_cpu_attn_table(inoci_ops *o);   /* those of cpu_attn.c */
