@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Where the time of training and sampling goes: perf's samples by part of the work.
 
-  bench/profile.py [--inoc build/release/inoc] [--model FILE] [WORK ...]     (perf: Debian's linux-perf)
+  bench/parts.py [--inoc build/release/inoc] [--model FILE] [WORK ...]     (perf: Debian's linux-perf)
 
 WORK: train, train_1024, generate_64, generate_1 (default: all). The first 1.5 s, in which the model is opened, are left out.
 """
@@ -76,7 +76,7 @@ def main():
             done = subprocess.run(["perf", "record", "-q", "-D", "1500", "-F", "500", "-o", folder / "perf", "--", *run],
                                   capture_output=True, text=True)
             if done.returncode:
-                sys.exit(f"profile: {done.stderr[-1000:]}")
+                sys.exit(f"parts: {done.stderr[-1000:]}")
             r = json.loads(done.stdout[done.stdout.index("{"):])
             report = subprocess.run(["perf", "report", "-i", folder / "perf", "--stdio", "--no-children", "-g", "none", "--percent-limit",
                                      "0"], capture_output=True, text=True).stdout
