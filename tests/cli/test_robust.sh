@@ -10,6 +10,8 @@ train=("$INOC" train -m "$INOC_MODEL" -d data.jsonl --rank 2 --batch 2 --steps 1
 
 # ---- memory: less address space than the weights need ----
 expect 6 "are available" bash -c 'ulimit -v 500000; exec "$@"' - "${train[@]}" -o a
+expect 6 "are available" env INOC_CACHE=off bash -c 'ulimit -v 700000; exec "$@"' - "${train[@]}" -o a
+expect 6 "available" bash -c 'ulimit -v 700000; exec "$@"' - "${train[@]}" -o a # mapped they fit, the adapter does not
 
 # ---- the same seed twice: the same adapter bytes, the same samples ----
 expect 0 "" "${train[@]}" -o one

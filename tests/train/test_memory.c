@@ -125,10 +125,13 @@ static void test_levels(void **state)
 		before = p.more;
 	}
 	c.keep = INOCI_KEEP_FITS;
+#ifdef __SANITIZE_ADDRESS__
+	inoci_adapter_free(a); /* its own mappings are beyond any limit */
+	return;
+#endif
 	assert_int_equal(getrlimit(RLIMIT_AS, &old), 0);
 	int last = INOCI_KEEP_ALL, rc = 0;
 	r = old;
-	/* sanitizers map more than any limit allows: then nothing is left at once */
 	for (r.rlim_cur = (rlim_t)1 << 44; r.rlim_cur > (rlim_t)1 << 20 && rc == 0; r.rlim_cur -= r.rlim_cur / 8) {
 		assert_int_equal(setrlimit(RLIMIT_AS, &r), 0);
 		rc = inoci_memory_plan_make(model, a, &train, &c, 4, &p, &err);
