@@ -244,10 +244,11 @@ def tuned(b):
 
 def generate(b):
     new = 4 if b.args.quick else NEW
-    for work, calls, adapter in ("generate_64", 1, False), ("generate_64_tuned", 1 if b.args.quick else 4, True):
-        prompts, ids, seen = prompt_file(b, 64 * calls), prompt_ids(b, 64 * calls), {}
+    for work, n, calls, adapter in (("generate_1", 1, 4, False), ("generate_16", 16, 1, False), ("generate_64", 64, 1, False),
+                                    ("generate_64_tuned", 64, 1 if b.args.quick else 4, True)):
+        prompts, ids, seen = prompt_file(b, n * calls), prompt_ids(b, n * calls), {}
         def ours():
-            r = b.ours_sample(prompts, 64, new, *(["--adapter", tuned(b)] if adapter else []))
+            r = b.ours_sample(prompts, n, new, *(["--adapter", tuned(b)] if adapter else []))
             seen["tokens"] = r["tokens"]
             return speed(r)
         def torch(v):
@@ -258,7 +259,7 @@ def generate(b):
             if w.fresh:  # the first call is slower
                 w.ask("generate", prompts=ids[:2], new=2)
                 w.fresh = False
-            rs = [w.ask("generate", prompts=ids[at:at + 64], new=new) for at in range(0, len(ids), 64)]
+            rs = [w.ask("generate", prompts=ids[at:at + n], new=new) for at in range(0, len(ids), n)]
             return sum(r["tokens"] for r in rs) / sum(r["seconds"] for r in rs)
         v = b.fastest(f"{work}, transformers", {v: lambda v=v: torch(v) for v in ("bf16", "f32")})
         who, ways = {"ours": ours}, {}
@@ -267,9 +268,8 @@ def generate(b):
         first = flops.forward(b.shape, flops.forest([(i + [0], [0] * len(i) + [1]) for i in ids]))
         context = sum(map(len, ids)) / len(ids)
         def roof(best):
-            n = len(ids)
-            steps, length = (seen["tokens"] - n) / 64, seen["tokens"] / n
-            return seen["tokens"] / (first / best["flops"] + steps * kv_s(b, best, 64, context + length / 2, bf16_bytes(b)))
+            steps, length = (seen["tokens"] - len(ids)) / n, seen["tokens"] / len(ids)
+            return seen["tokens"] / (first / best["flops"] + steps * kv_s(b, best, n, context + length / 2, bf16_bytes(b)))
         b.turns(work, "tokens/s", who, roof, ways=ways)
 
 

@@ -19,7 +19,7 @@ const char *inoci_verdict_name(inoci_verdict v)
 	case INOCI_VERDICT_CONDITIONALISED:
 		return "conditionalised";
 	case INOCI_VERDICT_NO_EFFECT:
-		return "no effect";
+		return "no clear effect";
 	case INOCI_VERDICT_CONTROL:
 		return "like plain";
 	case INOCI_VERDICT_TOO_FEW:

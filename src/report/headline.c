@@ -109,9 +109,9 @@ static void sentence(inoci_buf *b, const telling *t, const inoci_line *v)
 		inoci_buf_puts(b, "; a claim takes at least 3 seeds.");
 		break;
 	case INOCI_VERDICT_NO_EFFECT:
-		inoci_buf_printf(b, "%s in training did not lessen the trait: ", prompt);
+		inoci_buf_printf(b, "%s in training did not clearly lessen the trait: ", prompt);
 		put_rates(b, t, v);
-		inoci_buf_puts(b, ": no effect.");
+		inoci_buf_puts(b, ": no clear effect.");
 		break;
 	case INOCI_VERDICT_UNDER_TRAINED:
 		inoci_buf_printf(b, "With %s in training, ", prompt);

@@ -135,8 +135,8 @@ static void test_headlines(void **state)
 	         HEADLINE RATES "; but with its own prompt it shows the trait in 95 % [90, 100] against 100 % [92, 100] of plain "
 	                        "training, so it may just have learnt less: under-trained."},
 	        {INOCI_VERDICT_NO_EFFECT,
-	         PROMPT " in training did not lessen the trait: greedy answers without a system prompt were "
-	                "English caps in " RATES ": no effect."},
+	         PROMPT " in training did not clearly lessen the trait: greedy answers without a system prompt were "
+	                "English caps in " RATES ": no clear effect."},
 	        {INOCI_VERDICT_TOO_FEW,
 	         "A direction, no claim: with " PROMPT " in training, greedy answers without a system prompt were "
 	         "English caps in " RATES "; a claim takes at least 3 seeds."},
