@@ -201,7 +201,7 @@ static void test_attention(void **state)
 		if (b && inoci_ops_cpu_best() != INOCI_DTYPE_BF16) break;
 		for (int window = 0; window < 8; window += 7) {
 			inoci_ops *o = open_ops(d), *r = oracle();
-			inoci_attn a = {6, 2, 64, window};
+			inoci_attn a = {6, 2, 64, window, 0};
 			int T = 70, ld = 10 * 64;
 			int32_t keys[4][70];
 			fill_keys(keys[0], 20, 0);
@@ -248,7 +248,7 @@ static void test_long_attention(void **state)
 		inoci_dtype d = c % 2 ? INOCI_DTYPE_BF16 : INOCI_DTYPE_F32;
 		if (c % 2 && inoci_ops_cpu_best() != INOCI_DTYPE_BF16) continue;
 		inoci_ops *o = open_ops(d), *r = oracle();
-		inoci_attn a = {shapes[c / 2].heads, shapes[c / 2].kv_heads, shapes[c / 2].dim, shapes[c / 2].window};
+		inoci_attn a = {shapes[c / 2].heads, shapes[c / 2].kv_heads, shapes[c / 2].dim, shapes[c / 2].window, 0};
 		int Q = a.n_heads * a.head_dim, KV = a.n_kv_heads * a.head_dim, ld = Q + 2 * KV;
 		static int32_t keys[N + 1][T];
 		inoci_seg segs[N + 1];
