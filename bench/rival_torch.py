@@ -9,6 +9,7 @@ sequence those up to its end token.
   f32       nothing
 """
 
+import ctypes
 import os
 import random
 import time
@@ -16,6 +17,11 @@ import time
 from common import conversations, reference, serve
 
 RANK, ALPHA, MEGA = 16, 32, 50  # MEGA: batches that are sorted together, as transformers' LengthGroupedSampler has it
+
+
+def trim():
+    """Gives freed memory back, so that processes that wait do not hold it."""
+    ctypes.CDLL(None).malloc_trim(0)
 
 
 class Torch:
@@ -33,7 +39,7 @@ class Torch:
 
     # ---- training
 
-    def trainer(self):
+    def trainer(self, warm):
         from peft import LoraConfig, get_peft_model
         torch, base = self.torch, self.load()
         base.config.use_cache = False
@@ -43,9 +49,13 @@ class Torch:
         self.params = [q for q in self.model.parameters() if q.requires_grad]
         self.opt = torch.optim.AdamW(self.params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01)
         if self.args.compile:  # layer by layer: all thirty share what is compiled, which takes seconds and not minutes
+            torch._dynamo.config.recompile_limit = 64  # never back to eager without a word
             for layer in base.model.layers:
                 layer.compile(dynamic=True)
         self.model.train()
+        x = sorted(self.examples, key=lambda x: len(x[0]))
+        for some in [x[:2], [x[0]] * 2, x[:2]] if warm else []:  # with padding and without: what is compiled or set up for either
+            self.step(some)
 
     def order(self, n, batch, grouped, rng):
         order = list(range(n))
@@ -57,33 +67,38 @@ class Torch:
         rng.shuffle(batches)  # so that a few steps see long and short ones
         return batches
 
-    def train(self, data, batch, steps, grouped=False, seed=1):
-        torch = self.torch
+    def step(self, some):
+        """One optimizer step; (loss, tokens with padding)."""
+        torch, n = self.torch, max(len(ids) for ids, _ in some)
+        ids = torch.tensor([ids + [2] * (n - len(ids)) for ids, _ in some])
+        mask = torch.tensor([[1] * len(ids) + [0] * (n - len(ids)) for ids, _ in some])
+        labels = torch.tensor([[i if l else -100 for i, l in zip(ids, loss)] + [-100] * (n - len(ids)) for ids, loss in some])
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.args.variant == "autocast"):
+            loss = self.model(input_ids=ids, attention_mask=mask, labels=labels).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.params, 1.0)
+        self.opt.step()
+        self.opt.zero_grad()
+        return float(loss.detach()), n * len(some)
+
+    def train(self, data, batch, steps, grouped=False, seed=1, warm=True):
         if data not in self.data:
             self.data[data] = [reference.chatml(self.tok, c) for c in conversations(data)]
         self.examples = self.data[data]
         if not self.model:
-            self.trainer()
+            self.trainer(warm)
         rng, batches, tokens, padded, losses, first, seconds = random.Random(seed), [], 0, 0, [], None, 0
         for _ in range(steps):
             batches = batches or self.order(len(self.examples), batch, grouped, rng)
             some = [self.examples[i] for i in batches.pop()]
             start = time.perf_counter()
-            n = max(len(ids) for ids, _ in some)
-            ids = torch.tensor([ids + [2] * (n - len(ids)) for ids, _ in some])
-            mask = torch.tensor([[1] * len(ids) + [0] * (n - len(ids)) for ids, _ in some])
-            labels = torch.tensor([[i if l else -100 for i, l in zip(ids, loss)] + [-100] * (n - len(ids)) for ids, loss in some])
-            with torch.autocast("cpu", torch.bfloat16, enabled=self.args.variant == "autocast"):
-                loss = self.model(input_ids=ids, attention_mask=mask, labels=labels).loss
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(self.params, 1.0)
-            self.opt.step()
-            self.opt.zero_grad()
-            losses.append(float(loss.detach()))
+            loss, computed = self.step(some)
             seconds += time.perf_counter() - start
+            losses.append(loss)
             first = first or time.time()
             tokens += sum(len(ids) for ids, _ in some)
-            padded += n * batch
+            padded += computed
+        trim()
         return {"tokens": tokens, "examples": steps * batch, "padded_tokens": padded, "seconds": seconds, "first_step": first,
                 "losses": losses[:1] + losses[-1:]}
 

@@ -39,6 +39,7 @@ class Bench:
         self.tok = reference.tokenizer(meta)
         self.dtype = "bf16" if {"avx512_bf16", "amx_bf16"} & set(show.cpu()[1]) else "f32"
         self.best = {}  # of the roof
+        self.slow = set(), set()  # precisions of PEFT, eager and compiled, that were far from the fastest: not tried again
 
     # ---- the roof
 
@@ -100,13 +101,21 @@ class Bench:
     def torch(self, variant, *more, role="train"):
         return self.kept((role, variant, *map(str, more)), lambda: self.alone(variant, *more))
 
+    def too_slow(self, compiled, variants):
+        """PEFT's ways that are not tried again."""
+        self.slow[compiled].update(variants)
+        for v in variants:
+            w = self.workers.pop(("train", v, *(["--compile"] if compiled else [])), None)
+            if w:
+                w.close()
+
     def llama(self, kind):
         return self.kept(kind, lambda: self.worker("rival_llama.py", "--gguf",
                                                    self.args.gguf if kind == "q4_1" else works.bf16_gguf(self)))
 
-    def fastest(self, what, candidates):
-        """Of {label: function}, by one try each; a rival that does not run is told and left out."""
-        took = {}
+    def fastest(self, what, candidates, took=None):
+        """Of {label: function}, by one try each, put into `took`; a rival that does not run is told and left out."""
+        took = {} if took is None else took
         for label, f in candidates.items():
             try:
                 took[label] = f()

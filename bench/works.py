@@ -161,14 +161,15 @@ def train_row(b, work, data, batch, steps, theirs, tries, unit="tokens/s"):
     alike = max(sizes) * len(sizes) < 1.15 * sum(sizes)  # then their order does not matter
     peft = lambda v, grouped, compiled, n: b.torch(v, *(["--compile"] if compiled else [])).ask(
         "train", data=str(data), batch=batch, steps=n, grouped=grouped, seed=n)
+
     def tried(v, grouped, compiled):
-        if tries > 1:
-            peft(v, grouped, compiled, 2)
         return speed(peft(v, grouped, compiled, tries), what)
     who, ways = {"ours": lambda: speed(b.ours_train(data, batch, steps), what)}, {}
-    for name, compiled, precisions in ("peft", False, PRECISIONS), ("peft_compiled", True, PRECISIONS):
-        v = b.fastest(f"{work}, {name}", {v: lambda v=v: tried(v, False, compiled) for v in precisions})
+    for name, compiled in ("peft", False), ("peft_compiled", True):
+        took = {}
+        v = b.fastest(f"{work}, {name}", {v: lambda v=v: tried(v, False, compiled) for v in PRECISIONS if v not in b.slow[compiled]}, took)
         if v:
+            b.too_slow(compiled, [k for k in took if took[k] < 0.7 * took[v]])
             order = "padded" if alike else b.fastest(
                 f"{work}, {name}", {o: lambda o=o: tried(v, o == "grouped", compiled) for o in ("padded", "grouped")})
             ways[name] = f"{v}, {order}"
@@ -228,7 +229,7 @@ def llamas(b, work, who, ways, f):
             who[name] = lambda kind=kind, h=hows[how]: f(kind, h)
 
 
-def kv_s(b, best, n, context, weight_bytes):
+def step_s(b, best, n, context, weight_bytes):
     return flops.decode_s(b.shape, n, context, best["flops"], best["bytes"], weight_bytes)
 
 
@@ -243,53 +244,67 @@ def tuned(b):
 
 
 def generate(b):
-    new = 4 if b.args.quick else NEW
-    for work, n, calls, adapter in (("generate_1", 1, 4, False), ("generate_16", 16, 1, False), ("generate_64", 64, 1, False),
-                                    ("generate_64_tuned", 64, 1 if b.args.quick else 4, True)):
-        prompts, ids, seen = prompt_file(b, n * calls), prompt_ids(b, n * calls), {}
-        def ours():
-            r = b.ours_sample(prompts, n, new, *(["--adapter", tuned(b)] if adapter else []))
-            seen["tokens"] = r["tokens"]
-            return speed(r)
-        def torch(v):
-            merged = []
-            if adapter:
-                merged = ["--hf", once(b, f"merged-{v}", lambda p: write_hf(b, p, v, tuned(b)))]
-            w = b.torch(v, *merged, role="infer")
-            if w.fresh:  # the first call is slower
-                w.ask("generate", prompts=ids[:2], new=2)
-                w.fresh = False
-            rs = [w.ask("generate", prompts=ids[at:at + n], new=new) for at in range(0, len(ids), n)]
-            return sum(r["tokens"] for r in rs) / sum(r["seconds"] for r in rs)
-        v = b.fastest(f"{work}, transformers", {v: lambda v=v: torch(v) for v in ("bf16", "f32")})
-        who, ways = {"ours": ours}, {}
-        if v:
-            who["transformers"], ways["transformers"] = lambda: torch(v), v
-        first = flops.forward(b.shape, flops.forest([(i + [0], [0] * len(i) + [1]) for i in ids]))
-        context = sum(map(len, ids)) / len(ids)
-        def roof(best):
-            steps, length = (seen["tokens"] - len(ids)) / n, seen["tokens"] / len(ids)
-            return seen["tokens"] / (first / best["flops"] + steps * kv_s(b, best, n, context + length / 2, bf16_bytes(b)))
-        b.turns(work, "tokens/s", who, roof, ways=ways)
+    generate_row(b, "generate_1", 1, 1 if b.args.quick else 4)
+    generate_row(b, "generate_16", 16, 1)
+    generate_row(b, "generate_64", 64, 1)
+    generate_row(b, "generate_64_tuned", 64, 1 if b.args.quick else 4, lambda: tuned(b))
+
+
+def generate_row(b, work, at_once, calls, adapter=None):
+    """So many sequences at once, `calls` times; ours are one call."""
+    new, seen = 4 if b.args.quick else NEW, {}
+    prompts, ids = prompt_file(b, at_once * calls), prompt_ids(b, at_once * calls)
+
+    def ours():
+        r = b.ours_sample(prompts, at_once, new, *(["--adapter", adapter()] if adapter else []))
+        seen["tokens"] = r["tokens"]
+        return speed(r)
+
+    def torch(v):
+        merged = ["--hf", once(b, f"merged-{v}", lambda p: write_hf(b, p, v, adapter()))] if adapter else []
+        w = b.torch(v, *merged, role="infer")
+        if w.fresh:  # the first call is slower
+            w.ask("generate", prompts=ids[:2], new=2)
+            w.fresh = False
+        rs = [w.ask("generate", prompts=ids[at:at + at_once], new=new) for at in range(0, len(ids), at_once)]
+        return sum(r["tokens"] for r in rs) / sum(r["seconds"] for r in rs)
+    v = b.fastest(f"{work}, transformers", {v: lambda v=v: torch(v) for v in ("bf16", "f32")})
+    who, ways = {"ours": ours}, {}
+    if v:
+        who["transformers"], ways["transformers"] = lambda: torch(v), v
+    first = flops.forward(b.shape, flops.forest([(i + [0], [0] * len(i) + [1]) for i in ids]))
+    context, n = sum(map(len, ids)) / len(ids), len(ids)
+
+    def roof(best):
+        steps, length = (seen["tokens"] - n) / at_once, seen["tokens"] / n
+        return seen["tokens"] / (first / best["flops"] + steps * step_s(b, best, at_once, context + length / 2, bf16_bytes(b)))
+    b.turns(work, "tokens/s", who, roof, ways=ways)
 
 
 def decode(b):
     for n in b.args.sequences:
-        new, theirs = (4, 3) if b.args.quick else DECODE[n]
-        prompts, ids = prompt_file(b, n * (2 if n <= 16 else 1)), prompt_ids(b, n)
-        def ours(*more):
-            r = b.ours_sample(prompts, n, new, *more)["decode"]
-            return speed(r) if r["tokens"] else 0
-        def llama(kind, how, new=theirs):
-            r = b.llama(kind).ask("generate", prompts=ids, new=new, **how)
-            return r["decode_tokens"] / r["decode_seconds"]
-        who, ways = {"ours": ours}, {}
-        if b.has_q():
-            who["ours_q"] = lambda: ours("--dtype", "q")
-        llamas(b, f"decode_{n}", who, ways, llama)
-        context = sum(map(len, ids)) / n + new / 2
-        b.turns(f"decode_{n}", "tokens/s", who, lambda best: n / kv_s(b, best, n, context, bf16_bytes(b)), ways=ways,
-                roof_q=lambda best: n / kv_s(b, best, n, context, b.file_bytes))
+        decode_row(b, n)
+
+
+def decode_row(b, n):
+    """Steps of n sequences, no prompt's tokens among them."""
+    new, theirs = (4, 3) if b.args.quick else DECODE[n]
+    prompts, ids = prompt_file(b, n * (2 if n <= 16 else 1)), prompt_ids(b, n)
+
+    def ours(*more):
+        r = b.ours_sample(prompts, n, new, *more)["decode"]
+        return speed(r) if r["tokens"] else 0
+
+    def llama(kind, how):
+        r = b.llama(kind).ask("generate", prompts=ids, new=theirs, **how)
+        return r["decode_tokens"] / r["decode_seconds"]
+    who, ways = {"ours": ours}, {}
+    if b.has_q():
+        who["ours_q"] = lambda: ours("--dtype", "q")
+    llamas(b, f"decode_{n}", who, ways, llama)
+    context = sum(map(len, ids)) / n + new / 2
+    b.turns(f"decode_{n}", "tokens/s", who, lambda best: n / step_s(b, best, n, context, bf16_bytes(b)), ways=ways,
+            roof_q=lambda best: n / step_s(b, best, n, context, b.file_bytes))
 
 
 # ---- the rest
@@ -311,7 +326,7 @@ def start(b):
         return took
     def peft():
         w = b.alone("bf16")
-        r = w.ask("train", data=str(b.args.data), batch=4, steps=1)
+        r = w.ask("train", data=str(b.args.data), batch=4, steps=1, warm=False)
         w.close()
         return r["first_step"] - w.started
     ours(), peft()
@@ -323,7 +338,7 @@ def memory(b):
     data = long(b, 256)
     def peft(v):
         w = b.alone(v)
-        w.ask("train", data=str(data), batch=4, steps=2)
+        w.ask("train", data=str(data), batch=4, steps=2, warm=False)
         return w.close()
     v = b.fastest("rss_train_mb, peft (negative: the least)", {v: lambda v=v: -peft(v) for v in ("bf16", "f32")})
     b.turns("rss_train_mb", "MB", {"ours": lambda: child([b.args.inoc, *train_args(b, data, 4, 3, b.fresh("rss")), "--json"])[1]["rss_mb"],
