@@ -22,6 +22,15 @@
 #define INOCI_MUST __attribute__((warn_unused_result))
 #define INOCI_PRINTF(f, a) __attribute__((format(printf, f, a)))
 #define INOCI_COUNT(a) (sizeof(a) / sizeof((a)[0]))
+/* n rounded up to a multiple of `to`; of 64, which aligns bytes to cache lines. */
+static inline int inoci_up(int n, int to)
+{
+	return (n + to - 1) / to * to;
+}
+static inline size_t inoci_pad(size_t n)
+{
+	return (n + 63) / 64 * 64;
+}
 
 /* ---- errors ---- */
 

@@ -64,7 +64,7 @@ int inoci_store_fail(inoci_store *s, inoc_err *err, const char *doing)
 	const char *hint = "";
 	if ((code & 0xff) == SQLITE_FULL) hint = "; free some space and run again: what was stored is kept";
 	if ((code & 0xff) == SQLITE_NOTADB || (code & 0xff) == SQLITE_CORRUPT)
-		hint = "; give a store.db, or, to begin anew, run with --fresh";
+		hint = "; give a store.db, or, to begin anew, move this file away (inoc run --fresh does)";
 	if ((code & 0xff) == SQLITE_BUSY) hint = "; another program holds the database";
 	return inoci_err_set(err, INOC_E_STORE, "%s: %s: %s%s", s->path, doing, sqlite3_errmsg(s->db), hint);
 }
@@ -288,10 +288,10 @@ static int set_up(inoci_store *s, bool write, inoc_err *err)
 	if (tables && app != APPLICATION_ID)
 		return inoci_err_set(err, INOC_E_FORMAT, "%s: an SQLite file, but not a store of inoc", s->path);
 	if (tables && (version < 1 || version > STORE_SCHEMA))
-		return inoci_err_set(
-		        err, INOC_E_UNSUPPORTED,
-		        "%s: a store of version %lld; this program reads versions 1 to %d; run with --fresh to begin anew",
-		        s->path, (long long)version, STORE_SCHEMA);
+		return inoci_err_set(err, INOC_E_UNSUPPORTED,
+		                     "%s: a store of version %lld; this program reads versions 1 to %d; to begin anew, move it "
+		                     "away (inoc run --fresh does)",
+		                     s->path, (long long)version, STORE_SCHEMA);
 	if (!tables && !write) return inoci_err_set(err, INOC_E_STORE, "%s: the store is empty; `inoc run` fills it", s->path);
 	s->schema = tables ? (int)version : STORE_SCHEMA;
 	if (!write) return 0;

@@ -21,10 +21,6 @@ inoci_kept inoci_kept_plan(const inoci_hparams *h, size_t real_bytes, size_t act
                            int stem, int n_targets, inoci_keep keep);
 /* Bytes of the gradients of a stem's keys and values in one layer. */
 size_t inoci_stem_layer_bytes(const inoci_hparams *h, size_t real_bytes, int stem);
-static inline size_t inoci_pad(size_t n)
-{
-	return (n + 63) / 64 * 64;
-}
 
 /* ---- packed weights, kept in the cache folder (packed.c) ---- */
 

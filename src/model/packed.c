@@ -77,7 +77,7 @@ static void plan(inoci_weights *w, const inoci_model *m, const inoci_mat_dims *d
 	for (int i = 0; i < w->n; i++) {
 		w->at[i] = w->bytes;
 		e[i] = (entry){d[i].n, d[i].k, w->bytes};
-		w->bytes += (m->ops->mat_bytes(m->ops, d[i].n, d[i].k, w->backward) + 63) / 64 * 64;
+		w->bytes += inoci_pad(m->ops->mat_bytes(m->ops, d[i].n, d[i].k, w->backward));
 	}
 	*w->head = (head){.magic = "INOCPACK",
 	                  .order = 0x01020304,

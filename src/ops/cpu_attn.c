@@ -21,12 +21,7 @@ static int longest(const inoci_seg *segs, int n)
 {
 	int m = 0;
 	for (int i = 0; i < n; i++) m = segs[i].pos0 + segs[i].len > m ? segs[i].pos0 + segs[i].len : m;
-	return (m + 15) / 16 * 16;
-}
-
-static size_t pad64(size_t n)
-{
-	return (n + 63) / 64 * 64;
+	return inoci_up(m, 16);
 }
 
 static bool tiled(const inoci_cpu *c, const inoci_attn *a)
@@ -76,7 +71,7 @@ static int attn(inoci_ops *o, const inoci_attn *a, const inoci_seg *segs, int n_
 	int H = a->n_heads, G = a->n_kv_heads, D = a->head_dim, group = H / G, keys = longest(segs, n_segs);
 	int n = pieces_of(segs, n_segs, QUERIES, NULL), threads = omp_get_max_threads();
 	bool tiles = tiled(c, a);
-	size_t e = o->act_bytes, each = pad64(tiles ? inoci_bf16_attn_bytes(keys, D) : (size_t)keys * 4);
+	size_t e = o->act_bytes, each = inoci_pad(tiles ? inoci_bf16_attn_bytes(keys, D) : (size_t)keys * 4);
 	char *mem = inoci_cpu_scratch(c, INOCI_BUF_ATTN, (size_t)threads * each + (size_t)n * sizeof(piece), err);
 	if (!mem) return INOC_E_MEMORY;
 	piece *p = (piece *)(mem + (size_t)threads * each);
@@ -172,7 +167,7 @@ static int attn_bwd(inoci_ops *o, const inoci_attn *a, const inoci_seg *segs, in
 	int H = a->n_heads, G = a->n_kv_heads, D = a->head_dim, group = H / G, ld = (H + 2 * G) * D, ldb = 2 * D;
 	int keys = longest(segs, n_segs), n = pieces_of(segs, n_segs, PIECE, NULL), threads = omp_get_max_threads(), deepest = 0;
 	bool tiles = tiled(c, a);
-	size_t e = o->act_bytes, each = pad64(tiles ? inoci_bf16_attn_bwd_bytes(keys, D) : (size_t)keys * 4), floats;
+	size_t e = o->act_bytes, each = inoci_pad(tiles ? inoci_bf16_attn_bwd_bytes(keys, D) : (size_t)keys * 4), floats;
 	char *mem = inoci_cpu_scratch(c, INOCI_BUF_ATTN, (size_t)threads * each + (size_t)n * (sizeof(run) + sizeof(piece)), err);
 	if (!mem) return INOC_E_MEMORY;
 	run *runs = (run *)(mem + (size_t)threads * each);
@@ -241,7 +236,7 @@ static int attn_bwd(inoci_ops *o, const inoci_attn *a, const inoci_seg *segs, in
 size_t inoci_cpu_attn_scratch(const inoci_cpu *c, int keys, int D)
 {
 	size_t each = c->tiles ? inoci_bf16_attn_bwd_bytes(keys, D) : (size_t)keys * 4;
-	return (size_t)c->o.n_threads * pad64(each);
+	return (size_t)c->o.n_threads * inoci_pad(each);
 }
 
 void inoci_cpu_attn_table(inoci_ops *o)

@@ -233,7 +233,7 @@ INLINE void block_tile(const int bits, const int rows, const int nv, const inoci
 	const uint16_t *x = (const uint16_t *)p->x + (size_t)row * ldx;
 	const int blocks = p->w->k / B, C = bits == 8 ? 8 : 4, width = strips * VL;
 	const float *sums = f->has_min ? p->sums + (size_t)row * (size_t)blocks : NULL;
-	const size_t step = (ahead_bytes / (size_t)blocks + 63) / 64 * 64;
+	const size_t step = inoci_pad(ahead_bytes / (size_t)blocks);
 	tables t = tables_of(f);
 	__m512 total[MR][NV];
 #pragma GCC unroll 8

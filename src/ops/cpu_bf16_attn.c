@@ -14,16 +14,6 @@
 
 enum { BLOCK = 192, ROWS = 24, HEADS = 8, GROUP = 16, MAX_D = INOCI_ATTN_MAX_D, COLS = INOCI_ATTN_COLS };
 
-static int up(int n, int to)
-{
-	return (n + to - 1) / to * to;
-}
-
-static size_t pad64(size_t n)
-{
-	return (n + 63) / 64 * 64;
-}
-
 /* What a thread holds of the keys of one key/value head. */
 typedef struct {
 	const int32_t *rows; /* of the segment seen last */
@@ -55,15 +45,15 @@ typedef struct {
 
 size_t inoci_bf16_attn_bytes(int keys, int D)
 {
-	return pad64(sizeof(forward)) + 2 * (size_t)up(keys, BLOCK) * (size_t)D * 2;
+	return inoci_pad(sizeof(forward)) + 2 * (size_t)inoci_up(keys, BLOCK) * (size_t)D * 2;
 }
 
 void inoci_bf16_attn_start(void *scratch, int keys, int D)
 {
 	forward *f = scratch;
 	f->h.head = -1;
-	f->k = (uint16_t *)((char *)scratch + pad64(sizeof *f));
-	f->v = f->k + (size_t)up(keys, BLOCK) * (size_t)D;
+	f->k = (uint16_t *)((char *)scratch + inoci_pad(sizeof *f));
+	f->v = f->k + (size_t)inoci_up(keys, BLOCK) * (size_t)D;
 }
 
 static void pack_keys(forward *f, const inoci_attn_job *a, const inoci_seg *g, int head, int n)
@@ -99,14 +89,14 @@ static void forward_rows(forward *f, const inoci_attn_job *a, const inoci_seg *g
 		       (size_t)m * D * 2);
 	bool begun = false;
 	for (int k0 = from[0] / BLOCK * BLOCK; k0 < last; k0 += BLOCK, begun = true) {
-		int keys = last - k0 < BLOCK ? last - k0 : BLOCK, wide = up(keys, GROUP);
+		int keys = last - k0 < BLOCK ? last - k0 : BLOCK, wide = inoci_up(keys, GROUP);
 		inoci_bf16_mm(f->q, D, n, f->k + (size_t)k0 * D, BLOCK, wide, a->D, f->s, BLOCK, false);
 		for (int r = 0; r < n; r++) {
 			float shrink = inoci_bf16_soften(f->s + r * BLOCK, f->p + r * BLOCK, wide, from[r] - k0,
 			                                 first + r / m + 1 - k0, c, &f->max[r], &f->sum[r]);
 			if (begun && shrink != 1) inoci_bf16_scale(f->acc + (size_t)r * D, a->D, shrink);
 		}
-		inoci_bf16_mm(f->p, BLOCK, n, f->v + (size_t)k0 * D, D, a->D, up(keys, 2), f->acc, D, begun);
+		inoci_bf16_mm(f->p, BLOCK, n, f->v + (size_t)k0 * D, D, a->D, inoci_up(keys, 2), f->acc, D, begun);
 	}
 	for (int r = 0; r < n; r++) {
 		size_t t = (size_t)(g->start + i0 + r / m), h = (size_t)(h0 + r % m);
@@ -142,16 +132,16 @@ typedef struct {
 
 size_t inoci_bf16_attn_bwd_bytes(int keys, int D)
 {
-	return pad64(sizeof(backward)) + (3 * (size_t)up(keys, KEYS) + 2) * (size_t)D * 2;
+	return inoci_pad(sizeof(backward)) + (3 * (size_t)inoci_up(keys, KEYS) + 2) * (size_t)D * 2;
 }
 
 void inoci_bf16_attn_bwd_start(void *scratch, int keys, int D)
 {
 	backward *b = scratch;
-	size_t n = (size_t)up(keys, KEYS) * (size_t)D;
+	size_t n = (size_t)inoci_up(keys, KEYS) * (size_t)D;
 	b->h.head = -1;
-	b->cap = up(keys, KEYS) + 2;
-	b->k = (uint16_t *)((char *)scratch + pad64(sizeof *b));
+	b->cap = inoci_up(keys, KEYS) + 2;
+	b->k = (uint16_t *)((char *)scratch + inoci_pad(sizeof *b));
 	b->v = b->k + n;
 	b->kt = b->v + n;
 	for (int d = 0; d < D; d++) memset(b->kt + (size_t)(d + 1) * (size_t)b->cap - 2, 0, 4); /* an odd last key's partner */
@@ -212,7 +202,7 @@ static void key_block(backward *b, const inoci_attn_bwd *a, int k0, int n, float
 	inoci_bf16_probability_grad(&b->cols, k0, b->s, b->dpf, n, COLS, b->p, b->ds, b->pairs);
 	inoci_bf16_mm(b->p, COLS, n, b->dp, D, a->D, COLS, dv, ld, true);
 	inoci_bf16_mm(b->ds, COLS, n, b->qp, D, a->D, COLS, dk, ld, true);
-	inoci_bf16_mm(b->kt + k0, (size_t)b->cap, a->D, b->pairs, COLS, COLS, up(n, 2), b->dqt, COLS, begun);
+	inoci_bf16_mm(b->kt + k0, (size_t)b->cap, a->D, b->pairs, COLS, COLS, inoci_up(n, 2), b->dqt, COLS, begun);
 }
 
 static void store_queries(const backward *b, const inoci_attn_bwd *a, const inoci_seg *g, int i0, int nq, int h0, int m)

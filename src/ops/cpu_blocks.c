@@ -21,11 +21,6 @@
 
 enum { B = INOCI_BLOCK };
 
-static size_t up64(size_t n)
-{
-	return (n + 63) / 64 * 64;
-}
-
 /* Part of row n, which becomes the row within the part. */
 static const inoci_block_rows *part_of(const inoci_block_rows *parts, int *n)
 {
@@ -52,7 +47,8 @@ static void plan(inoci_panels *w, const inoci_block_rows *parts)
 		*f = form_of(from->type);
 		for (; from <= to; from++)
 			if (from->n && from->type != to->type) *f = (inoci_block_panel){.bits = 8, .low = -128, .has_min = true};
-		size_t scales = up64(blocks * (size_t)inoci_panel_width(w, i) * 2), strips = (size_t)inoci_panel_width(w, i) / 16;
+		size_t scales = inoci_pad(blocks * (size_t)inoci_panel_width(w, i) * 2),
+		       strips = (size_t)inoci_panel_width(w, i) / 16;
 		f->at = at;
 		f->mins = scales;
 		f->fifths = f->mins + (f->has_min ? scales : 0);

@@ -18,11 +18,6 @@ struct inoci_mat {
 	inoci_panels *fwd_panels, *bwd_panels; /* ours */
 };
 
-static int up16(int n)
-{
-	return (n + 15) / 16 * 16;
-}
-
 static void mat_free(inoci_mat *m)
 {
 	if (!m) return;
@@ -372,8 +367,14 @@ static int linear_bwd(inoci_ops *o, const inoci_mat *w, const inoci_lora *l, con
 	size_t N = (size_t)w->n, K = (size_t)w->k;
 	uint16_t *dyb = NULL, *turned = NULL;
 	bool drop = l && l->dropout > 0;
-	outers out = {
-	        .dy = dy, .u = u, .x = x, .N = w->n, .ranks = p ? p->ranks : 0, .T = T, .bf = c->bf, .ldt = (size_t)up16(T)};
+	outers out = {.dy = dy,
+	              .u = u,
+	              .x = x,
+	              .N = w->n,
+	              .ranks = p ? p->ranks : 0,
+	              .T = T,
+	              .bf = c->bf,
+	              .ldt = (size_t)inoci_up(T, 16)};
 	int rc;
 	if (p && !(du = inoci_cpu_scratch(c, INOCI_BUF_INNER, (size_t)T * (size_t)p->ranks * 4, err))) return INOC_E_MEMORY;
 	if (c->bf && !(dyb = inoci_cpu_scratch(c, INOCI_BUF_OPERAND, (size_t)T * N * 2, err))) return INOC_E_MEMORY;

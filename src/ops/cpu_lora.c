@@ -4,11 +4,6 @@
 
 #include "ops/internal.h"
 
-static int up16(int n)
-{
-	return (n + 15) / 16 * 16;
-}
-
 static void lora_unpack(inoci_lora *l)
 {
 	inoci_packed_lora *p = l->packed;
@@ -43,7 +38,7 @@ static size_t side_plan(inoci_side *s, const inoci_lora *l, int n, bool all)
 		s->from[i] = to > from ? from : 0;
 		s->to[i] = to > from ? to : 0;
 		s->at[i] = at;
-		at += (size_t)(s->to[i] - s->from[i]) * (size_t)up16(c1 - c0);
+		at += (size_t)(s->to[i] - s->from[i]) * (size_t)inoci_up(c1 - c0, 16);
 	}
 	return at;
 }
@@ -54,7 +49,7 @@ static void side_fill(inoci_side *s, int n_total, int r, int n0, int n, const fl
 	for (int col = n0, end; col < n0 + n; col = end) {
 		int panel = col / INOCI_PANEL, first = panel * INOCI_PANEL;
 		end = first + INOCI_PANEL < n0 + n ? first + INOCI_PANEL : n0 + n;
-		int width = n_total - first >= INOCI_PANEL ? INOCI_PANEL : up16(n_total - first);
+		int width = n_total - first >= INOCI_PANEL ? INOCI_PANEL : inoci_up(n_total - first, 16);
 		float *q = s->q + s->at[panel] + (size_t)(r - s->from[panel]) * (size_t)width - first;
 		for (int j = col; j < end; j++) q[j] = v[(size_t)(j - n0) * stride] * scale;
 	}
@@ -73,7 +68,7 @@ static int lora_plan(inoci_cpu *c, inoci_lora *l, inoc_err *err)
 	int rp, rc;
 	size_t n = 0, fwd = 0;
 	p->ranks = lora_rank_sum(l);
-	rp = up16(p->ranks);
+	rp = inoci_up(p->ranks, 16);
 	if (c->native) {
 		INOC_TRY(inoci_panels_new(p->ranks, l->k, c->bf, &p->a_panels, err));
 		for (int i = 0; i < l->n_slices; i++)
@@ -82,9 +77,10 @@ static int lora_plan(inoci_cpu *c, inoci_lora *l, inoc_err *err)
 		n = fwd + side_plan(&p->bwd, l, l->k, true);
 	} else {
 		n = (size_t)l->k * (size_t)(rp + p->ranks);
-		for (int i = 0; i < l->n_slices; i++) n += (size_t)l->s[i].n * (size_t)(l->s[i].rank + up16(l->s[i].rank));
+		for (int i = 0; i < l->n_slices; i++)
+			n += (size_t)l->s[i].n * (size_t)(l->s[i].rank + inoci_up(l->s[i].rank, 16));
 	}
-	if (!(p->mem = inoci_big_alloc(n * 4, "the adapter's working copy", err))) {
+	if (!(p->mem = inoci_big_alloc(n * 4, "what is added in f32", err))) {
 		rc = INOC_E_MEMORY;
 		goto out;
 	}
@@ -98,17 +94,17 @@ static int lora_plan(inoci_cpu *c, inoci_lora *l, inoc_err *err)
 	p->a = at, at += (size_t)l->k * (size_t)p->ranks;
 	for (int i = 0; i < l->n_slices; i++) {
 		p->bt[i] = at, at += (size_t)l->s[i].n * (size_t)l->s[i].rank;
-		p->b[i] = at, at += (size_t)l->s[i].n * (size_t)up16(l->s[i].rank);
+		p->b[i] = at, at += (size_t)l->s[i].n * (size_t)inoci_up(l->s[i].rank, 16);
 	}
 	return 0;
 out:
 	lora_unpack(l);
-	return rc;
+	return inoci_err_prefix(err, "the adapter's working copy");
 }
 
 static void pack_slice(inoci_packed_lora *p, const inoci_lora *l, const inoci_lora_slice *s, int i, int r0)
 {
-	int bp = up16(s->rank), rp = up16(p->ranks);
+	int bp = inoci_up(s->rank, 16), rp = inoci_up(p->ranks, 16);
 	memcpy(p->a + (size_t)r0 * (size_t)l->k, s->a, (size_t)s->rank * (size_t)l->k * 4);
 	for (int r = 0; r < s->rank; r++) {
 		for (int k = 0; k < l->k; k++)

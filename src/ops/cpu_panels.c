@@ -10,7 +10,7 @@
 int inoci_panel_width(const inoci_panels *w, int panel)
 {
 	int left = w->n - panel * INOCI_PANEL;
-	return left >= INOCI_PANEL ? INOCI_PANEL : (left + 15) / 16 * 16;
+	return left >= INOCI_PANEL ? INOCI_PANEL : inoci_up(left, 16);
 }
 
 static size_t column_bytes(const inoci_panels *w)
@@ -30,7 +30,7 @@ size_t inoci_panel_bytes(const inoci_panels *w, int panel)
 
 size_t inoci_panels_bytes(int n, int k, bool bf)
 {
-	return (size_t)((n + 15) / 16 * 16) * column_bytes(&(inoci_panels){.k = k, .bf = bf});
+	return (size_t)inoci_up(n, 16) * column_bytes(&(inoci_panels){.k = k, .bf = bf});
 }
 
 inoci_panels *inoci_panels_at(int n, int k, bool bf, const void *data)

@@ -208,7 +208,7 @@ void inoci_bf16_attn_bwd_start(void *scratch, int keys, int D);
 /* Sets dq of queries [i0, i1); adds to the gradients of their own keys and of those above. */
 void inoci_bf16_attn_bwd(const inoci_attn_bwd *a, const inoci_seg *g, int head, int i0, int i1, void *scratch);
 
-/* ---- adapters' gradients and SwiGLU there (cpu_bf16_lora.c) ---- */
+/* ---- adapters' gradients and SwiGLU there (cpu_bf16_tiles.c) ---- */
 
 /* dst (n, T) bf16, rows of ldd, which has room up to a multiple of 16 and zeros there = src (T, n) turned. */
 void inoci_bf16_turn(uint16_t *dst, size_t ldd, const float *src, size_t lds, int T, int n);

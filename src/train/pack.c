@@ -71,18 +71,27 @@ static size_t siblings(const inoci_packed *v, size_t n, int from, int *common)
 	return end;
 }
 
-/* Examples v[0..n) hold tokens [0, from) in common, which end in segment `parent`. */
-static void add(inoci_batch *b, const inoci_packed *v, size_t n, int parent, int from, float weight)
+/* Examples v[0..n) hold tokens [0, from) in common, which end in segment `parent` of b. What some of them hold in common beyond
+ * is added to b, the rest of each too or, with f, to its leaves. */
+static void add(inoci_batch *b, inoci_forest *f, const inoci_packed *v, size_t n, int parent, int from, float weight)
 {
 	int common;
 	for (size_t i = 0, m; i < n; i += m) {
 		const inoci_example *x = v[i].x;
 		m = siblings(v + i, n - i, from, &common);
-		if (m == 1)
+		if (m > 1) {
+			int inner = inoci_batch_add_part(b, b, parent, x->ids, x->loss, from, common, x->n, weight);
+			add(b, f, v + i, m, inner, common, weight);
+		} else if (!f)
 			inoci_batch_add_part(b, b, parent, x->ids, x->loss, from, x->n, x->n, weight);
-		else
-			add(b, v + i, m, inoci_batch_add_part(b, b, parent, x->ids, x->loss, from, common, x->n, weight), common,
-			    weight);
+		else {
+			if (f->n == f->cap) {
+				f->cap = f->cap * 2 + 16;
+				f->leaves = inoci_realloc(f->leaves, f->cap * sizeof *f->leaves);
+			}
+			f->leaves[f->n++] = (inoci_leaf){x, parent, from};
+			f->tokens += x->n - from;
+		}
 	}
 }
 
@@ -96,31 +105,10 @@ void inoci_pack(inoci_batch *b, inoci_packed *v, size_t n, bool share, float wei
 	inoci_batch_reset(b);
 	if (share) inoci_pack_sort(v, n);
 	for (size_t i = 0; i < n && !share; i++) inoci_batch_add(b, v[i].x->ids, v[i].x->loss, v[i].x->n, weight);
-	if (share) add(b, v, n, -1, 0, weight);
+	if (share) add(b, NULL, v, n, -1, 0, weight);
 }
 
 /* ---- a step in several micro-batches ---- */
-
-static void grow(inoci_forest *f, const inoci_packed *v, size_t n, int parent, int from)
-{
-	int common;
-	for (size_t i = 0, m; i < n; i += m) {
-		const inoci_example *x = v[i].x;
-		m = siblings(v + i, n - i, from, &common);
-		if (m > 1) {
-			f->tokens += common - from;
-			grow(f, v + i, m, inoci_batch_add_part(&f->stem, &f->stem, parent, x->ids, NULL, from, common, x->n, 0),
-			     common);
-			continue;
-		}
-		if (f->n == f->cap) {
-			f->cap = f->cap * 2 + 16;
-			f->leaves = inoci_realloc(f->leaves, f->cap * sizeof *f->leaves);
-		}
-		f->leaves[f->n++] = (inoci_leaf){x, parent, from};
-		f->tokens += x->n - from;
-	}
-}
 
 void inoci_forest_make(inoci_forest *f, inoci_packed *v, size_t n)
 {
@@ -128,7 +116,8 @@ void inoci_forest_make(inoci_forest *f, inoci_packed *v, size_t n)
 	f->n = 0;
 	f->tokens = 0;
 	inoci_pack_sort(v, n);
-	grow(f, v, n, -1, 0);
+	add(&f->stem, f, v, n, -1, 0, 0);
+	f->tokens += f->stem.T;
 }
 
 void inoci_forest_free(inoci_forest *f)

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "../model/tiny.h"
-#include "lab/internal.h"
+#include "seen.h"
 
 static char *model_path, dir[64];
 static inoci_ops *ops;
@@ -71,24 +71,6 @@ static int remove_dir(void **state)
 	return system(cmd);
 }
 
-typedef struct {
-	long want, have;
-	int ends, trained;
-} seen;
-
-static int on_plan(void *ctx, const inoci_experiment *e, const inoci_plan *p, inoc_err *err)
-{
-	seen *s = ctx;
-	for (size_t i = 0; i < p->n; i++) s->want += p->v[i].n_samples, s->have += p->v[i].n_have, s->trained += p->v[i].trained;
-	return 0;
-}
-
-static int on_seed(void *ctx, const inoci_experiment *e, inoci_store *st, uint64_t seed, inoc_err *err)
-{
-	((seen *)ctx)->ends += seed == UINT64_MAX;
-	return 0;
-}
-
 /* An experiment of these arms, in DIR/f.yaml, into DIR/out. */
 static int run(const char *name, const char *arms, inoci_run_options o, seen *s, inoc_err *err)
 {
@@ -96,16 +78,9 @@ static int run(const char *name, const char *arms, inoci_run_options o, seen *s,
 	                                                  "train: {steps: 2, batch: 1, rank: 2, warmup: 0}\narms:\n%s%s",
 	                                                  name, dir, arms, rest);
 	inoci_experiment *e = NULL;
-	seen none = {0};
 	*err = (inoc_err){0};
 	int rc = inoci_experiment_parse(file, text, strlen(text), NULL, 0, &e, err);
-	o.ops = ops;
-	o.on_plan = on_plan;
-	o.on_seed = on_seed;
-	o.ctx = s ? s : &none;
-	if (s) *s = none;
-	if (rc == 0) rc = inoci_run(e, model_path, &o, err);
-	inoci_experiment_free(e);
+	rc = seen_run(rc, e, model_path, ops, o, s, err);
 	free(file), free(text);
 	return rc;
 }

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "../model/tiny.h"
-#include "lab/internal.h"
+#include "seen.h"
 
 static char *model_path;
 static inoci_ops *ops;
@@ -72,44 +72,15 @@ static void drop_dir(char *dir)
 	free(dir);
 }
 
-typedef struct {
-	long steps, want, have;
-	int seeds, ends;
-} seen;
-
-static int on_plan(void *ctx, const inoci_experiment *e, const inoci_plan *p, inoc_err *err)
-{
-	seen *s = ctx;
-	for (size_t i = 0; i < p->n; i++) s->steps += p->v[i].steps, s->want += p->v[i].n_samples, s->have += p->v[i].n_have;
-	return 0;
-}
-
-static int on_seed(void *ctx, const inoci_experiment *e, inoci_store *st, uint64_t seed, inoc_err *err)
-{
-	seen *s = ctx;
-	if (seed == UINT64_MAX)
-		s->ends++;
-	else
-		s->seeds++;
-	return 0;
-}
-
 /* Runs DIR/t.yaml into DIR/out. */
 static int run(const char *dir, inoci_run_options o, const char *set, seen *s, inoc_err *err)
 {
 	char *file = inoci_path_join(dir, "t.yaml"), *out = inoci_asprintf("out=%s/out", dir);
 	const char *sets[] = {out, set};
 	inoci_experiment *e = NULL;
-	seen none = {0};
 	*err = (inoc_err){0};
 	int rc = inoci_experiment_read(file, sets, set ? 2 : 1, &e, err);
-	o.ops = ops;
-	o.on_plan = on_plan;
-	o.on_seed = on_seed;
-	o.ctx = s ? s : &none;
-	if (s) *s = none;
-	if (rc == 0) rc = inoci_run(e, model_path, &o, err);
-	inoci_experiment_free(e);
+	rc = seen_run(rc, e, model_path, ops, o, s, err);
 	free(file);
 	free(out);
 	return rc;
