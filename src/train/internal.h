@@ -24,6 +24,8 @@ typedef struct {
 	const inoci_example *x;
 	size_t at; /* its place in the step, which breaks ties */
 } inoci_packed;
+/* How many of x's tokens are computed: those up to the one that predicts its last token with loss; at least one. */
+int inoci_pack_needed(const inoci_example *x);
 /* Tokens at the head of both that may be held once. */
 int inoci_pack_common(const inoci_example *a, const inoci_example *b);
 /* Puts v in order of its examples' tokens, so that those that begin alike are neighbours. */

@@ -24,7 +24,7 @@ static void cuts_behind_stem(const inoci_forest *f, int micro_tokens, inoci_cut 
 		cut.n = inoci_forest_cut(f, i, micro_tokens, &cut.tokens);
 		for (size_t end = i + cut.n; i < end; i++) {
 			const inoci_leaf *l = &f->leaves[i];
-			cut.above += inoci_attn_above(l->from, l->x->n - l->from);
+			cut.above += inoci_attn_above(l->from, inoci_pack_needed(l->x) - l->from);
 			for (int k = 1; k < l->x->n; k++) cut.targets += l->x->loss[k] != 0;
 		}
 		take_greater(most, &cut);

@@ -1,7 +1,7 @@
 /* A micro-batch as a forest: tokens without loss with which several examples begin are held once.
  *
- * Invariants: every token with a target is computed for its own example; each example's tokens are the segments on the way from
- * its root to its leaf; a tree's segments stand together, parents before children.
+ * Invariants: every token with a target is computed for its own example; each example's tokens, up to the last one with a
+ * target, are the segments on the way from its root to its leaf; a tree's segments stand together, parents before children.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -10,11 +10,18 @@
 
 enum { LEAST = 2 }; /* fewer common tokens are not worth a segment */
 
+int inoci_pack_needed(const inoci_example *x)
+{
+	int n = x->n - 1;
+	while (n > 1 && !x->loss[n]) n--;
+	return n > 1 ? n : 1;
+}
+
 /* How many tokens at the head of x may be held in common: those before the one that predicts its first token with loss. */
 static int head_of(const inoci_example *x)
 {
-	int n = 0;
-	while (n + 1 < x->n && !x->loss[n + 1]) n++;
+	int n = 0, needed = inoci_pack_needed(x);
+	while (n + 1 < needed && !x->loss[n + 1]) n++;
 	return n;
 }
 
@@ -30,12 +37,12 @@ inoci_cut inoci_pack_cut(const inoci_packed *v, size_t n, bool share, int micro_
 	inoci_cut cut = {0};
 	for (; cut.n < n; cut.n++) {
 		const inoci_example *x = v[cut.n].x;
-		int common = 0, c;
+		int common = 0, needed = inoci_pack_needed(x), c;
 		for (size_t k = 0; share && k < cut.n; k++)
 			if ((c = inoci_pack_common(v[k].x, x)) > common) common = c;
-		if (cut.n && cut.tokens + x->n - common > micro_tokens) break;
-		cut.tokens += x->n - common;
-		cut.above += inoci_attn_above(common, x->n - common);
+		if (cut.n && cut.tokens + needed - common > micro_tokens) break;
+		cut.tokens += needed - common;
+		cut.above += inoci_attn_above(common, needed - common);
 		for (int k = 1; k < x->n; k++) cut.targets += x->loss[k] != 0;
 	}
 	return cut;
@@ -83,14 +90,14 @@ static void add(inoci_batch *b, inoci_forest *f, const inoci_packed *v, size_t n
 			int inner = inoci_batch_add_part(b, b, parent, x->ids, x->loss, from, common, x->n, weight);
 			add(b, f, v + i, m, inner, common, weight);
 		} else if (!f)
-			inoci_batch_add_part(b, b, parent, x->ids, x->loss, from, x->n, x->n, weight);
+			inoci_batch_add_part(b, b, parent, x->ids, x->loss, from, inoci_pack_needed(x), x->n, weight);
 		else {
 			if (f->n == f->cap) {
 				f->cap = f->cap * 2 + 16;
 				f->leaves = inoci_realloc(f->leaves, f->cap * sizeof *f->leaves);
 			}
 			f->leaves[f->n++] = (inoci_leaf){x, parent, from};
-			f->tokens += x->n - from;
+			f->tokens += inoci_pack_needed(x) - from;
 		}
 	}
 }
@@ -104,7 +111,10 @@ void inoci_pack(inoci_batch *b, inoci_packed *v, size_t n, bool share, float wei
 {
 	inoci_batch_reset(b);
 	if (share) inoci_pack_sort(v, n);
-	for (size_t i = 0; i < n && !share; i++) inoci_batch_add(b, v[i].x->ids, v[i].x->loss, v[i].x->n, weight);
+	for (size_t i = 0; i < n && !share; i++) {
+		const inoci_example *x = v[i].x;
+		inoci_batch_add_part(b, b, -1, x->ids, x->loss, 0, inoci_pack_needed(x), x->n, weight);
+	}
 	if (share) add(b, NULL, v, n, -1, 0, weight);
 }
 
@@ -135,7 +145,7 @@ size_t inoci_forest_cut(const inoci_forest *f, size_t at, int micro_tokens, int 
 {
 	size_t i = at;
 	for (*tokens = 0; i < f->n; i++) {
-		int more = f->leaves[i].x->n - f->leaves[i].from;
+		int more = inoci_pack_needed(f->leaves[i].x) - f->leaves[i].from;
 		if (i > at && *tokens + more > micro_tokens) break;
 		*tokens += more;
 	}
@@ -148,7 +158,8 @@ void inoci_forest_batch(const inoci_forest *f, size_t at, size_t n, inoci_batch 
 	b->stem = f->stem.T;
 	for (size_t i = at; i < at + n; i++) {
 		const inoci_leaf *l = &f->leaves[i];
-		inoci_batch_add_part(b, &f->stem, l->parent, l->x->ids, l->x->loss, l->from, l->x->n, l->x->n, weight);
+		inoci_batch_add_part(b, &f->stem, l->parent, l->x->ids, l->x->loss, l->from, inoci_pack_needed(l->x), l->x->n,
+		                     weight);
 	}
 }
 

@@ -14,7 +14,8 @@
 enum { MOST = 24 };
 static inoci_examples examples;
 
-/* n examples whose heads share what earlier ones began with, to a random depth; the loss begins at a random place behind it. */
+/* n examples whose heads share what earlier ones began with, to a random depth; the loss begins at a random place behind it and
+ * ends up to 5 tokens before the end, or is nowhere. */
 static size_t draw(inoci_packed *v, size_t n, inoci_rng *r)
 {
 	inoci_examples_free(&examples);
@@ -28,7 +29,8 @@ static size_t draw(inoci_packed *v, size_t n, inoci_rng *r)
 			memcpy(ids, old->ids, (size_t)keep * sizeof *ids);
 		}
 		for (int k = keep; k < len; k++) ids[k] = (int32_t)inoci_rng_below(r, 250);
-		for (int k = 0; k < len; k++) loss[k] = k >= head;
+		int tail = (int)inoci_rng_below(r, 6), none = !inoci_rng_below(r, 20);
+		for (int k = 0; k < len; k++) loss[k] = k >= head && k < len - tail && !none;
 		inoci_examples_add(&examples, ids, loss, len);
 		tokens += (size_t)len;
 	}
@@ -36,12 +38,14 @@ static size_t draw(inoci_packed *v, size_t n, inoci_rng *r)
 	return tokens;
 }
 
-/* The example that ends in leaf segment s: its ids, read through its keys. */
+/* The example that ends in leaf segment s: its ids up to the last that predicts one with loss, read through its keys. */
 static bool is_at(const inoci_batch *b, int s, const inoci_example *x)
 {
 	const inoci_seg *g = &b->segs[s];
-	if (g->pos0 + g->len != x->n) return false;
-	for (int i = 0; i < x->n; i++)
+	int n = x->n - 1;
+	while (n > 1 && !x->loss[n]) n--;
+	if (g->pos0 + g->len != (n ? n : 1)) return false;
+	for (int i = 0; i < n; i++)
 		if (b->ids[g->key_rows[i]] != x->ids[i] || b->pos[g->key_rows[i]] != i) return false;
 	return true;
 }
@@ -107,7 +111,8 @@ static void test_same_gradients(void **state)
 		memcpy(u, v, sizeof u);
 		inoci_forest_make(&f, v, MOST);
 		stems += f.stem.T > 0;
-		for (int way = 0; way < 5; way++) { /* apart, as one forest, as a stem and micro-batches; keeping less */
+		/* apart and to the end; as one forest; as a stem and micro-batches; keeping less */
+		for (int way = 0; way < 5; way++) {
 			inoci_batch b = {0};
 			int tokens, most = 0, rc;
 			memset(a->grads, 0, a->n_params * 4);
@@ -115,8 +120,11 @@ static void test_same_gradients(void **state)
 			for (size_t i = 0; i<f.n; most = tokens> most ? tokens : most) i += inoci_forest_cut(&f, i, 70, &tokens);
 			if (way >= 2 && f.stem.T) assert_int_equal(inoci_model_stem(m, a, &f.stem, most, w, &err), 0);
 			for (size_t i = 0, n; i < MOST; i += n) {
-				if (way < 2)
-					inoci_pack(&b, way ? v : u, n = MOST, way, 0.01f);
+				if (!way)
+					for (n = 0; n < MOST; n++)
+						inoci_batch_add(&b, u[n].x->ids, u[n].x->loss, u[n].x->n, 0.01f);
+				else if (way == 1)
+					inoci_pack(&b, v, n = MOST, true, 0.01f);
 				else {
 					n = inoci_forest_cut(&f, i, 70, &tokens);
 					inoci_forest_batch(&f, i, n, &b, 0.01f);
