@@ -11,7 +11,8 @@
 typedef enum {
 	INOCI_FINISH_STOP,
 	INOCI_FINISH_LENGTH,
-	INOCI_FINISH_STOP_STRING
+	INOCI_FINISH_STOP_STRING,
+	INOCI_FINISH_MEASURED /* not sampled: the text is JSON of log-probabilities that the model gave (docs/measuring.md) */
 } inoci_finish; /* end token, limit, stop string */
 const char *inoci_finish_name(inoci_finish f);
 
@@ -20,6 +21,7 @@ typedef struct {
 	const char *text;     /* the response; valid UTF-8 not guaranteed (a cut last character) */
 	size_t n;             /* bytes of text */
 	inoci_finish finish;
+	const json_t *item; /* the evaluation record's own fields ("reference", "answer", ...); NULL: none */
 } inoci_answer;
 
 /* ---- what is seen in a text (also for reports) ---- */
@@ -51,8 +53,24 @@ const char *inoci_scorer_name(const inoci_scorer *s);
 json_t *inoci_scorer_settings_get(const inoci_scorer *s);
 /* Hash of those: part of the key of a score. The name is a label and is not in it. */
 inoci_hash inoci_scorer_key(const inoci_scorer *s);
-/* *value in [0, 1] (rules give 0 or 1); NaN when it cannot be scored (missing): a regex that ran into its step limit. */
+/* What scorers that reach outside need of who runs them. */
+typedef struct {
+	const char *dir; /* what paths in settings are relative to; NULL: the working folder */
+} inoci_scorer_env;
+/* The same with an environment, which must outlive the scorer; NULL: none. */
+INOCI_MUST int inoci_scorer_new_in(const char *name, json_t *settings, const inoci_scorer_env *env, inoci_scorer **out,
+                                   inoc_err *err);
+/* Does it read what an evaluation with `measure` found, instead of a sampled text? Such answers end with
+ * INOCI_FINISH_MEASURED, and only such a scorer sees them. */
+bool inoci_scorer_measured(const inoci_scorer *s);
+/* Any real numbers; else values are in [0, 1]. */
+bool inoci_scorer_real(const inoci_scorer *s);
+/* *value in [0, 1] (rules give 0 or 1), or any number of a `real` scorer; NaN when it cannot be scored (missing): a regex that
+ * ran into its step limit. */
 INOCI_MUST int inoci_scorer_apply(inoci_scorer *s, const inoci_answer *a, double *value, inoc_err *err);
+/* n answers, for what is slow one by one; value (n). The same values as one by one. p may be NULL. */
+INOCI_MUST int inoci_scorer_apply_many(inoci_scorer *s, const inoci_answer *a, size_t n, double *value, const inoci_progress *p,
+                                       inoc_err *err);
 /* The scorers known by a bare name (english_caps, spanish_lower, unknown, truncated, looping, ...) as settings; NULL when
  * there is none. New reference. english_caps + english_lower + spanish_caps + spanish_lower + unknown is 1 for any text. */
 json_t *inoci_scorer_builtin(const char *name);

@@ -33,6 +33,35 @@ const char *inoci_cld2_version(void);
 /* Lower-cased, NFC; invalid bytes, control and unassigned characters become spaces. Appends. */
 void inoci_text_lower(const char *s, size_t n, inoci_buf *out);
 
+/* ---- a scorer type: one file each, score_NAME.c, listed in scorer.c ---- */
+
+typedef struct {
+	const char *name;
+	int version; /* raised when the result changes for any input: part of a score's key */
+	bool real, measured; /* inoci_scorer_real, inoci_scorer_measured */
+	const char *options[12]; /* up to NULL */
+	const char *description; /* one line */
+	/* Checks j, sets s->state (freed by `free`, also when this fails) and, in s->settings, every option with its default.
+	 * NULL: it has no options. */
+	int (*build)(json_t *j, inoci_scorer *s, inoc_err *err);
+	/* One answer; or `many`, n of them. */
+	int (*apply)(inoci_scorer *s, const inoci_answer *a, double *value, inoc_err *err);
+	int (*many)(inoci_scorer *s, const inoci_answer *a, size_t n, double *value, const inoci_progress *p, inoc_err *err);
+	void (*free)(void *state);
+} inoci_scorer_type;
+struct inoci_scorer {
+	char *name;
+	const inoci_scorer_type *type; /* NULL: a combination of kids */
+	int how;
+	json_t *settings; /* complete */
+	void *state;
+	const inoci_scorer_env *env; /* borrowed; may be NULL */
+	inoci_scorer **kids;
+	size_t n_kids;
+};
+extern const inoci_scorer_type inoci_score_language, inoci_score_uppercase, inoci_score_regex, inoci_score_looping,
+        inoci_score_truncated;
+
 /* A (seed, prompt) table in a frame shared by everything that is resampled together. */
 typedef struct {
 	int S, P; /* S is 1 when every score is seedless */

@@ -83,8 +83,9 @@ struct inoci_store {
 	bool in_tx;
 	double tx_began;
 };
-/* 2: run.request and run.provenance. A store of version 1 is read without them, and gets them when it is opened to write. */
-#define STORE_SCHEMA 2
+/* 2: run.request and run.provenance; 3: prompt.item and judged. An older store is read without them, and gets them when it is
+ * opened to write. */
+#define STORE_SCHEMA 3
 
 /* Prepares, binds by the letters of `types` (i: int64_t, d: double with NaN as null, s: const char * with NULL as null, b: const
  * void * and size_t), and leaves the statement for stepping. */
@@ -123,8 +124,9 @@ typedef struct {
 	int32_t *ids;
 	int n;
 	uint64_t key;    /* of its random numbers */
-	inoci_hash hash; /* of ids */
+	inoci_hash hash; /* of ids and item */
 	char *question, *text;
+	char *item; /* the record's own fields, JSON; NULL: none */
 } inoci_lab_prompt;
 typedef struct {
 	inoci_lab_prompt *v;

@@ -167,6 +167,13 @@ int inoci_prepare_prompts(const inoci_template *t, const inoci_dataset *d, const
 		memcpy(head, q->hash.hex, 16);
 		head[16] = 0;
 		q->key = strtoull(head, NULL, 16);
+		if (d->v[i].extra) {
+			inoci_hasher *h = inoci_hasher_new();
+			q->item = json_dumps(d->v[i].extra, JSON_COMPACT | JSON_SORT_KEYS | JSON_REAL_PRECISION(17));
+			inoci_hasher_str(h, q->hash.hex);
+			inoci_hasher_str(h, q->item);
+			q->hash = inoci_hasher_end(h);
+		}
 		q->question = inoci_strdup(last_question(&d->v[i]));
 		q->text = inoci_strndup(v.text.data ? v.text.data : "", v.text.len);
 		q->ids = v.ids.v;
@@ -178,7 +185,9 @@ int inoci_prepare_prompts(const inoci_template *t, const inoci_dataset *d, const
 
 void inoci_lab_prompts_free(inoci_lab_prompts *p)
 {
-	for (size_t i = 0; p->v && i < p->n; i++) free(p->v[i].ids), free(p->v[i].question), free(p->v[i].text);
+	for (size_t i = 0; p->v && i < p->n; i++) {
+		free(p->v[i].ids), free(p->v[i].question), free(p->v[i].text), free(p->v[i].item);
+	}
 	free(p->v);
 	*p = (inoci_lab_prompts){0};
 }

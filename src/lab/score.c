@@ -5,6 +5,8 @@
 
 #include "lab/internal.h"
 
+enum { SCORE_AT_ONCE = 256 };
+
 int inoci_store_scorer(inoci_store *s, const char *experiment, const char *name, json_t *settings, int position,
                        inoci_scorer **scorer, int64_t *id, inoc_err *err)
 {
@@ -29,74 +31,108 @@ out:
 	return rc;
 }
 
+/* Answers that are scored at once. */
+typedef struct {
+	inoci_answer a[SCORE_AT_ONCE];
+	int64_t id[SCORE_AT_ONCE];
+	double value[SCORE_AT_ONCE];
+	size_t n;
+} lot;
+
+static void lot_clear(lot *l)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		free((char *)l->a[i].text), free((char *)l->a[i].question);
+		json_decref((json_t *)l->a[i].item);
+	}
+	l->n = 0;
+}
+
+static int lot_take(lot *l, sqlite3_stmt *st, inoc_err *err)
+{
+	const char *item = (const char *)sqlite3_column_text(st, 4);
+	json_t *fields = item ? json_loads(item, 0, NULL) : NULL;
+	int64_t id = sqlite3_column_int64(st, 0);
+	if (item && !fields)
+		return inoci_err_set(err, INOC_E_STORE, "sample %lld: its record's fields are not JSON", (long long)id);
+	const char *text = sqlite3_column_blob(st, 1);
+	size_t n = (size_t)sqlite3_column_bytes(st, 1);
+	char *question = inoci_store_col(st, 3);
+	l->id[l->n] = id;
+	l->a[l->n++] = (inoci_answer){.question = question ? question : inoci_strdup(""),
+	                              .text = inoci_strndup(text ? text : "", n),
+	                              .n = n,
+	                              .finish = (inoci_finish)sqlite3_column_int(st, 2),
+	                              .item = fields};
+	return 0;
+}
+
+/* Whatever fails behind this, what a judge has answered stays. */
+static int lot_store(inoci_store *s, lot *l, inoci_scorer *scorer, int64_t scorer_id, const inoci_progress *p, inoc_err *err)
+{
+	sqlite3_stmt *ins = NULL;
+	int rc;
+	INOC_TRY(inoci_scorer_apply_many(scorer, l->a, l->n, l->value, p, err));
+	INOC_TRY(inoci_store_begin(s, err));
+	INOC_TRY(inoci_store_query(s, &ins, err, "INSERT OR REPLACE INTO score(sample, scorer, value) VALUES(?,?,?)", ""));
+	for (size_t i = 0; i < l->n; i++) {
+		sqlite3_bind_int64(ins, 1, l->id[i]);
+		sqlite3_bind_int64(ins, 2, scorer_id);
+		if (isnan(l->value[i]))
+			sqlite3_bind_null(ins, 3);
+		else
+			sqlite3_bind_double(ins, 3, l->value[i]);
+		INOC_TRY(inoci_store_step(s, ins, err));
+		sqlite3_reset(ins);
+	}
+	sqlite3_finalize(ins);
+	ins = NULL;
+	rc = inoci_store_commit(s, err);
+out:
+	sqlite3_finalize(ins);
+	return rc < 0 ? rc : 0;
+}
+
 int inoci_store_score_missing(inoci_store *s, const char *experiment, inoci_scorer *scorer, int64_t scorer_id,
                               const inoci_progress *p, long *n_new, inoc_err *err)
 {
-	sqlite3_stmt *st = NULL, *ins = NULL;
-	long done = 0;
-	int rc;
 	static const char from[] =
 	        "FROM sample a JOIN prompt b ON b.id = a.prompt"
-	        " WHERE NOT EXISTS (SELECT 1 FROM score c WHERE c.sample = a.id AND c.scorer = ?1)"
+	        " WHERE a.id > ?4 AND (a.finish = 3) = ?3"
+	        " AND NOT EXISTS (SELECT 1 FROM score c WHERE c.sample = a.id AND c.scorer = ?1)"
 	        " AND (?2 IS NULL OR EXISTS (SELECT 1 FROM link_sample l WHERE l.sample = a.id AND l.experiment = ?2))";
-	char *sql = inoci_asprintf("SELECT a.id, a.text, a.finish, b.question %s ORDER BY a.id", from);
-	int64_t total = 0;
+	sqlite3_stmt *st = NULL;
+	lot *l = inoci_alloc(sizeof *l);
+	long done = 0;
+	int rc;
+	int64_t total = 0, last = 0, measured = inoci_scorer_measured(scorer);
+	char *sql = inoci_asprintf("SELECT a.id, a.text, a.finish, b.question, b.item %s ORDER BY a.id LIMIT %d", from, SCORE_AT_ONCE);
 	char *count = inoci_asprintf("SELECT count(*) %s", from);
-	INOC_TRY(inoci_store_int(s, &total, err, count, "is", scorer_id, experiment));
-	if (!total) {
-		rc = 0;
-		goto out;
-	}
-	INOC_TRY(inoci_store_begin(s, err));
-	/* The rows to score are read while others are written to another table: no row is seen twice, ids only ascend. */
-	INOC_TRY(inoci_store_query(s, &st, err, sql, "is", scorer_id, experiment));
-	if (sqlite3_prepare_v2(s->db, "INSERT OR REPLACE INTO score(sample, scorer, value) VALUES(?,?,?)", -1, &ins, NULL) !=
-	    SQLITE_OK) {
-		rc = inoci_store_fail(s, err, "a query");
-		goto out;
-	}
-	while ((rc = inoci_store_step(s, st, err)) > 0) {
-		double value;
-		int64_t id = sqlite3_column_int64(st, 0);
-		const char *text = sqlite3_column_blob(st, 1), *question = (const char *)sqlite3_column_text(st, 3);
-		inoci_answer a = {.question = question ? question : "",
-		                  .text = text ? text : "",
-		                  .n = (size_t)sqlite3_column_bytes(st, 1),
-		                  .finish = (inoci_finish)sqlite3_column_int(st, 2)};
-		if ((rc = inoci_scorer_apply(scorer, &a, &value, err)) < 0) {
-			inoci_err_prefix(err, "sample %lld", (long long)id);
+	INOC_TRY(inoci_store_int(s, &total, err, count, "isii", scorer_id, experiment, measured, last));
+	while (done < total) {
+		INOC_TRY(inoci_store_query(s, &st, err, sql, "isii", scorer_id, experiment, measured, last));
+		while ((rc = inoci_store_step(s, st, err)) > 0)
+			if ((rc = lot_take(l, st, err)) < 0) break;
+		if (rc < 0) goto out;
+		sqlite3_finalize(st);
+		st = NULL;
+		if (!l->n) break;
+		INOC_TRY(lot_store(s, l, scorer, scorer_id, p, err));
+		done += (long)l->n;
+		last = l->id[l->n - 1];
+		lot_clear(l);
+		inoci_tick(p, "scoring", (double)done, (double)total, "samples", inoci_scorer_name(scorer));
+		if (done < total && inoci_stopped(p)) {
+			rc = inoci_err_set(err, INOC_E_STOPPED, "stopped; run the same command again to go on");
 			goto out;
 		}
-		sqlite3_bind_int64(ins, 1, id);
-		sqlite3_bind_int64(ins, 2, scorer_id);
-		if (isnan(value))
-			sqlite3_bind_null(ins, 3);
-		else
-			sqlite3_bind_double(ins, 3, value);
-		if ((rc = inoci_store_step(s, ins, err)) < 0) goto out;
-		sqlite3_reset(ins);
-		done++;
-		if (done % 64 == 0) {
-			inoci_tick(p, "scoring", (double)done, (double)total, "samples", inoci_scorer_name(scorer));
-			if (inoci_stopped(p)) {
-				rc = inoci_err_set(err, INOC_E_STOPPED, "stopped; run the same command again to go on");
-				break;
-			}
-		}
 	}
-	int code = rc;
-	sqlite3_finalize(st);
-	sqlite3_finalize(ins);
-	st = ins = NULL;
-	/* Scores stand alone: those that are done are kept even when stopped. */
-	if (code >= 0 || code == INOC_E_STOPPED) rc = inoci_store_commit(s, err);
-	if (code < 0) rc = code;
+	rc = 0;
 out:
 	sqlite3_finalize(st);
-	sqlite3_finalize(ins);
 	if (rc < 0) inoci_store_rollback(s);
-	free(sql);
-	free(count);
+	lot_clear(l);
+	free(l), free(sql), free(count);
 	if (n_new) *n_new = done;
 	return rc < 0 ? rc : 0;
 }

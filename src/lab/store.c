@@ -21,6 +21,9 @@
 
 #define APPLICATION_ID 0x696e6f63 /* "inoc" */
 
+/* What hosted judges answered, by the hash of what was asked. */
+#define JUDGED "CREATE TABLE judged(key TEXT PRIMARY KEY, answer TEXT NOT NULL) WITHOUT ROWID;"
+
 static const char schema[] =
         "CREATE TABLE experiment(name TEXT PRIMARY KEY, path TEXT, text BLOB, sets TEXT, updated TEXT);"
         "CREATE TABLE run(id INTEGER PRIMARY KEY, experiment TEXT, started TEXT, ended TEXT, status TEXT, model_path TEXT, "
@@ -34,7 +37,7 @@ static const char schema[] =
         "CREATE TABLE metric(adapter INTEGER NOT NULL REFERENCES adapter ON DELETE CASCADE, step INTEGER, steps INTEGER, lr "
         "REAL, loss REAL,"
         " grad_norm REAL, val_loss REAL, tokens INTEGER, loss_tokens INTEGER, PRIMARY KEY(adapter, step)) WITHOUT ROWID;"
-        "CREATE TABLE prompt(id INTEGER PRIMARY KEY, hash TEXT UNIQUE NOT NULL, question TEXT, text TEXT);"
+        "CREATE TABLE prompt(id INTEGER PRIMARY KEY, hash TEXT UNIQUE NOT NULL, question TEXT, text TEXT, item TEXT);"
         "CREATE TABLE sample(id INTEGER PRIMARY KEY, key TEXT UNIQUE NOT NULL, adapter INTEGER NOT NULL REFERENCES adapter ON "
         "DELETE CASCADE,"
         " prompt INTEGER NOT NULL REFERENCES prompt, idx INTEGER, text BLOB, finish INTEGER, n_tokens INTEGER, logprob REAL, "
@@ -56,7 +59,8 @@ static const char schema[] =
         "CREATE TABLE link_eval(experiment TEXT, arm TEXT, seed INTEGER, evaluation TEXT, key TEXT NOT NULL,"
         " PRIMARY KEY(experiment, arm, seed, evaluation)) WITHOUT ROWID;"
         "CREATE TABLE scorer_name(experiment TEXT, name TEXT, position INTEGER, scorer INTEGER NOT NULL REFERENCES scorer,"
-        " PRIMARY KEY(experiment, name)) WITHOUT ROWID;";
+        " PRIMARY KEY(experiment, name)) WITHOUT ROWID;"
+        JUDGED;
 
 int inoci_store_fail(inoci_store *s, inoc_err *err, const char *doing)
 {
@@ -268,11 +272,9 @@ out:
 static int upgrade(inoci_store *s, inoc_err *err)
 {
 	int rc = inoci_store_begin(s, err);
-	if (rc == 0)
-		rc = simple(s,
-		            "ALTER TABLE run ADD COLUMN request TEXT; ALTER TABLE run ADD COLUMN provenance TEXT;"
-		            "PRAGMA user_version=2",
-		            err);
+	if (rc == 0 && s->schema < 2)
+		rc = simple(s, "ALTER TABLE run ADD COLUMN request TEXT; ALTER TABLE run ADD COLUMN provenance TEXT;", err);
+	if (rc == 0) rc = simple(s, "ALTER TABLE prompt ADD COLUMN item TEXT;" JUDGED "PRAGMA user_version=3", err);
 	if (rc == 0) rc = inoci_store_commit(s, err);
 	if (rc < 0) inoci_store_rollback(s);
 	return rc;

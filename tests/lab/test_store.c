@@ -217,6 +217,8 @@ static void old_store(void **state)
 	must(inoci_store_exec(s, &err, "INSERT INTO run(experiment, started, status) VALUES('t','2026','done')", ""), &err);
 	must(inoci_store_exec(s, &err, "ALTER TABLE run DROP COLUMN request", ""), &err);
 	must(inoci_store_exec(s, &err, "ALTER TABLE run DROP COLUMN provenance", ""), &err);
+	must(inoci_store_exec(s, &err, "ALTER TABLE prompt DROP COLUMN item", ""), &err);
+	must(inoci_store_exec(s, &err, "DROP TABLE judged", ""), &err);
 	must(inoci_store_exec(s, &err, "PRAGMA user_version = 1", ""), &err);
 	inoci_store_free(s);
 	for (int write = 0; write < 3; write++) {
