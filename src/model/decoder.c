@@ -121,7 +121,7 @@ static int gate_up(inoci_model *m, inoci_layer_lora *al, int l, const inoci_batc
 {
 	inoci_ops *o = m->ops;
 	o->rmsnorm(o, f->h, x1, NULL, m->layers[l].ffn_norm, b->T, m->hp.width, m->hp.norm_eps);
-	return o->linear(o, m->layers[l].gu, lora(al ? &al->gu : NULL), f->h, b->T, f->gu, false, f->ugu, err);
+	return o->linear(o, m->layers[l].gu, lora(al ? &al->gu : NULL), f->h, b->T, f->gu, NULL, f->ugu, err);
 }
 
 static int layer_forward(inoci_model *m, inoci_layer_lora *al, int l, const inoci_batch *b, void *x0, void *x1, void *x2,
@@ -131,11 +131,11 @@ static int layer_forward(inoci_model *m, inoci_layer_lora *al, int l, const inoc
 	inoci_ops *o = m->ops;
 	inoci_layer *L = &m->layers[l];
 	int T = b->T, C = h->width, D = h->head_dim, Q = h->n_heads * D, KV = h->n_kv_heads * D, ld = Q + 2 * KV, rc;
-	size_t xs = (size_t)T * (size_t)C * o->real_bytes, A = o->act_bytes;
+	size_t A = o->act_bytes;
 	inoci_attn at = {h->n_heads, h->n_kv_heads, D, 0, 0};
 
 	o->rmsnorm(o, f->h, x0, NULL, L->attn_norm, T, C, h->norm_eps);
-	INOC_TRY(o->linear(o, L->qkv, lora(al ? &al->qkv : NULL), f->h, T, f->qkv, false, f->uqkv, err));
+	INOC_TRY(o->linear(o, L->qkv, lora(al ? &al->qkv : NULL), f->h, T, f->qkv, NULL, f->uqkv, err));
 	o->rope(o, f->qkv, false, T, ld, h->n_heads + h->n_kv_heads, D, b->pos, m->rope_cs, 1);
 	if (f->k) {
 		o->store_rows(o, f->k, KV, f->kv_rows, f->qkv, ld, Q, KV, T);
@@ -146,13 +146,11 @@ static int layer_forward(inoci_model *m, inoci_layer_lora *al, int l, const inoc
 		INOC_TRY(o->attn(o, &at, b->segs, b->n_segs, f->qkv, ld, seen + (size_t)Q * A, seen + (size_t)(Q + KV) * A, ld,
 		                 f->att, f->lse, err));
 	}
-	if (x1 != x0) memcpy(x1, x0, xs);
-	INOC_TRY(o->linear(o, L->o, lora(al ? &al->o : NULL), f->att, T, x1, true, f->uo, err));
+	INOC_TRY(o->linear(o, L->o, lora(al ? &al->o : NULL), f->att, T, x1, x0, f->uo, err));
 	INOC_TRY(gate_up(m, al, l, b, x1, f, err));
 	if (!x2) return 0;
 	o->swiglu(o, f->s, f->gu, T, h->ff);
-	if (x2 != x1) memcpy(x2, x1, xs);
-	INOC_TRY(o->linear(o, L->down, lora(al ? &al->down : NULL), f->s, T, x2, true, f->udown, err));
+	INOC_TRY(o->linear(o, L->down, lora(al ? &al->down : NULL), f->s, T, x2, x1, f->udown, err));
 	rc = 0;
 out:
 	return rc;
@@ -347,7 +345,7 @@ static int backward(inoci_model *m, inoci_adapter *a, const inoci_batch *b, inoc
 	void *hn = cut(&scratch, t * (size_t)C * A), *s = cut(&scratch, t * (size_t)F * A),
 	     *dh = cut(&scratch, t * (size_t)C * R);
 	char *behind = scratch; /* what the feed-forward's backward needs is over when attention's begins */
-	void *ds = cut(&scratch, t * (size_t)F * R), *dgu = cut(&scratch, 2 * t * (size_t)F * R);
+	void *ds = cut(&scratch, t * (size_t)F * R), *dgu = cut(&scratch, 2 * t * (size_t)F * A);
 	scratch = behind;
 	void *datt = cut(&scratch, t * (size_t)Q * R);
 	char *dqkv_all = cut(&scratch, above + t * (size_t)ld * R), *dqkv = dqkv_all + above;
@@ -359,12 +357,12 @@ static int backward(inoci_model *m, inoci_adapter *a, const inoci_batch *b, inoc
 		     *stem_kv = (char *)w->stem_kv + (size_t)l * stem_bytes;
 		INOC_TRY(again(m, a, b, w, k, l, hn, s, err));
 		o->swiglu(o, s, gu, T, F);
-		INOC_TRY(o->linear_bwd(o, L->down, lora(&al->down), dx, s, kept(w, k, l, S_UDOWN), T, ds, err));
+		INOC_TRY(o->linear_bwd(o, L->down, lora(&al->down), dx, true, s, kept(w, k, l, S_UDOWN), T, ds, err));
 		o->swiglu_bwd(o, dgu, ds, gu, T, F);
 		o->rmsnorm(o, hn, x1, NULL, L->ffn_norm, T, C, h->norm_eps);
-		INOC_TRY(o->linear_bwd(o, L->gu, lora(&al->gu), dgu, hn, kept(w, k, l, S_UGU), T, dh, err));
+		INOC_TRY(o->linear_bwd(o, L->gu, lora(&al->gu), dgu, false, hn, kept(w, k, l, S_UGU), T, dh, err));
 		o->rmsnorm_bwd(o, dx, dh, x1, NULL, L->ffn_norm, T, C, h->norm_eps);
-		INOC_TRY(o->linear_bwd(o, L->o, lora(&al->o), dx, kept(w, k, l, S_ATT), kept(w, k, l, S_UO), T, datt, err));
+		INOC_TRY(o->linear_bwd(o, L->o, lora(&al->o), dx, true, kept(w, k, l, S_ATT), kept(w, k, l, S_UO), T, datt, err));
 		if (l == 0 && !lora(&al->qkv)) break; /* nothing trained lies below */
 		if (k->stem) stem_columns(m, dqkv_all, stem_kv, k->stem, false);
 		INOC_TRY(o->attn_bwd(o, &at, b->segs, b->n_segs, T, seen, kept(w, k, l, S_ATT), kept(w, k, l, S_LSE), datt,
@@ -373,7 +371,7 @@ static int backward(inoci_model *m, inoci_adapter *a, const inoci_batch *b, inoc
 		if (is_stem) o->add_rows(o, dqkv + (size_t)Q * R, ld, stem_kv, ld - Q, ld - Q, T);
 		o->rope(o, dqkv, true, T, ld, h->n_heads + h->n_kv_heads, D, b->pos, m->rope_cs, -1);
 		o->rmsnorm(o, hn, x0, NULL, L->attn_norm, T, C, h->norm_eps);
-		INOC_TRY(o->linear_bwd(o, L->qkv, lora(&al->qkv), dqkv, hn, kept(w, k, l, S_UQKV), T, l ? dh : NULL, err));
+		INOC_TRY(o->linear_bwd(o, L->qkv, lora(&al->qkv), dqkv, true, hn, kept(w, k, l, S_UQKV), T, l ? dh : NULL, err));
 		if (l) o->rmsnorm_bwd(o, dx, dh, x0, NULL, L->attn_norm, T, C, h->norm_eps);
 	}
 	rc = 0;

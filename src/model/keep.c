@@ -30,7 +30,7 @@ static size_t scratch_of(const inoci_hparams *h, size_t R, size_t A, int T, int 
 {
 	size_t t = (size_t)T, C = (size_t)h->width, F = (size_t)h->ff, Q = (size_t)(h->n_heads * h->head_dim);
 	size_t ld = Q + 2 * (size_t)(h->n_kv_heads * h->head_dim), N = (size_t)n_targets;
-	size_t ffn = inoci_pad(t * F * R) + inoci_pad(2 * t * F * R),
+	size_t ffn = inoci_pad(t * F * R) + inoci_pad(2 * t * F * A),
 	       attn = inoci_pad(t * Q * R) + inoci_pad(((size_t)stem + t) * ld * R),
 	       head = inoci_pad(N * C * A) + inoci_pad(N * C * R);
 	size_t s = inoci_pad(t * C * A) + inoci_pad(t * F * A) + inoci_pad(t * C * R) + (ffn > attn ? ffn : attn);

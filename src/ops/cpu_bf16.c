@@ -55,7 +55,7 @@ INLINE void finish(const int rows, const int nv, const inoci_product *p, int pan
 				_mm256_mask_storeu_epi16((uint16_t *)p->y + at, m, (__m256i)_mm512_cvtneps_pbh(v));
 			else {
 				float *y = (float *)p->y + at;
-				if (p->out == INOCI_OUT_ADD) v = _mm512_add_ps(_mm512_maskz_loadu_ps(m, y), v);
+				if (p->out == INOCI_OUT_ADD) v = _mm512_add_ps(_mm512_maskz_loadu_ps(m, p->add + at), v);
 				_mm512_mask_storeu_ps(y, m, v);
 			}
 		}

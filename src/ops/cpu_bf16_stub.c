@@ -64,7 +64,7 @@ void inoci_bf16_swiglu(uint16_t *s, const uint16_t *gu, int F)
 	(void)s, (void)gu, (void)F;
 }
 
-void inoci_bf16_swiglu_bwd(float *dgu, const float *ds, const uint16_t *gu, int F)
+void inoci_bf16_swiglu_bwd(uint16_t *dgu, const float *ds, const uint16_t *gu, int F)
 {
 	(void)dgu, (void)ds, (void)gu, (void)F;
 }

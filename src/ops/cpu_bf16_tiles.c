@@ -384,7 +384,7 @@ void inoci_bf16_swiglu(uint16_t *s, const uint16_t *gu, int F)
 	}
 }
 
-void inoci_bf16_swiglu_bwd(float *dgu, const float *ds, const uint16_t *gu, int F)
+void inoci_bf16_swiglu_bwd(uint16_t *dgu, const float *ds, const uint16_t *gu, int F)
 {
 	const __m512 one = _mm512_set1_ps(1);
 	for (int i = 0; i < F; i += VL) {
@@ -392,8 +392,8 @@ void inoci_bf16_swiglu_bwd(float *dgu, const float *ds, const uint16_t *gu, int 
 		__m512 g = load_bf16(gu + i, m), u = load_bf16(gu + F + i, m), d = _mm512_maskz_loadu_ps(m, ds + i),
 		       sg = sigmoid(g);
 		__m512 dsg = _mm512_mul_ps(d, sg);
-		_mm512_mask_storeu_ps(dgu + F + i, m, _mm512_mul_ps(dsg, g));
-		_mm512_mask_storeu_ps(dgu + i, m,
-		                      _mm512_mul_ps(_mm512_mul_ps(dsg, u), _mm512_fmadd_ps(g, _mm512_sub_ps(one, sg), one)));
+		__m512 dg = _mm512_mul_ps(_mm512_mul_ps(dsg, u), _mm512_fmadd_ps(g, _mm512_sub_ps(one, sg), one));
+		_mm256_mask_storeu_epi16(dgu + F + i, m, (__m256i)_mm512_cvtneps_pbh(_mm512_mul_ps(dsg, g)));
+		_mm256_mask_storeu_epi16(dgu + i, m, (__m256i)_mm512_cvtneps_pbh(dg));
 	}
 }

@@ -168,8 +168,8 @@ static int plain(inoci_cpu *c, const inoci_mat *w, bool back, const void *x, int
 	return 0;
 }
 
-static int linear_native(inoci_cpu *c, const inoci_mat *w, const inoci_lora *l, const void *x, int T, void *y, bool residual,
-                         float *u)
+static int linear_native(inoci_cpu *c, const inoci_mat *w, const inoci_lora *l, const void *x, int T, void *y,
+                         const void *residual, float *u)
 {
 	const inoci_packed_lora *p = l ? l->packed : NULL;
 	inoci_product in = {.x = x, .ldx = w->k, .scale = 1, .y = u, .out = INOCI_OUT_F32};
@@ -180,6 +180,7 @@ static int linear_native(inoci_cpu *c, const inoci_mat *w, const inoci_lora *l, 
 	                     .u = u,
 	                     .bias = w->bias,
 	                     .y = y,
+	                     .add = residual,
 	                     .ldy = w->n,
 	                     .out = residual ? INOCI_OUT_ADD
 	                            : c->bf  ? INOCI_OUT_BF16
@@ -193,8 +194,8 @@ static int linear_native(inoci_cpu *c, const inoci_mat *w, const inoci_lora *l, 
 	return 0;
 }
 
-static int linear(inoci_ops *o, const inoci_mat *w, const inoci_lora *l, const void *x, int T, void *yv, bool residual, float *u,
-                  inoc_err *err)
+static int linear(inoci_ops *o, const inoci_mat *w, const inoci_lora *l, const void *x, int T, void *yv,
+                  const void *residual, float *u, inoc_err *err)
 {
 	inoci_cpu *c = (inoci_cpu *)o;
 	const inoci_packed_lora *p = l ? l->packed : NULL;
@@ -218,8 +219,11 @@ static int linear(inoci_ops *o, const inoci_mat *w, const inoci_lora *l, const v
 			          l->k, p->ranks);
 		for (int i = 0, r0 = 0; p && i < l->n_slices; r0 += l->s[i++].rank)
 			c->k->update(yt + l->s[i].n0, w->n, ut + r0, p->ranks, p->bt[i], l->s[i].n, m, l->s[i].rank, l->s[i].n);
-		if (residual)
+		if (residual) {
+			if (residual != yv)
+				memcpy((float *)yv + (size_t)t * N, (const float *)residual + (size_t)t * N, (size_t)m * N * 4);
 			c->k->add((float *)yv + (size_t)t * N, yt, (size_t)m * N);
+		}
 		else if (c->bf)
 			c->k->to_bf16((uint16_t *)yv + (size_t)t * N, yt, (size_t)m * N);
 	}
@@ -243,12 +247,13 @@ static void add_turned(const inoci_cpu *c, float *db, int rank, const float *g, 
 
 /* What the gradients of a product's adapters are sums of: u (T, ranks) and x for db and da, turned for bf16. */
 typedef struct {
-	const float *dy, *u, *du; /* dy: rows of N */
+	const void *dy; /* rows of N: bf16 with dy_bf, else f32 */
+	const float *u, *du;
 	const uint16_t *dyb, *ut, *dut;
 	size_t ldt;
 	const void *x;
 	int N, ranks, T;
-	bool bf; /* x */
+	bool bf, dy_bf; /* bf: x */
 } outers;
 
 /* Called by all threads at the end of a region: da, db of slices [i, end). The sum over tokens stays inside one thread: columns
@@ -283,8 +288,9 @@ static void grads(inoci_cpu *c, const inoci_lora *l, int i, int end, int r0, con
 				inoci_bf16_outer(g, STEP, o->ut + (size_t)(r + q) * o->ldt, o->ldt, o->dyb + s->n0 + n0,
 				                 (size_t)o->N, s->scale, o->T, rn, nn);
 			else
-				c->k->outer(g, STEP, o->u + r + q, o->ranks, o->dy + s->n0 + n0, false, o->N, s->scale, o->T, rn,
-				            nn);
+				c->k->outer(g, STEP, o->u + r + q, o->ranks,
+				            (const char *)o->dy + (size_t)(s->n0 + n0) * (o->dy_bf ? 2 : 4), o->dy_bf, o->N,
+				            s->scale, o->T, rn, nn);
 			add_turned(c, s->db + (size_t)n0 * (size_t)s->rank + q, s->rank, g, rn, nn);
 		}
 	}
@@ -312,11 +318,12 @@ static void turn(uint16_t *dst, size_t ldt, const float *src, int T, int n)
 }
 
 /* du = dy B (scaled), dx = dy W + du A, then da, db. */
-static void bwd_native(inoci_cpu *c, const inoci_mat *w, const inoci_lora *l, uint16_t *dyb, float *dx, float *du,
+/* to: where dy is converted to bf16; NULL: it need not be. */
+static void bwd_native(inoci_cpu *c, const inoci_mat *w, const inoci_lora *l, uint16_t *to, float *dx, float *du,
                        uint16_t *turned, outers *o)
 {
 	const inoci_packed_lora *p = l ? l->packed : NULL;
-	const void *operand = dyb ? (const void *)dyb : o->dy;
+	const void *operand = o->dyb ? (const void *)o->dyb : o->dy;
 	bool drop = l && l->dropout > 0;
 	int T = o->T, N = o->N, n = p ? l->n_slices : 0;
 	uint16_t *ut = turned, *dut = turned ? turned + o->ldt * (size_t)o->ranks : NULL;
@@ -341,10 +348,10 @@ static void bwd_native(inoci_cpu *c, const inoci_mat *w, const inoci_lora *l, ui
 #pragma omp parallel
 	{
 		if (turned) turn(ut, o->ldt, o->u, T, o->ranks);
-		if (dyb) {
+		if (to) {
 #pragma omp for schedule(static)
 			for (int t = 0; t < T; t++)
-				c->k->to_bf16(dyb + (size_t)t * (size_t)N, o->dy + (size_t)t * (size_t)N, (size_t)N);
+				c->k->to_bf16(to + (size_t)t * (size_t)N, (const float *)o->dy + (size_t)t * (size_t)N, (size_t)N);
 		}
 		if (p) inoci_products_run(c, in, n, T, false);
 		if (turned) turn(dut, o->ldt, du, T, o->ranks);
@@ -357,16 +364,15 @@ static void bwd_native(inoci_cpu *c, const inoci_mat *w, const inoci_lora *l, ui
 	}
 }
 
-static int linear_bwd(inoci_ops *o, const inoci_mat *w, const inoci_lora *l, const void *dyv, const void *x, const float *u,
-                      int T, void *dxv, inoc_err *err)
+static int linear_bwd(inoci_ops *o, const inoci_mat *w, const inoci_lora *l, const void *dy, bool real, const void *x,
+                      const float *u, int T, void *dxv, inoc_err *err)
 {
 	inoci_cpu *c = (inoci_cpu *)o;
 	const inoci_packed_lora *p = l ? l->packed : NULL;
-	const float *dy = dyv;
 	float *dx = dxv, *du = NULL;
 	size_t N = (size_t)w->n, K = (size_t)w->k;
-	uint16_t *dyb = NULL, *turned = NULL;
-	bool drop = l && l->dropout > 0;
+	uint16_t *to = NULL, *turned = NULL;
+	bool drop = l && l->dropout > 0, dy_bf = c->bf && !real;
 	outers out = {.dy = dy,
 	              .u = u,
 	              .x = x,
@@ -374,23 +380,24 @@ static int linear_bwd(inoci_ops *o, const inoci_mat *w, const inoci_lora *l, con
 	              .ranks = p ? p->ranks : 0,
 	              .T = T,
 	              .bf = c->bf,
+	              .dy_bf = dy_bf,
 	              .ldt = (size_t)inoci_up(T, 16)};
 	int rc;
 	if (p && !(du = inoci_cpu_scratch(c, INOCI_BUF_INNER, (size_t)T * (size_t)p->ranks * 4, err))) return INOC_E_MEMORY;
-	if (c->bf && !(dyb = inoci_cpu_scratch(c, INOCI_BUF_OPERAND, (size_t)T * N * 2, err))) return INOC_E_MEMORY;
+	if (c->bf && real && !(to = inoci_cpu_scratch(c, INOCI_BUF_OPERAND, (size_t)T * N * 2, err))) return INOC_E_MEMORY;
 	if (p && c->native && c->bf && !drop &&
 	    !(turned = inoci_cpu_scratch(c, INOCI_BUF_TURNED, 2 * out.ldt * (size_t)p->ranks * sizeof *turned, err)))
 		return INOC_E_MEMORY;
 	out.du = du;
-	out.dyb = dyb;
+	out.dyb = c->bf ? to ? to : dy : NULL;
 	if (c->native)
-		bwd_native(c, w, l, dyb, dx, du, turned, &out);
+		bwd_native(c, w, l, to, dx, du, turned, &out);
 	else {
-		if (dyb) {
+		if (to) {
 #pragma omp parallel for schedule(static)
-			for (int t = 0; t < T; t++) c->k->to_bf16(dyb + (size_t)t * N, dy + (size_t)t * N, N);
+			for (int t = 0; t < T; t++) c->k->to_bf16(to + (size_t)t * N, (const float *)dy + (size_t)t * N, N);
 		}
-		if (dx && (rc = plain(c, w, true, dyb ? (const void *)dyb : dy, T, dx, err)) < 0) return rc;
+		if (dx && (rc = plain(c, w, true, to ? to : dy, T, dx, err)) < 0) return rc;
 #pragma omp parallel
 		if (p) {
 #pragma omp for schedule(static)
@@ -398,8 +405,8 @@ static int linear_bwd(inoci_ops *o, const inoci_mat *w, const inoci_lora *l, con
 				int m = T - t < ROWS / 4 ? T - t : ROWS / 4;
 				for (int i = 0, r0 = 0; i < l->n_slices; r0 += l->s[i++].rank)
 					c->k->dot(du + (size_t)t * (size_t)p->ranks + r0, p->ranks,
-					          dy + (size_t)t * N + l->s[i].n0, false, w->n, p->b[i], m, l->s[i].n,
-					          l->s[i].rank);
+					          (const char *)dy + ((size_t)t * N + (size_t)l->s[i].n0) * (dy_bf ? 2 : 4),
+					          dy_bf, w->n, p->b[i], m, l->s[i].n, l->s[i].rank);
 				if (dx && !drop)
 					c->k->update(dx + (size_t)t * K, w->k, du + (size_t)t * (size_t)p->ranks, p->ranks, p->a,
 					             w->k, m, p->ranks, w->k);

@@ -120,9 +120,9 @@ static void swiglu_bwd(inoci_ops *o, void *dgu, const void *ds, const void *gu, 
 	for (int t = 0; t < T; t++) {
 		size_t from = (size_t)t * (size_t)F, to = 2 * from;
 		if (c->tiles)
-			inoci_bf16_swiglu_bwd((float *)dgu + to, (const float *)ds + from, (const uint16_t *)gu + to, F);
+			inoci_bf16_swiglu_bwd((uint16_t *)dgu + to, (const float *)ds + from, (const uint16_t *)gu + to, F);
 		else
-			c->k->swiglu_bwd((float *)dgu + to, (const float *)ds + from, (const char *)gu + to * o->act_bytes, c->bf,
+			c->k->swiglu_bwd((char *)dgu + to * o->act_bytes, (const float *)ds + from, (const char *)gu + to * o->act_bytes, c->bf,
 			                 F);
 	}
 }
@@ -142,7 +142,7 @@ static double sum_squares(inoci_ops *o, const float *g, size_t n)
 	return sum;
 }
 
-static void adamw(inoci_ops *o, float *p, const float *g, float *m, float *v, size_t n, float g_scale, float lr, float beta1,
+static void adamw(inoci_ops *o, float *p, float *g, float *m, float *v, size_t n, float g_scale, float lr, float beta1,
                   float beta2, float eps, float weight_decay, int step)
 {
 	inoci_cpu *c = (inoci_cpu *)o;
@@ -153,6 +153,7 @@ static void adamw(inoci_ops *o, float *p, const float *g, float *m, float *v, si
 		size_t at = (size_t)(i * piece), len = n - at < (size_t)piece ? n - at : (size_t)piece;
 		c->k->adamw(p + at, g + at, m + at, v + at, len, g_scale, (float)(1 - (double)lr * weight_decay),
 		            (float)(lr / c1), (float)c2, beta1, beta2, eps);
+		memset(g + at, 0, len * sizeof *g); /* while it is in the cache */
 	}
 }
 
@@ -160,9 +161,9 @@ static size_t scratch_bytes(inoci_ops *o, const inoci_scratch_need *n)
 {
 	const inoci_cpu *c = (inoci_cpu *)o;
 	size_t t = (size_t)n->tokens, rows = n->targets < INOCI_HEAD_ROWS ? (size_t)n->targets : INOCI_HEAD_ROWS, sum = 0;
-	size_t logits = rows * (size_t)n->vocab, product = t * (size_t)n->widest, want[INOCI_N_BUFS] = {0};
+	size_t logits = rows * (size_t)n->vocab, product = t * (size_t)n->widest, operand = t * (size_t)n->converted, want[INOCI_N_BUFS] = {0};
 	want[INOCI_BUF_OUT] = (!c->native && product > logits ? product : logits) * 4;
-	want[INOCI_BUF_OPERAND] = (c->bf && product > logits ? product : logits) * o->act_bytes;
+	want[INOCI_BUF_OPERAND] = (c->bf && operand > logits ? operand : logits) * o->act_bytes;
 	want[INOCI_BUF_INNER] = t * (size_t)n->ranks * 4;
 	want[INOCI_BUF_DROPPED] = n->dropout ? t * (size_t)n->inputs * 4 : 0;
 	want[INOCI_BUF_ANCESTORS] = n->ancestors * 2 * 4;

@@ -71,6 +71,7 @@ static void product_emulated(const inoci_cpu *c, const inoci_product *p, int T)
 		}
 		if (p->bias) q.bias += first;
 		q.y = (char *)p->y + (size_t)first * (p->out == INOCI_OUT_BF16 ? 2 : 4);
+		if (p->add) q.add += first;
 		c->k->block(&q, 0, 0, T);
 	}
 }

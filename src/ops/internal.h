@@ -45,7 +45,7 @@ typedef struct {
 	void (*rmsnorm_bwd)(float *dx, const float *dy, const float *x, const float *w, int C, float eps);
 	void (*rope)(void *x, bool bf, int n_heads, int D, const float *cs, int sign);
 	void (*swiglu)(void *s, const void *gu, bool bf, int F);
-	void (*swiglu_bwd)(float *dgu, const float *ds, const void *gu, bool bf, int F);
+	void (*swiglu_bwd)(void *dgu, const float *ds, const void *gu, bool bf, int F); /* dgu: bf16 with bf */
 	/* One query row, the heads of one key/value head. q, out: first head of the group; k, v: that head's column of row 0. */
 	void (*attn)(const void *q, const void *k, const void *v, bool bf, int ldkv, const int32_t *rows, int from, int to,
 	             int heads, int D, float scale, void *out, float *lse, float *scores);
@@ -123,7 +123,7 @@ typedef struct {
 	size_t *at; /* where a panel begins in q */
 	float *q;
 } inoci_side;
-typedef enum { INOCI_OUT_F32, INOCI_OUT_BF16, INOCI_OUT_ADD } inoci_out_kind; /* ADD: y f32 is added to */
+typedef enum { INOCI_OUT_F32, INOCI_OUT_BF16, INOCI_OUT_ADD } inoci_out_kind; /* ADD: f32, plus `add` */
 /* y (m, n) = scale * x (m, k) W^T + u q + bias */
 struct inoci_product {
 	const inoci_panels *w;
@@ -134,6 +134,7 @@ struct inoci_product {
 	const float *u, *bias;  /* bias (n) or NULL */
 	const float *sums;      /* (m, k / 32) of x's blocks, where w has blocks with minima */
 	void *y;
+	const float *add; /* (m, n) rows of ldy; may be y */
 	int ldy;
 	inoci_out_kind out;
 };
@@ -216,7 +217,7 @@ void inoci_bf16_turn(uint16_t *dst, size_t ldd, const float *src, size_t lds, in
 void inoci_bf16_outer(float *g, size_t ldg, const uint16_t *u, size_t ldu, const uint16_t *x, size_t ldx, float scale, int T,
                       int r, int n);
 void inoci_bf16_swiglu(uint16_t *s, const uint16_t *gu, int F);
-void inoci_bf16_swiglu_bwd(float *dgu, const float *ds, const uint16_t *gu, int F);
+void inoci_bf16_swiglu_bwd(uint16_t *dgu, const float *ds, const uint16_t *gu, int F);
 
 /* Working copies of one product's adapters, stacked over its slices. */
 typedef struct {

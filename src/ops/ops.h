@@ -68,6 +68,7 @@ typedef struct {
 typedef struct {
 	int tokens, targets;       /* of a micro-batch */
 	int widest, inputs, vocab; /* outputs, inputs of the widest product; of the head */
+	int converted;             /* outputs of the widest product whose gradient is real */
 	int ranks;                 /* of a product's adapters, together */
 	bool dropout;
 	int keys, head_dim; /* of the longest sequence; of attention */
@@ -125,14 +126,14 @@ struct inoci_ops {
 	void (*rmsnorm_bwd)(inoci_ops *o, void *dx, const void *dy, const void *x, const int32_t *rows, const float *w, int T,
 	                    int C, float eps);
 
-	/* y = x W^T + bias + LoRA. x (T, K) act. y: act (T, N), or with `residual` real (T, N) that is added to.
-	 * u: f32 (T, sum of ranks) kept for the backward; NULL: not kept. */
-	int (*linear)(inoci_ops *o, const inoci_mat *w, const inoci_lora *l, const void *x, int T, void *y, bool residual,
+	/* y = x W^T + bias + LoRA. x (T, K) act. y: act (T, N); or, with a residual (T, N) real, which is added, real. y may be
+	 * the residual. u: f32 (T, sum of ranks) kept for the backward; NULL: not kept. */
+	int (*linear)(inoci_ops *o, const inoci_mat *w, const inoci_lora *l, const void *x, int T, void *y, const void *residual,
 	              float *u, inoc_err *err);
-	/* dx (T, K) real = dy W + LoRA's part (dx NULL: not wanted); da, db accumulate. dy (T, N) real. x, u as in the forward.
-	 */
-	int (*linear_bwd)(inoci_ops *o, const inoci_mat *w, const inoci_lora *l, const void *dy, const void *x, const float *u,
-	                  int T, void *dx, inoc_err *err);
+	/* dx (T, K) real = dy W + LoRA's part (dx NULL: not wanted); da, db accumulate. dy (T, N) act or, with `real`, real. x, u
+	 * as in the forward. */
+	int (*linear_bwd)(inoci_ops *o, const inoci_mat *w, const inoci_lora *l, const void *dy, bool real, const void *x,
+	                  const float *u, int T, void *dx, inoc_err *err);
 
 	/* Rotates n_heads heads of D in place, half-split, rows of ld values; cs (positions, D) holds cos then sin.
 	 * sign -1 is the transpose (the backward). real: the array is real, else act. */
@@ -155,7 +156,7 @@ struct inoci_ops {
 
 	/* s (T, F) act = silu(g) * u, gu (T, 2F) act: gate then up. */
 	void (*swiglu)(inoci_ops *o, void *s, const void *gu, int T, int F);
-	/* dgu (T, 2F) real from ds (T, F) real. */
+	/* dgu (T, 2F) act from ds (T, F) real. */
 	void (*swiglu_bwd)(inoci_ops *o, void *dgu, const void *ds, const void *gu, int T, int F);
 
 	/* Head and cross-entropy, never T x V at once. h (n, C) act, targets (n). logprob (n) f32 of the targets. dh (n, C) real
@@ -168,8 +169,8 @@ struct inoci_ops {
 	/* Sum of squares of g (n), in double. */
 	double (*sum_squares)(inoci_ops *o, const float *g, size_t n);
 	/* Decoupled weight decay (Loshchilov & Hutter 2019), torch.optim.AdamW's order of operations; step counts from 1. The
-	 * gradient is multiplied by g_scale first. */
-	void (*adamw)(inoci_ops *o, float *p, const float *g, float *m, float *v, size_t n, float g_scale, float lr, float beta1,
+	 * gradient is multiplied by g_scale first, and set to 0 for the next step. */
+	void (*adamw)(inoci_ops *o, float *p, float *g, float *m, float *v, size_t n, float g_scale, float lr, float beta1,
 	              float beta2, float eps, float weight_decay, int step);
 };
 

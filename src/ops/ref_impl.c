@@ -102,8 +102,8 @@ static void rmsnorm_bwd(inoci_ops *o, void *dxv, const void *dyv, const void *xv
 	}
 }
 
-static int linear(inoci_ops *o, const inoci_mat *w, const inoci_lora *l, const void *xv, int T, void *yv, bool residual, float *u,
-                  inoc_err *err)
+static int linear(inoci_ops *o, const inoci_mat *w, const inoci_lora *l, const void *xv, int T, void *yv,
+                  const void *residual, float *u, inoc_err *err)
 {
 	(void)o, (void)err;
 	int ranks = lora_rank_sum(l);
@@ -113,7 +113,7 @@ static int linear(inoci_ops *o, const inoci_mat *w, const inoci_lora *l, const v
 		for (int n = 0; n < w->n; n++) {
 			real s = w->bias ? w->bias[n] : 0;
 			for (int k = 0; k < w->k; k++) s += x[k] * w->w[(size_t)n * (size_t)w->k + (size_t)k];
-			y[n] = residual ? y[n] + s : s;
+			y[n] = residual ? ((const real *)residual)[(size_t)t * (size_t)w->n + (size_t)n] + s : s;
 		}
 		for (int i = 0, r0 = 0; l && i < l->n_slices; r0 += l->s[i++].rank) {
 			const inoci_lora_slice *s = &l->s[i];
@@ -132,10 +132,10 @@ static int linear(inoci_ops *o, const inoci_mat *w, const inoci_lora *l, const v
 	return 0;
 }
 
-static int linear_bwd(inoci_ops *o, const inoci_mat *w, const inoci_lora *l, const void *dyv, const void *xv, const float *u,
-                      int T, void *dxv, inoc_err *err)
+static int linear_bwd(inoci_ops *o, const inoci_mat *w, const inoci_lora *l, const void *dyv, bool dy_real,
+                      const void *xv, const float *u, int T, void *dxv, inoc_err *err)
 {
-	(void)o, (void)err, (void)u; /* u is recomputed in real precision: it was kept in f32 */
+	(void)o, (void)err, (void)dy_real, (void)u; /* u is recomputed in real precision: it was kept in f32 */
 	for (int t = 0; t < T && dxv; t++) {
 		const real *dy = (const real *)dyv + (size_t)t * (size_t)w->n;
 		real *dx = (real *)dxv + (size_t)t * (size_t)w->k;
@@ -371,7 +371,7 @@ static double sum_squares(inoci_ops *o, const float *g, size_t n)
 	return s;
 }
 
-static void adamw(inoci_ops *o, float *p, const float *g, float *m, float *v, size_t n, float g_scale, float lr, float beta1,
+static void adamw(inoci_ops *o, float *p, float *g, float *m, float *v, size_t n, float g_scale, float lr, float beta1,
                   float beta2, float eps, float weight_decay, int step)
 {
 	(void)o;
@@ -382,6 +382,7 @@ static void adamw(inoci_ops *o, float *p, const float *g, float *m, float *v, si
 		v[i] = (float)(beta2 * v[i] + (1 - beta2) * gi * gi);
 		double w = p[i] * (1.0 - (double)lr * weight_decay);
 		p[i] = (float)(w - lr / c1 * m[i] / (sqrt(v[i]) / c2 + eps));
+		g[i] = 0;
 	}
 }
 

@@ -298,7 +298,7 @@ INLINE void block_tile(const inoci_product *p, const float *w, int width, int pa
 		size_t at = (size_t)(row + i) * (size_t)p->ldy + (size_t)col;
 		for (int e = 0; e < n; e++, at++) {
 			float v = sums[i][e] + (p->bias ? p->bias[col + e] : 0);
-			put(p->y, p->out == INOCI_OUT_BF16, at, p->out == INOCI_OUT_ADD ? ((float *)p->y)[at] + v : v);
+			put(p->y, p->out == INOCI_OUT_BF16, at, p->out == INOCI_OUT_ADD ? p->add[at] + v : v);
 		}
 	}
 }
@@ -395,19 +395,19 @@ static void swiglu(void *s, const void *gu, bool bf, int F)
 	}
 }
 
-static void swiglu_bwd(float *dgu, const float *ds, const void *gu, bool bf, int F)
+static void swiglu_bwd(void *dgu, const float *ds, const void *gu, bool bf, int F)
 {
 	int i = 0;
 	for (; i + L <= F; i += L) {
 		vf g = load_act(gu, bf, (size_t)i), u = load_act(gu, bf, (size_t)(F + i)), d = load(ds + i),
 		   sig = 1.0f / (vexp(-g) + 1.0f);
-		store(dgu + F + i, d * g * sig);
-		store(dgu + i, d * u * sig * (g * (1.0f - sig) + 1.0f));
+		store_act(dgu, bf, (size_t)(F + i), d * g * sig);
+		store_act(dgu, bf, (size_t)i, d * u * sig * (g * (1.0f - sig) + 1.0f));
 	}
 	for (; i < F; i++) {
 		float g = get(gu, bf, (size_t)i), u = get(gu, bf, (size_t)(F + i)), sig = 1 / (expf(-g) + 1);
-		dgu[F + i] = ds[i] * g * sig;
-		dgu[i] = ds[i] * u * sig * (g * (1 - sig) + 1);
+		put(dgu, bf, (size_t)(F + i), ds[i] * g * sig);
+		put(dgu, bf, (size_t)i, ds[i] * u * sig * (g * (1 - sig) + 1));
 	}
 }
 

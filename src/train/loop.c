@@ -118,7 +118,6 @@ static int step_once(loop *t, inoci_metric *met, inoc_err *err)
 		if (end > total) end = total;
 	}
 	for (long i = first; i < end; i++) which[i - first] = record_at(t, i);
-	memset(a->grads, 0, a->n_params * sizeof(float));
 	INOC_TRY(pass(t, t->train, which, (size_t)(end - first), true, step, &met->loss, &met->tokens, &met->loss_tokens, err));
 	double ss = a->ops->sum_squares(a->ops, a->grads, a->n_params);
 	met->grad_norm = sqrt(ss);
@@ -243,6 +242,7 @@ int inoci_train_from(inoci_model *m, inoci_adapter *a, const inoci_examples *tra
 	inoci_note(p, "%s: %s", t.h->label ? t.h->label : "training", text);
 	free(text);
 	INOC_TRY(inoci_adapter_grads(a, err));
+	memset(a->grads, 0, a->n_params * sizeof(float)); /* each step's AdamW leaves them so */
 	t.w = inoci_workspace_new();
 	inoci_workspace_keep(t.w, plan.keep);
 	t.order = inoci_alloc(train->n * sizeof *t.order);

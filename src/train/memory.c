@@ -72,6 +72,7 @@ static double to_come(const inoci_model *m, const inoci_adapter *a, const inoci_
 	inoci_scratch_need s = {.tokens = most->tokens > most->stem ? most->tokens : most->stem,
 	                        .targets = most->targets,
 	                        .widest = wide,
+	                        .converted = qkv > h->width ? qkv : h->width,
 	                        .inputs = h->ff > h->width ? h->ff : h->width,
 	                        .vocab = h->vocab,
 	                        .ranks = INOCI_LORA_SLICES * a->cfg.rank,
