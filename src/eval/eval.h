@@ -13,7 +13,7 @@ typedef enum {
 	INOCI_FINISH_LENGTH,
 	INOCI_FINISH_STOP_STRING,
 	INOCI_FINISH_MEASURED /* not sampled: the text is JSON of log-probabilities that the model gave (docs/measuring.md) */
-} inoci_finish; /* end token, limit, stop string */
+} inoci_finish;               /* end token, limit, stop string */
 const char *inoci_finish_name(inoci_finish f);
 
 typedef struct {

@@ -37,8 +37,8 @@ void inoci_text_lower(const char *s, size_t n, inoci_buf *out);
 
 typedef struct {
 	const char *name;
-	int version; /* raised when the result changes for any input: part of a score's key */
-	bool real, measured; /* inoci_scorer_real, inoci_scorer_measured */
+	int version;             /* raised when the result changes for any input: part of a score's key */
+	bool real, measured;     /* inoci_scorer_real, inoci_scorer_measured */
 	const char *options[12]; /* up to NULL */
 	const char *description; /* one line */
 	/* Checks j, sets s->state (freed by `free`, also when this fails) and, in s->settings, every option with its default.

@@ -82,8 +82,8 @@ json_t *inoci_scorer_types(void)
 {
 	json_t *a = json_array();
 	for (size_t t = 0; t < N_TYPES; t++)
-		json_array_append_new(a, json_pack("{s:s,s:s,s:o}", "type", types[t]->name, "description",
-		                                   types[t]->description, "options", options_of(types[t])));
+		json_array_append_new(a, json_pack("{s:s,s:s,s:o}", "type", types[t]->name, "description", types[t]->description,
+		                                   "options", options_of(types[t])));
 	return a;
 }
 

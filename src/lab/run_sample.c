@@ -48,8 +48,9 @@ static int prompt_rows(inoci_run_state *r, const inoci_wanted *w, int64_t *id, i
 {
 	for (size_t i = 0; i < w->prompts.n; i++) {
 		const inoci_lab_prompt *p = &w->prompts.v[i];
-		int rc = inoci_store_exec(r->store, err, "INSERT OR IGNORE INTO prompt(hash, question, text, item) VALUES(?,?,?,?)",
-		                          "ssss", p->hash.hex, p->question, p->text, p->item);
+		int rc = inoci_store_exec(r->store, err,
+		                          "INSERT OR IGNORE INTO prompt(hash, question, text, item) VALUES(?,?,?,?)", "ssss",
+		                          p->hash.hex, p->question, p->text, p->item);
 		if (rc >= 0)
 			rc = inoci_store_int(r->store, &id[i], err, "SELECT id FROM prompt WHERE hash = ?", "s", p->hash.hex);
 		if (rc < 0) return rc;

@@ -106,7 +106,8 @@ int inoci_store_score_missing(inoci_store *s, const char *experiment, inoci_scor
 	long done = 0;
 	int rc;
 	int64_t total = 0, last = 0, measured = inoci_scorer_measured(scorer);
-	char *sql = inoci_asprintf("SELECT a.id, a.text, a.finish, b.question, b.item %s ORDER BY a.id LIMIT %d", from, SCORE_AT_ONCE);
+	char *sql = inoci_asprintf("SELECT a.id, a.text, a.finish, b.question, b.item %s ORDER BY a.id LIMIT %d", from,
+	                           SCORE_AT_ONCE);
 	char *count = inoci_asprintf("SELECT count(*) %s", from);
 	INOC_TRY(inoci_store_int(s, &total, err, count, "isii", scorer_id, experiment, measured, last));
 	while (done < total) {

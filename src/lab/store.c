@@ -59,8 +59,7 @@ static const char schema[] =
         "CREATE TABLE link_eval(experiment TEXT, arm TEXT, seed INTEGER, evaluation TEXT, key TEXT NOT NULL,"
         " PRIMARY KEY(experiment, arm, seed, evaluation)) WITHOUT ROWID;"
         "CREATE TABLE scorer_name(experiment TEXT, name TEXT, position INTEGER, scorer INTEGER NOT NULL REFERENCES scorer,"
-        " PRIMARY KEY(experiment, name)) WITHOUT ROWID;"
-        JUDGED;
+        " PRIMARY KEY(experiment, name)) WITHOUT ROWID;" JUDGED;
 
 int inoci_store_fail(inoci_store *s, inoc_err *err, const char *doing)
 {

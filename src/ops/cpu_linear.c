@@ -194,8 +194,8 @@ static int linear_native(inoci_cpu *c, const inoci_mat *w, const inoci_lora *l, 
 	return 0;
 }
 
-static int linear(inoci_ops *o, const inoci_mat *w, const inoci_lora *l, const void *x, int T, void *yv,
-                  const void *residual, float *u, inoc_err *err)
+static int linear(inoci_ops *o, const inoci_mat *w, const inoci_lora *l, const void *x, int T, void *yv, const void *residual,
+                  float *u, inoc_err *err)
 {
 	inoci_cpu *c = (inoci_cpu *)o;
 	const inoci_packed_lora *p = l ? l->packed : NULL;
@@ -223,8 +223,7 @@ static int linear(inoci_ops *o, const inoci_mat *w, const inoci_lora *l, const v
 			if (residual != yv)
 				memcpy((float *)yv + (size_t)t * N, (const float *)residual + (size_t)t * N, (size_t)m * N * 4);
 			c->k->add((float *)yv + (size_t)t * N, yt, (size_t)m * N);
-		}
-		else if (c->bf)
+		} else if (c->bf)
 			c->k->to_bf16((uint16_t *)yv + (size_t)t * N, yt, (size_t)m * N);
 	}
 	return 0;
@@ -351,7 +350,8 @@ static void bwd_native(inoci_cpu *c, const inoci_mat *w, const inoci_lora *l, ui
 		if (to) {
 #pragma omp for schedule(static)
 			for (int t = 0; t < T; t++)
-				c->k->to_bf16(to + (size_t)t * (size_t)N, (const float *)o->dy + (size_t)t * (size_t)N, (size_t)N);
+				c->k->to_bf16(to + (size_t)t * (size_t)N, (const float *)o->dy + (size_t)t * (size_t)N,
+				              (size_t)N);
 		}
 		if (p) inoci_products_run(c, in, n, T, false);
 		if (turned) turn(dut, o->ldt, du, T, o->ranks);

@@ -122,8 +122,8 @@ static void swiglu_bwd(inoci_ops *o, void *dgu, const void *ds, const void *gu, 
 		if (c->tiles)
 			inoci_bf16_swiglu_bwd((uint16_t *)dgu + to, (const float *)ds + from, (const uint16_t *)gu + to, F);
 		else
-			c->k->swiglu_bwd((char *)dgu + to * o->act_bytes, (const float *)ds + from, (const char *)gu + to * o->act_bytes, c->bf,
-			                 F);
+			c->k->swiglu_bwd((char *)dgu + to * o->act_bytes, (const float *)ds + from,
+			                 (const char *)gu + to * o->act_bytes, c->bf, F);
 	}
 }
 
@@ -161,7 +161,8 @@ static size_t scratch_bytes(inoci_ops *o, const inoci_scratch_need *n)
 {
 	const inoci_cpu *c = (inoci_cpu *)o;
 	size_t t = (size_t)n->tokens, rows = n->targets < INOCI_HEAD_ROWS ? (size_t)n->targets : INOCI_HEAD_ROWS, sum = 0;
-	size_t logits = rows * (size_t)n->vocab, product = t * (size_t)n->widest, operand = t * (size_t)n->converted, want[INOCI_N_BUFS] = {0};
+	size_t logits = rows * (size_t)n->vocab, product = t * (size_t)n->widest, operand = t * (size_t)n->converted,
+	       want[INOCI_N_BUFS] = {0};
 	want[INOCI_BUF_OUT] = (!c->native && product > logits ? product : logits) * 4;
 	want[INOCI_BUF_OPERAND] = (c->bf && operand > logits ? operand : logits) * o->act_bytes;
 	want[INOCI_BUF_INNER] = t * (size_t)n->ranks * 4;

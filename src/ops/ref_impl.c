@@ -102,8 +102,8 @@ static void rmsnorm_bwd(inoci_ops *o, void *dxv, const void *dyv, const void *xv
 	}
 }
 
-static int linear(inoci_ops *o, const inoci_mat *w, const inoci_lora *l, const void *xv, int T, void *yv,
-                  const void *residual, float *u, inoc_err *err)
+static int linear(inoci_ops *o, const inoci_mat *w, const inoci_lora *l, const void *xv, int T, void *yv, const void *residual,
+                  float *u, inoc_err *err)
 {
 	(void)o, (void)err;
 	int ranks = lora_rank_sum(l);
@@ -132,8 +132,8 @@ static int linear(inoci_ops *o, const inoci_mat *w, const inoci_lora *l, const v
 	return 0;
 }
 
-static int linear_bwd(inoci_ops *o, const inoci_mat *w, const inoci_lora *l, const void *dyv, bool dy_real,
-                      const void *xv, const float *u, int T, void *dxv, inoc_err *err)
+static int linear_bwd(inoci_ops *o, const inoci_mat *w, const inoci_lora *l, const void *dyv, bool dy_real, const void *xv,
+                      const float *u, int T, void *dxv, inoc_err *err)
 {
 	(void)o, (void)err, (void)dy_real, (void)u; /* u is recomputed in real precision: it was kept in f32 */
 	for (int t = 0; t < T && dxv; t++) {

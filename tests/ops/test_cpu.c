@@ -122,7 +122,8 @@ static void linear_case(inoci_dtype d, int T, int N, int K, int slices, int rank
 	assert_int_equal(o->linear(o, mo, slices ? &l : NULL, x, T, yo, residual, u, &err), 0);
 	assert_int_equal(r->linear(r, mr, slices ? &l : NULL, xf, T, yr, residual, NULL, &err), 0);
 	for (size_t i = 0; i < yb; i++) close_to("linear", residual ? ((float *)yo)[i] : act_at(o, yo, i), yr[i], tol);
-	assert_int_equal(o->linear_bwd(o, mo, slices ? &l : NULL, with_residual ? dy : dya, with_residual, x, u, T, dxo, &err), 0);
+	assert_int_equal(o->linear_bwd(o, mo, slices ? &l : NULL, with_residual ? dy : dya, with_residual, x, u, T, dxo, &err),
+	                 0);
 	float *da[3], *db[3];
 	for (int i = 0; i < slices; i++) {
 		da[i] = l.s[i].da, db[i] = l.s[i].db;
