@@ -244,8 +244,9 @@ def tuned(b):
 
 
 def generate(b):
-    generate_row(b, "generate_1", 1, 1 if b.args.quick else 4)
-    generate_row(b, "generate_16", 16, 1)
+    if b.args.only:
+        generate_row(b, "generate_1", 1, 1 if b.args.quick else 4)
+        generate_row(b, "generate_16", 16, 1)
     generate_row(b, "generate_64", 64, 1)
     generate_row(b, "generate_64_tuned", 64, 1 if b.args.quick else 4, lambda: tuned(b))
 
@@ -341,8 +342,10 @@ def memory(b):
         w.ask("train", data=str(data), batch=4, steps=2, warm=False)
         return w.close()
     v = b.fastest("rss_train_mb, peft (negative: the least)", {v: lambda v=v: -peft(v) for v in ("bf16", "f32")})
+    rounds, b.args.rounds = b.args.rounds, min(b.args.rounds, 2)  # it hardly varies
     b.turns("rss_train_mb", "MB", {"ours": lambda: child([b.args.inoc, *train_args(b, data, 4, 3, b.fresh("rss")), "--json"])[1]["rss_mb"],
                                    "peft": lambda: peft(v)}, less=True, ways={"peft": v})
+    b.args.rounds = rounds
 
 
 def threads(b):
@@ -365,12 +368,12 @@ def threads(b):
 
 
 def demo(b):
-    """The demo's experiment: to the first seed's table; all seeds goes into `all_s`."""
+    """The demo's experiment: to the first seed's table; with --with-demo all seeds, into `all_s`."""
     out, took = b.dir / "demo", []
-    for seeds in ["--seeds", "1"], []:
+    for seeds in [["--seeds", "1"], []][:2 if b.args.with_demo else 1]:
         begin = time.time()
         child([b.args.inoc, "run", "settings/spanish-caps/experiment.yaml", "-o", out, "--json", *seeds])
         took.append(time.time() - begin)
     rounds, b.args.rounds = b.args.rounds, 1
-    b.turns("demo_s", "s", {"ours": lambda: took[0]}, less=True, all_s=sum(took))
+    b.turns("demo_s", "s", {"ours": lambda: took[0]}, less=True, **({"all_s": sum(took)} if b.args.with_demo else {}))
     b.args.rounds = rounds
