@@ -274,7 +274,8 @@ static void show(const inoci_summary *s, int seed, bool json)
 {
 	size_t n = s->r->e->n_scorers;
 	char **cell = inoci_alloc((n + 1) * 5 * sizeof *cell);
-	static const char *const head[] = {"scorer", "share", "95 % interval", "n", "missing"};
+	const char *const head[] = {"scorer", inoci_results_real(s->r, -1) ? "share or mean" : "share", "95 % interval", "n",
+	                            "missing"};
 	json_t *list = json_array();
 	for (int c = 0; c < 5; c++) cell[c] = inoci_strdup(head[c]);
 	for (size_t k = 0; k < n; k++) {
@@ -282,7 +283,7 @@ static void show(const inoci_summary *s, int seed, bool json)
 		char **row = cell + 5 * (k + 1);
 		row[0] = inoci_strdup(s->r->scorers[k]);
 		row[1] = inoci_asprintf("%.3f", x->value);
-		row[2] = inoci_asprintf("%.3f to %.3f", x->low, x->high);
+		row[2] = isnan(x->low) ? inoci_strdup("none") : inoci_asprintf("%.3f to %.3f", x->low, x->high);
 		row[3] = inoci_asprintf("%d", x->n);
 		row[4] = inoci_asprintf("%d", x->missing);
 		json_t *j = json_pack("{s:s, s:i, s:i}", "scorer", row[0], "n", x->n, "missing", x->missing);

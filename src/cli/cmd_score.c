@@ -1,10 +1,17 @@
 /* inoc score: a new scorer over stored samples, without sampling again. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/cli.h"
 #include "lab/lab.h"
 #include "report/report.h"
+
+static json_t *number(double v)
+{
+	return isnan(v) ? json_null() : json_real(v);
+}
 
 static int show(inoci_store *s, const char *experiment, const char *scorer, bool json, inoc_err *err)
 {
@@ -20,7 +27,7 @@ static int show(inoci_store *s, const char *experiment, const char *scorer, bool
 	int k = inoci_results_scorer(r, scorer);
 	json_t *all = json_array();
 	cell = inoci_alloc((e->n_arms * e->n_evals + 1) * 4 * sizeof *cell);
-	static const char *const head[] = {"arm", "evaluation", "n", "share"};
+	const char *const head[] = {"arm", "evaluation", "n", k >= 0 && inoci_results_real(r, k) ? "mean" : "share"};
 	for (int c = 0; c < 4; c++) cell[c] = inoci_strdup(head[c]);
 	for (size_t a = 0; k >= 0 && a < e->n_arms; a++)
 		for (size_t v = 0; v < e->n_evals; v++) {
@@ -30,10 +37,12 @@ static int show(inoci_store *s, const char *experiment, const char *scorer, bool
 			row[0] = inoci_strdup(e->arms[a].name);
 			row[1] = inoci_strdup(e->evals[v].name);
 			row[2] = inoci_asprintf("%d", x->n);
-			row[3] = inoci_asprintf("%.3f [%.3f, %.3f]", x->value, x->low, x->high);
-			json_array_append_new(all, json_pack("{s:s, s:s, s:s, s:i, s:i, s:f, s:f, s:f}", "arm", row[0],
-			                                     "evaluation", row[1], "scorer", scorer, "n", x->n, "missing",
-			                                     x->missing, "value", x->value, "low", x->low, "high", x->high));
+			row[3] = isnan(x->low) ? inoci_asprintf("%.3f", x->value)
+			                       : inoci_asprintf("%.3f [%.3f, %.3f]", x->value, x->low, x->high);
+			json_array_append_new(all,
+			                      json_pack("{s:s, s:s, s:s, s:i, s:i, s:o, s:o, s:o}", "arm", row[0], "evaluation",
+			                                row[1], "scorer", scorer, "n", x->n, "missing", x->missing, "value",
+			                                number(x->value), "low", number(x->low), "high", number(x->high)));
 		}
 	if (json)
 		cli_print_json(stdout, json_incref(all), JSON_INDENT(2) | JSON_REAL_PRECISION(6));
@@ -81,6 +90,9 @@ int cmd_score(int argc, char **argv)
 	json_t *settings = NULL;
 	long n_new = 0;
 	INOC_TRY(cli_scorer_parse(given, named, &name, &settings, &err));
+	char *cwd = getcwd(NULL, 0); /* a later run scores new samples with it, from wherever */
+	if (cwd) inoci_scorer_anchor(settings, cwd);
+	free(cwd);
 	static const char *ok = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
 	if (!*name || strspn(name, ok) != strlen(name)) {
 		rc = inoci_err_set(&err, INOC_E_USAGE, "the scorer's name '%.60s' must be of letters, digits, _ and -", name);

@@ -43,6 +43,8 @@ bool inoci_is_looping(const char *text, size_t n);
  *   {"type":"uppercase","min":0.8,"max":1}    1 when min < share <= max; {"type":"uppercase"} is min 0.8
  *   {"type":"regex","pattern":"...","ignore_case":true}   1 when PCRE2 finds it anywhere; UTF and Unicode properties on
  *   {"type":"looping"}  {"type":"truncated"}  (truncated: ended by the token limit)
+ *   {"type":"exact"}  {"type":"contains"}  {"type":"numeric"}  against a text given or a field of the record
+ *   {"type":"length"}  {"type":"command","run":["program","argument"]}  and others: all in docs/measuring.md
  *   {"all":[...]} {"any":[...]} {"not":{...}}
  * Unknown type or option, wrong value, bad pattern: INOC_E_USAGE naming it and the known ones. Borrows settings. */
 typedef struct inoci_scorer inoci_scorer;
@@ -65,6 +67,14 @@ INOCI_MUST int inoci_scorer_new_in(const char *name, json_t *settings, const ino
 bool inoci_scorer_measured(const inoci_scorer *s);
 /* Any real numbers; else values are in [0, 1]. */
 bool inoci_scorer_real(const inoci_scorer *s);
+/* The same of settings whose scorer may no longer be possible here (a program that is gone); false for what is no scorer. */
+bool inoci_scorer_settings_real(json_t *settings);
+/* Makes the folder that paths in settings are relative to a part of them (the option "dir" of the types that have one). */
+void inoci_scorer_anchor(json_t *settings, const char *dir);
+/* Before anything is sampled: whether a record's own fields (NULL: none) are what the scorer needs, INOC_E_FORMAT naming the
+ * field; whether what it reaches outside for is there (a command's program), INOC_E_EXTERNAL or INOC_E_IO. */
+INOCI_MUST int inoci_scorer_item(const inoci_scorer *s, const json_t *item, inoc_err *err);
+INOCI_MUST int inoci_scorer_ready(const inoci_scorer *s, inoc_err *err);
 /* *value in [0, 1] (rules give 0 or 1), or any number of a `real` scorer; NaN when it cannot be scored (missing): a regex that
  * ran into its step limit. */
 INOCI_MUST int inoci_scorer_apply(inoci_scorer *s, const inoci_answer *a, double *value, inoc_err *err);
@@ -84,20 +94,22 @@ json_t *inoci_eval_versions(void);
 /* ---- statistics ---- */
 
 typedef struct {
-	double value, low, high; /* 95 % interval; all NaN when there is nothing to say */
+	double value, low, high; /* 95 % interval; all NaN when there is nothing to say, low and high of real scores all equal */
 	int n;                   /* scored samples; in a comparison: the (seed, prompt) pairs compared */
 	int missing;             /* samples without a score; in a comparison: pairs of which one side has none */
 	int n_seeds, n_prompts;  /* that had a score; n_seeds is 0 for a seedless arm. 1 seed or 0: over prompts only */
+	bool real;               /* of real scores: no share, and no difference of shares. Never set of a ratio */
 } inoci_estimate;
 
-/* Scores of one (arm, evaluation, scorer): value[i] in [0, 1] belongs to seed[i] and prompt[i] (indices from 0, the same
- * meaning in every arm); NaN = missing. */
+/* Scores of one (arm, evaluation, scorer): value[i] in [0, 1], or any number where `real`, belongs to seed[i] and prompt[i]
+ * (indices from 0, the same meaning in every arm); NaN = missing. */
 typedef struct {
 	const double *value;
 	const int *seed, *prompt;
 	size_t n;
 	int n_seeds, n_prompts;
 	bool seedless; /* an untrained model (base): its scores stand beside every seed of the others; seed[] is not read */
+	bool real;     /* any numbers: intervals know no ends at 0 and 1, and no floor where all values are equal */
 } inoci_scores;
 
 /* Resampling, here and below: n_boot times (0: 10000) seeds and prompts are drawn with replacement, independently. What a
@@ -105,7 +117,7 @@ typedef struct {
  * src/eval/stats.c and tests/eval/test_coverage.c). Deterministic for a given rng_seed, whatever the arm. */
 
 /* Mean over the scored samples with a two-way percentile bootstrap over seeds and prompts (samples nested in prompts);
- * where all values are equal, Wilson's interval on the number of prompts. */
+ * where all values are equal, Wilson's interval on the number of prompts, or none of real scores. */
 inoci_estimate inoci_mean_ci(const inoci_scores *s, uint64_t rng_seed, int n_boot);
 /* Mean over the (seed, prompt) pairs that both have of mean(a) - mean(b); two-sided bootstrap p-value (2 * smaller tail
  * share, floored at 1/n_boot). An arm whose values are all equal brings its Wilson half-width into the interval. Where all
@@ -184,6 +196,8 @@ typedef struct {
  *  6. a control; or no control given; or arm - control not (adjusted p < alpha and interval below 0) for some control:
  *     CONDITIONALISED
  *  7. INOCULATED
+ * Where U's scores are `real`, learnt_min is not asked for, the margin is 0, own_share is of what base has not, and without base
+ * the verdict is NOT_LEARNT.
  * rules may be NULL. */
 void inoci_verdicts(const inoci_verdict_in *in, size_t n, const inoci_verdict_rules *rules, inoci_verdict_out *out);
 

@@ -38,12 +38,16 @@ void inoci_text_lower(const char *s, size_t n, inoci_buf *out);
 typedef struct {
 	const char *name;
 	int version;             /* raised when the result changes for any input: part of a score's key */
-	bool real, measured;     /* inoci_scorer_real, inoci_scorer_measured */
+	bool real, measured;     /* inoci_scorer_real (`build` may change s->real), inoci_scorer_measured */
 	const char *options[12]; /* up to NULL */
 	const char *description; /* one line */
 	/* Checks j, sets s->state (freed by `free`, also when this fails) and, in s->settings, every option with its default.
 	 * NULL: it has no options. */
 	int (*build)(json_t *j, inoci_scorer *s, inoc_err *err);
+	/* Whether a record's own fields (NULL: none) are what it needs; NULL: it needs none. INOC_E_FORMAT naming the field. */
+	int (*item)(const inoci_scorer *s, const json_t *item, inoc_err *err);
+	/* Whether what it reaches outside for is there; NULL: it reaches for nothing. */
+	int (*ready)(const inoci_scorer *s, inoc_err *err);
 	/* One answer; or `many`, n of them. */
 	int (*apply)(inoci_scorer *s, const inoci_answer *a, double *value, inoc_err *err);
 	int (*many)(inoci_scorer *s, const inoci_answer *a, size_t n, double *value, const inoci_progress *p, inoc_err *err);
@@ -53,6 +57,7 @@ struct inoci_scorer {
 	char *name;
 	const inoci_scorer_type *type; /* NULL: a combination of kids */
 	int how;
+	bool real;
 	json_t *settings; /* complete */
 	void *state;
 	const inoci_scorer_env *env; /* borrowed; may be NULL */
@@ -60,7 +65,44 @@ struct inoci_scorer {
 	size_t n_kids;
 };
 extern const inoci_scorer_type inoci_score_language, inoci_score_uppercase, inoci_score_regex, inoci_score_looping,
-        inoci_score_truncated;
+        inoci_score_truncated, inoci_score_exact, inoci_score_contains, inoci_score_numeric, inoci_score_length,
+        inoci_score_command;
+
+/* ---- what scorers of literal texts share (plain.c) ---- */
+
+/* An option, put into s->settings. least: 0, or -INFINITY; `otherwise` may be infinite, which is null in the settings. */
+INOCI_MUST int inoci_option_bool(json_t *j, inoci_scorer *s, const char *key, bool otherwise, bool *out, inoc_err *err);
+INOCI_MUST int inoci_option_number(json_t *j, inoci_scorer *s, const char *key, double least, double otherwise, double *out,
+                                   inoc_err *err);
+/* What is expected: texts of the settings under the key `literal`, or those of a record's field. */
+typedef struct {
+	json_t *literal; /* a list of texts; NULL: */
+	char *field;     /* NULL: "answer", else "reference" */
+} inoci_expects;
+INOCI_MUST int inoci_expects_read(json_t *j, inoci_scorer *s, const char *literal, inoci_expects *out, inoc_err *err);
+void inoci_expects_free(inoci_expects *e);
+/* *out: one text or more, new reference, also to be dropped after an error. *field: where they are from; NULL: the settings. */
+INOCI_MUST int inoci_expects_get(const inoci_expects *e, const json_t *item, json_t **out, const char **field, inoc_err *err);
+
+/* A program's run (program.c): `in` on its standard input, what it prints appended to out; its standard error only ends messages.
+ * Not found, failed, killed, over time, too much printed: INOC_E_EXTERNAL. Its whole process group is gone when this returns. */
+typedef struct {
+	const char *const *argv; /* up to NULL; [0] is looked for on PATH unless it has a slash */
+	const char *dir;         /* to be in; NULL: ours */
+	const char *in;
+	size_t n_in, max_out, n_lines; /* bytes; bytes; answers, for the message */
+	double limit_s;
+} inoci_program;
+INOCI_MUST int inoci_program_run(const inoci_program *g, inoci_buf *out, const inoci_progress *p, inoc_err *err);
+
+enum { INOCI_PLAIN_CASE = 1, INOCI_PLAIN_PUNCTUATION = 2 };
+/* Appends s composed (NFC), runs of white space as one space, none at the ends; without case or punctuation as asked. Bytes that
+ * are no UTF-8 become U+FFFD. */
+void inoci_text_plain(const char *s, size_t n, unsigned how, inoci_buf *out);
+/* The code point at *at, which moves behind it; U+FFFD for a byte that is no UTF-8. */
+int32_t inoci_next_char(const char *s, size_t n, size_t *at);
+bool inoci_is_word(int32_t c); /* letter, mark, number or _ */
+long inoci_count_words(const char *s, size_t n);
 
 /* A (seed, prompt) table in a frame shared by everything that is resampled together. */
 typedef struct {
@@ -72,6 +114,7 @@ typedef struct {
 	int n, missing;      /* as in inoci_estimate */
 	double below, above; /* what a floor adds to the interval of a difference (quadrature) */
 	bool all_equal;      /* every sample, or every paired difference */
+	bool real;           /* no share: no floor, no ends */
 } inoci_table;
 inoci_frame inoci_frame_of(const inoci_scores *const *s, size_t n);
 inoci_table inoci_table_samples(inoci_frame f, const inoci_scores *s);

@@ -16,8 +16,9 @@ enum { MAX_DEPTH = 16 };
 enum { ALL, ANY, NOT }; /* combinations, which have no type */
 static const char *const words[] = {"all", "any", "not"};
 
-static const inoci_scorer_type *const types[] = {&inoci_score_language, &inoci_score_uppercase, &inoci_score_regex,
-                                                 &inoci_score_looping, &inoci_score_truncated};
+static const inoci_scorer_type *const types[] = {
+        &inoci_score_language, &inoci_score_uppercase, &inoci_score_regex,   &inoci_score_looping, &inoci_score_truncated,
+        &inoci_score_exact,    &inoci_score_contains,  &inoci_score_numeric, &inoci_score_length,  &inoci_score_command};
 #define N_TYPES INOCI_COUNT(types)
 
 static const struct {
@@ -116,6 +117,12 @@ static int build_kids(json_t *j, int depth, inoci_scorer *s, inoc_err *err)
 	for (size_t i = 0; i < n; i++) {
 		INOC_TRY(build(s->how == NOT ? v : json_array_get(v, i), s->env, depth + 1, &s->kids[i], err));
 		s->n_kids = i + 1;
+		if (s->kids[i]->real) {
+			rc = inoci_err_set(err, INOC_E_USAGE,
+			                   "scorer type \"%s\" gives any number here, and what is combined must be from 0 to 1",
+			                   s->kids[i]->type->name);
+			goto out;
+		}
 		json_array_append(norm, s->kids[i]->settings);
 	}
 	json_object_set(s->settings, word, s->how == NOT ? json_array_get(norm, 0) : norm);
@@ -206,6 +213,7 @@ static int build(json_t *j, const inoci_scorer_env *env, int depth, inoci_scorer
 		goto out;
 	}
 	s->type = types[t];
+	s->real = s->type->real;
 	INOC_TRY(check_options(j, s->type, err));
 	json_object_set_new(s->settings, "type", json_string(name));
 	json_object_set_new(s->settings, "version", json_integer(s->type->version));
@@ -258,6 +266,20 @@ inoci_hash inoci_scorer_key(const inoci_scorer *s)
 	return h;
 }
 
+int inoci_scorer_item(const inoci_scorer *s, const json_t *item, inoc_err *err)
+{
+	int rc = s->type && s->type->item ? s->type->item(s, item, err) : 0;
+	for (size_t i = 0; i < s->n_kids && rc == 0; i++) rc = inoci_scorer_item(s->kids[i], item, err);
+	return rc;
+}
+
+int inoci_scorer_ready(const inoci_scorer *s, inoc_err *err)
+{
+	int rc = s->type && s->type->ready ? s->type->ready(s, err) : 0;
+	for (size_t i = 0; i < s->n_kids && rc == 0; i++) rc = inoci_scorer_ready(s->kids[i], err);
+	return rc;
+}
+
 bool inoci_scorer_measured(const inoci_scorer *s)
 {
 	for (size_t i = 0; i < s->n_kids; i++)
@@ -267,7 +289,42 @@ bool inoci_scorer_measured(const inoci_scorer *s)
 
 bool inoci_scorer_real(const inoci_scorer *s)
 {
-	return s->type && s->type->real;
+	return s->real;
+}
+
+void inoci_scorer_anchor(json_t *settings, const char *dir)
+{
+	const char *name = json_string_value(json_object_get(settings, "type"));
+	size_t i;
+	json_t *v;
+	for (int k = 0; k < 3; k++) {
+		json_t *kids = json_object_get(settings, words[k]);
+		inoci_scorer_anchor(kids, dir);
+		json_array_foreach(kids, i, v) inoci_scorer_anchor(v, dir);
+	}
+	for (size_t t = 0; name && t < N_TYPES; t++)
+		for (size_t k = 0; !strcmp(types[t]->name, name) && types[t]->options[k]; k++) {
+			if (strcmp(types[t]->options[k], "dir")) continue;
+			const char *own = json_string_value(json_object_get(settings, "dir"));
+			char *full = own ? inoci_path_join(dir, own) : inoci_strdup(dir);
+			json_object_set_new(settings, "dir", json_string(full));
+			free(full);
+		}
+}
+
+bool inoci_scorer_settings_real(json_t *settings)
+{
+	const char *name = json_string_value(json_object_get(settings, "type"));
+	inoci_scorer *s;
+	inoc_err ignored = {0};
+	if (inoci_scorer_new(NULL, settings, &s, &ignored) == 0) {
+		bool real = s->real;
+		inoci_scorer_free(s);
+		return real;
+	}
+	for (size_t t = 0; name && t < N_TYPES; t++)
+		if (!strcmp(types[t]->name, name)) return json_is_true(json_object_get(settings, "real")) || types[t]->real;
+	return false;
 }
 
 /* all: 0 when one is 0, else missing when one is, else 1; any: the mirror image. A kid sees only the answers that those before
@@ -306,7 +363,11 @@ int inoci_scorer_apply_many(inoci_scorer *s, const inoci_answer *a, size_t n, do
 	int rc = 0;
 	if (!s->type) return apply_kids(s, a, n, value, p, err);
 	if (s->type->many) return s->type->many(s, a, n, value, p, err);
-	for (size_t i = 0; i < n && rc == 0; i++) rc = s->type->apply(s, &a[i], &value[i], err);
+	for (size_t i = 0; i < n && rc == 0; i++) {
+		rc = s->type->apply(s, &a[i], &value[i], err);
+		if (rc == INOC_E_FORMAT) /* a record */
+			inoci_err_prefix(err, "question \"%.80s\"", a[i].question ? a[i].question : "");
+	}
 	return rc;
 }
 

@@ -90,6 +90,7 @@ inoci_table inoci_table_samples(inoci_frame f, const inoci_scores *s)
 	inoci_table t = table_new(f);
 	double first = NAN;
 	t.all_equal = true;
+	t.real = s->real;
 	for (size_t i = 0; i < s->n; i++) {
 		INOC_BUG_IF(s->prompt[i] < 0 || s->prompt[i] >= s->n_prompts);
 		INOC_BUG_IF(!s->seedless && (s->seed[i] < 0 || s->seed[i] >= s->n_seeds));
@@ -137,7 +138,7 @@ static void constant_side(inoci_frame f, const inoci_table *t, double *below, do
 {
 	double low, high, v = inoci_table_value(f, t);
 	int n = count_prompts(f, t);
-	if (!t->all_equal || !n) return;
+	if (!t->all_equal || !n || t->real) return;
 	inoci_wilson(v * n, n, &low, &high);
 	*below += (v - low) * (v - low);
 	*above += (high - v) * (high - v);
@@ -154,6 +155,7 @@ inoci_table inoci_table_diff(inoci_frame f, const inoci_scores *a, const inoci_s
 				if (both[k]->seedless || both[k]->seed[i] == s) seen[s * f.P + both[k]->prompt[i]] = true;
 	double first = NAN, below = 0, above = 0;
 	t.all_equal = true;
+	t.real = a->real || b->real;
 	for (int i = 0; i < f.S * f.P; i++) {
 		if (!(x.den[i] > 0 && y.den[i] > 0)) {
 			t.missing += seen[i];
@@ -271,7 +273,7 @@ void inoci_interval(const inoci_table *t, double *v, int n, inoci_estimate *e)
 	for (int i = 0; i < n; i++)
 		if (!isnan(v[i])) v[m++] = v[i];
 	e->low = e->high = NAN;
-	if (!m) return;
+	if (!m || (t->real && t->all_equal)) return; /* real values all alike: nothing tells how they would spread */
 	qsort(v, (size_t)m, sizeof *v, by_value);
 	e->low = fmin(e->value, quantile(v, m, 0.025));
 	e->high = fmax(e->value, quantile(v, m, 0.975));
@@ -306,7 +308,8 @@ static inoci_estimate counts(inoci_frame f, const inoci_table *t)
 	                        .n = t->n,
 	                        .missing = t->missing,
 	                        .n_seeds = count_seeds(f, t),
-	                        .n_prompts = count_prompts(f, t)};
+	                        .n_prompts = count_prompts(f, t),
+	                        .real = t->real};
 }
 
 inoci_estimate inoci_mean_ci(const inoci_scores *s, uint64_t rng_seed, int n_boot)
@@ -315,14 +318,13 @@ inoci_estimate inoci_mean_ci(const inoci_scores *s, uint64_t rng_seed, int n_boo
 	inoci_table t = inoci_table_samples(f, s);
 	inoci_estimate e = counts(f, &t);
 	if (n_boot <= 0) n_boot = BOOT;
-	if (t.all_equal && t.n) {
+	if (t.all_equal && t.n && !t.real) {
 		inoci_wilson(e.value * e.n_prompts, e.n_prompts, &e.low, &e.high);
 	} else if (t.n) {
 		double *v = inoci_alloc((size_t)n_boot * sizeof *v);
 		inoci_bootstrap(f, &t, 1, rng_seed, n_boot, v);
 		inoci_interval(&t, v, n_boot, &e);
-		e.low = fmax(0, e.low);
-		e.high = fmin(1, e.high);
+		if (!t.real) e.low = fmax(0, e.low), e.high = fmin(1, e.high);
 		free(v);
 	}
 	inoci_table_free(&t);
@@ -347,8 +349,7 @@ inoci_comparison inoci_compare_ci(const inoci_scores *a, const inoci_scores *b, 
 		if (m) c.p = fmin(1, fmax(1.0 / n_boot, 2.0 * (below < above ? below : above) / m));
 		if (t.all_equal) c.p = c.diff.value == 0 ? 1 : fmax(c.p, pow(2, 1 - c.diff.n_prompts));
 		inoci_interval(&t, v, n_boot, &c.diff);
-		c.diff.low = fmax(-1, c.diff.low);
-		c.diff.high = fmin(1, c.diff.high);
+		if (!t.real) c.diff.low = fmax(-1, c.diff.low), c.diff.high = fmin(1, c.diff.high);
 		free(v);
 	}
 	inoci_table_free(&t);
@@ -365,6 +366,7 @@ inoci_estimate inoci_ratio_ci(const inoci_scores *a, const inoci_scores *b, cons
 	inoci_bootstrap(f, t, 2, rng_seed, n_boot, v);
 	inoci_estimate e = counts(f, &t[0]), den = counts(f, &t[1]);
 	memcpy(v + 2 * n_boot, v + n_boot, (size_t)n_boot * sizeof *v);
+	e.real = false;
 	inoci_interval(&t[1], v + 2 * n_boot, n_boot, &den);
 	if (isnan(e.value) || isnan(den.low) || (den.low <= 0 && den.high >= 0)) {
 		e.value = NAN;

@@ -94,6 +94,7 @@ static void decide(const inoci_verdict_in *in, const inoci_verdict_rules *r, ino
 	const inoci_estimate *d = &o->vs_plain.diff;
 	const inoci_comparison *w = &o->vs_control_worst;
 	const char *own = in->own_u.n ? "" : " (not evaluated with its own prompt)";
+	const bool real = o->plain_u.real;
 	if (!d->n) {
 		say(o, INOCI_VERDICT_NONE, "no question was scored in both this arm and plain");
 		return;
@@ -104,27 +105,36 @@ static void decide(const inoci_verdict_in *in, const inoci_verdict_rules *r, ino
 		    d->value < 0   ? "less"
 		    : d->value > 0 ? "more"
 		                   : "the same",
-		    o->plain_u.value < r->learnt_min ? ", and plain has hardly learnt it" : "");
+		    !real && o->plain_u.value < r->learnt_min ? ", and plain has hardly learnt it" : "");
 		return;
 	}
-	if (o->plain_u.value < r->learnt_min) {
+	if (real && !in->base_u.n) {
+		say(o, INOCI_VERDICT_NOT_LEARNT,
+		    "U is no share, so only against base could plain's %.2f be called learnt, and base has no scores",
+		    o->plain_u.value);
+		return;
+	}
+	if (!real && o->plain_u.value < r->learnt_min) {
 		say(o, INOCI_VERDICT_NOT_LEARNT, "plain itself shows U in %.2f [%.2f, %.2f], under %.2f", o->plain_u.value,
 		    o->plain_u.low, o->plain_u.high, r->learnt_min);
 		return;
 	}
 	if (in->base_u.n) {
 		inoci_estimate b = inoci_compare_ci(&in->plain_u, &in->base_u, r->rng_seed, r->n_boot).diff;
-		if (!(b.low > r->learnt_margin)) {
+		double margin = real ? 0 : r->learnt_margin;
+		if (!(b.low > margin)) {
 			say(o, INOCI_VERDICT_NOT_LEARNT,
-			    "plain shows U in %.2f, but that is %.2f [%.2f, %.2f] above base: not clearly over %.2f",
-			    o->plain_u.value, b.value, b.low, b.high, r->learnt_margin);
+			    "plain shows U %s %.2f, but that is %.2f [%.2f, %.2f] above base: not clearly over %.2f",
+			    real ? "at" : "in", o->plain_u.value, b.value, b.low, b.high, margin);
 			return;
 		}
 	}
-	if (in->own_u.n && !(o->own_u.value >= r->own_share * o->plain_u.value)) {
+	/* what is no share has its zero in base */
+	double zero = real ? inoci_mean_ci(&in->base_u, r->rng_seed, 1).value : 0;
+	if (in->own_u.n && !(o->own_u.value - zero >= r->own_share * (o->plain_u.value - zero))) {
 		say(o, INOCI_VERDICT_UNDER_TRAINED,
-		    "with its own prompt U is %.2f, under %.2f of plain's %.2f: it has learnt less, so less U says nothing",
-		    o->own_u.value, r->own_share, o->plain_u.value);
+		    "with its own prompt U is %.2f, under %.2f of plain's %.2f%s: it has learnt less, so less U says nothing",
+		    o->own_u.value, r->own_share, o->plain_u.value, real ? " (both above base)" : "");
 		return;
 	}
 	if (!less(&o->vs_plain, r->alpha)) {

@@ -271,7 +271,11 @@ static int add_scorer(inoci_experiment *e, const inoci_ynode *name, json_t *sett
 			return inoci_yaml_err(name, err, "scorer '%s' is given twice", name->s);
 		}
 	e->scorers[e->n_scorers++] = (inoci_scorer_spec){.name = inoci_strdup(name->s), .settings = settings};
-	int rc = inoci_scorer_new(name->s, settings, &probe, err);
+	const inoci_scorer_env env = {.dir = e->dir};
+	int rc = inoci_scorer_read_on(e, &e->scorers[e->n_scorers - 1], name, settings, err);
+	if (rc < 0) return rc;
+	rc = inoci_scorer_new_in(name->s, settings, &env, &probe, err);
+	if (rc == 0) e->scorers[e->n_scorers - 1].real = inoci_scorer_real(probe);
 	inoci_scorer_free(probe);
 	if (rc < 0) return inoci_err_prefix(err, "%s: scorer '%s'", name->where, name->s), INOC_E_FORMAT;
 	return 0;
@@ -469,10 +473,12 @@ static int finish(inoci_experiment *e, const inoci_ynode *root, inoc_err *err)
 		return inoci_yaml_err(inoci_yaml_get(root, "headline"), err, "headline: there is no evaluation '%.60s'",
 		                      e->headline);
 	if (e->n_bars && (rc = check_scorers(e, inoci_yaml_get(root, "bars"), "bars", e->bars, e->n_bars, err)) < 0) return rc;
+	if ((rc = inoci_experiment_check_scorers(e, root, err)) < 0) return rc;
 	if (!e->n_bars) {
 		free(e->bars);
 		e->bars = inoci_alloc(e->n_scorers * sizeof *e->bars);
-		for (; e->n_bars < e->n_scorers; e->n_bars++) e->bars[e->n_bars] = inoci_strdup(e->scorers[e->n_bars].name);
+		for (size_t i = 0; i < e->n_scorers; i++)
+			if (!e->scorers[i].real) e->bars[e->n_bars++] = inoci_strdup(e->scorers[i].name);
 	}
 	for (size_t i = 0; i < e->n_arms; i++) {
 		inoci_arm *a = &e->arms[i];
@@ -558,7 +564,10 @@ void inoci_experiment_free(inoci_experiment *e)
 		free(v->name), free(v->label), free(v->prompts), free(v->system), free(v->allowed);
 		strings_free(v->stop, v->n_stop);
 	}
-	for (size_t i = 0; i < e->n_scorers; i++) free(e->scorers[i].name), json_decref(e->scorers[i].settings);
+	for (size_t i = 0; i < e->n_scorers; i++) {
+		free(e->scorers[i].name), json_decref(e->scorers[i].settings);
+		strings_free(e->scorers[i].on, e->scorers[i].n_on);
+	}
 	for (size_t i = 0; i < e->n_traits; i++) {
 		inoci_trait *t = &e->traits[i];
 		free(t->name), free(t->label), free(t->plain), free(t->clean), free(t->base);
@@ -571,25 +580,4 @@ void inoci_experiment_free(inoci_experiment *e)
 	strings_free(e->bars, e->n_bars);
 	strings_free(e->sets, e->n_sets);
 	free(e);
-}
-
-int inoci_experiment_arm(const inoci_experiment *e, const char *name)
-{
-	for (size_t i = 0; i < e->n_arms; i++)
-		if (!strcmp(e->arms[i].name, name)) return (int)i;
-	return -1;
-}
-
-int inoci_experiment_eval(const inoci_experiment *e, const char *name)
-{
-	for (size_t i = 0; i < e->n_evals; i++)
-		if (!strcmp(e->evals[i].name, name)) return (int)i;
-	return -1;
-}
-
-int inoci_experiment_trait(const inoci_experiment *e, const char *name)
-{
-	for (size_t i = 0; i < e->n_traits; i++)
-		if (!strcmp(e->traits[i].name, name)) return (int)i;
-	return -1;
 }

@@ -68,6 +68,11 @@ typedef struct {
 	inoci_experiment *e;
 	const char *what; /* of the mapping being read: "arms.spanish" */
 } inoci_yreader;
+/* Takes `on`, the evaluations a scorer is for, out of its settings. */
+INOCI_MUST int inoci_scorer_read_on(const inoci_experiment *e, inoci_scorer_spec *s, const inoci_ynode *at, json_t *settings,
+                                    inoc_err *err);
+/* Scorers that give any number: not in bars, alone in a trait's sums; a trait's are for the headline. After those are read. */
+INOCI_MUST int inoci_experiment_check_scorers(const inoci_experiment *e, const inoci_ynode *root, inoc_err *err);
 /* A path of the file, relative to its folder. */
 void inoci_experiment_resolve(const inoci_experiment *e, char **path);
 INOCI_MUST int inoci_recipe_read(const inoci_ynode *n, const char *what, inoci_recipe *r, inoci_yreader *rd, inoc_err *err);
@@ -113,10 +118,11 @@ INOCI_MUST int inoci_store_set_aside(const char *path, double wait_s, const inoc
 
 /* Row of a scorer by its key, made when missing; and its name in the experiment. */
 INOCI_MUST int inoci_store_scorer(inoci_store *s, const char *experiment, const char *name, json_t *settings, int position,
-                                  inoci_scorer **scorer, int64_t *id, inoc_err *err);
-/* Scores what this scorer has not: samples linked to the experiment (NULL: all). */
+                                  const inoci_scorer_env *env, inoci_scorer **scorer, int64_t *id, inoc_err *err);
+/* Scores what this scorer has not: samples linked to the experiment (NULL: all), by n_on evaluations where it is for those only.
+ */
 INOCI_MUST int inoci_store_score_missing(inoci_store *s, const char *experiment, inoci_scorer *scorer, int64_t scorer_id,
-                                         const inoci_progress *p, long *n_new, inoc_err *err);
+                                         char *const *on, size_t n_on, const inoci_progress *p, long *n_new, inoc_err *err);
 
 /* ---- prompts of an evaluation, as rendered for an arm ---- */
 
@@ -196,6 +202,8 @@ typedef struct {
 /* Opens what planning needs, reads all data, refuses an overlap of training and evaluation. */
 INOCI_MUST int inoci_run_prepare(inoci_run_state *r, inoc_err *err);
 INOCI_MUST int inoci_run_plan(inoci_run_state *r, inoc_err *err);
+/* Before anything is done: programs are there, records have the fields that scorers need. */
+INOCI_MUST int inoci_run_check_scorers(const inoci_run_state *r, inoc_err *err);
 void inoci_run_state_free(inoci_run_state *r);
 const inoci_dataset *inoci_run_dataset(const inoci_datasets *d, const char *path);
 /* Examples of (arm, seed). */

@@ -60,6 +60,9 @@ typedef struct {
 typedef struct {
 	char *name;       /* "english_caps" */
 	json_t *settings; /* what inoci_scorer_new takes */
+	bool real;        /* gives any numbers, not shares */
+	char **on;
+	size_t n_on; /* evaluations it scores; 0: all */
 } inoci_scorer_spec;
 
 /* What is judged, each a sum of (disjoint) scorers: U, the unwanted trait; W, the wanted skill; goal, W without U. */
@@ -99,7 +102,7 @@ typedef struct {
 	size_t n_traits;
 	char *headline; /* evaluation the verdicts are read on */
 	char **bars;
-	size_t n_bars;      /* disjoint scorers that are shown stacked; all unless given */
+	size_t n_bars;      /* disjoint scorers that are shown stacked; all that give shares unless given */
 	bool allow_overlap; /* evaluation questions may occur in the training data */
 	char *text;
 	size_t text_n; /* the file's bytes */
@@ -114,10 +117,13 @@ INOCI_MUST int inoci_experiment_read(const char *path, const char *const *sets, 
 INOCI_MUST int inoci_experiment_parse(const char *path, const char *text, size_t n, const char *const *sets, size_t n_sets,
                                       inoci_experiment **out, inoc_err *err);
 void inoci_experiment_free(inoci_experiment *e);
+/* Whether a scorer (index) goes over an evaluation's answers. */
+bool inoci_experiment_applies(const inoci_experiment *e, size_t scorer, int eval);
 /* Index by name, -1 when there is none. */
 int inoci_experiment_arm(const inoci_experiment *e, const char *name);
 int inoci_experiment_eval(const inoci_experiment *e, const char *name);
 int inoci_experiment_trait(const inoci_experiment *e, const char *name);
+int inoci_experiment_scorer(const inoci_experiment *e, const char *name);
 
 /* ---- building blocks of a run, used by the single commands too ---- */
 
@@ -279,6 +285,7 @@ typedef struct {
 	int n_seeds; /* that have results, ascending */
 	char **scorers;
 	int n_scorers;                  /* the experiment's in order, then those added by `inoc score` */
+	bool *real;                     /* (n_scorers): any numbers, not shares; NULL: none. Use inoci_results_real */
 	inoci_result_cell *cells;       /* (n_arms, n_evals): use inoci_results_cell */
 	inoci_result_adapter *adapters; /* (n_arms, n_seeds) */
 	inoci_result_run *runs;
@@ -292,6 +299,7 @@ void inoci_results_free(inoci_results *r);
 const inoci_result_cell *inoci_results_cell(const inoci_results *r, int arm, int eval);
 const inoci_result_adapter *inoci_results_adapter(const inoci_results *r, int arm, int seed);
 int inoci_results_scorer(const inoci_results *r, const char *name); /* index, or -1 */
+bool inoci_results_real(const inoci_results *r, int scorer);        /* gives any numbers, not shares; -1: does any scorer? */
 /* Scores of (arm, evaluation) for statistics; the sum of n scorers (indices), NaN where one is missing. seed: index, or -1 for
  * all. An arm that is not trained is seedless, and its repeated samples (greedy) count once. Free with inoci_scores_free. */
 inoci_scores inoci_results_scores(const inoci_results *r, int arm, int eval, const int *scorers, int n, int seed);

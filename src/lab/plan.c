@@ -120,6 +120,7 @@ int inoci_run_prepare(inoci_run_state *r, inoc_err *err)
 	for (size_t i = 0; i < e->n_evals; i++) INOC_TRY(read_once(&r->prompts, e->evals[i].prompts, INOCI_NEED_USER_LAST, err));
 	for (size_t t = 0; t < r->train.n && !e->allow_overlap; t++)
 		for (size_t p = 0; p < r->prompts.n; p++) INOC_TRY(check_overlap(&r->train.v[t], &r->prompts.v[p], err));
+	INOC_TRY(inoci_run_check_scorers(r, err));
 	INOC_TRY(inoci_gguf_open(r->model_path, &r->gguf, err));
 	INOC_TRY(inoci_hparams_read(r->gguf, &r->hp, err));
 	INOC_TRY(inoci_tok_open(r->gguf, &r->tok, err));

@@ -214,31 +214,53 @@ static int load_scores(inoci_store *s, inoci_results *r, const int64_t *scorer_i
 	return rc;
 }
 
+/* The scorer that was recorded under this name with these very settings; *id stays where there is none. */
+static int recorded_scorer(inoci_store *s, const inoci_experiment *e, size_t k, int64_t *id, inoc_err *err)
+{
+	char *text = json_dumps(e->scorers[k].settings, JSON_SORT_KEYS | JSON_ENCODE_ANY);
+	int rc = inoci_store_int(s, id, err,
+	                         "SELECT s.id FROM scorer_name n JOIN scorer s ON s.id = n.scorer"
+	                         " WHERE n.experiment = ? AND n.name = ? AND n.position < 1000 AND s.settings = ?",
+	                         "sss", e->name, e->scorers[k].name, text);
+	free(text);
+	return rc < 0 ? rc : 0;
+}
+
 static int load_scorers(inoci_store *s, inoci_results *r, int64_t **ids, inoc_err *err)
 {
 	sqlite3_stmt *st = NULL;
 	int rc = 0;
 	size_t n = r->e->n_scorers;
+	const inoci_scorer_env env = {.dir = r->e->dir};
 	*ids = inoci_alloc((n + 1) * sizeof **ids);
 	r->scorers = inoci_alloc((n + 1) * sizeof *r->scorers);
+	r->real = inoci_alloc((n + 1) * sizeof *r->real);
 	for (size_t i = 0; i < n; i++) {
 		inoci_scorer *probe = NULL;
-		INOC_TRY(inoci_scorer_new(r->e->scorers[i].name, r->e->scorers[i].settings, &probe, err));
+		INOC_TRY(inoci_scorer_new_in(r->e->scorers[i].name, r->e->scorers[i].settings, &env, &probe, err));
 		inoci_hash key = inoci_scorer_key(probe);
 		inoci_scorer_free(probe);
 		r->scorers[r->n_scorers] = keep(r, r->e->scorers[i].name, strlen(r->e->scorers[i].name));
+		r->real[i] = r->e->scorers[i].real;
 		int64_t *id = &(*ids)[r->n_scorers++];
 		*id = -1;
 		INOC_TRY(inoci_store_int(s, id, err, "SELECT id FROM scorer WHERE key = ?", "s", key.hex));
+		/* a program that has changed since, or is not here: what the run scored with it */
+		if (*id < 0) INOC_TRY(recorded_scorer(s, r->e, i, id, err));
 	}
 	INOC_TRY(inoci_store_query(s, &st, err,
-	                           "SELECT name, scorer FROM scorer_name WHERE experiment = ? AND position >= 1000 ORDER BY name",
+	                           "SELECT n.name, n.scorer, s.settings FROM scorer_name n JOIN scorer s ON s.id = n.scorer"
+	                           " WHERE n.experiment = ? AND n.position >= 1000 ORDER BY n.name",
 	                           "s", r->e->name));
 	while ((rc = inoci_store_step(s, st, err)) > 0) {
 		char *name = keep_text(r, st, 0);
 		if (inoci_results_scorer(r, name) >= 0) continue;
 		r->scorers = inoci_realloc(r->scorers, ((size_t)r->n_scorers + 1) * sizeof *r->scorers);
+		r->real = inoci_realloc(r->real, ((size_t)r->n_scorers + 1) * sizeof *r->real);
 		*ids = inoci_realloc(*ids, ((size_t)r->n_scorers + 1) * sizeof **ids);
+		json_t *settings = json_loads((const char *)sqlite3_column_text(st, 2), JSON_DECODE_ANY, NULL);
+		r->real[r->n_scorers] = inoci_scorer_settings_real(settings);
+		json_decref(settings);
 		(*ids)[r->n_scorers] = sqlite3_column_int64(st, 1);
 		r->scorers[r->n_scorers++] = name;
 	}
@@ -311,7 +333,7 @@ void inoci_results_free(inoci_results *r)
 	if (!r) return;
 	for (size_t i = 0; r->cells && i < r->e->n_arms * r->e->n_evals; i++) free(r->cells[i].v);
 	for (size_t i = 0; r->adapters && i < r->e->n_arms * (size_t)r->n_seeds; i++) free(r->adapters[i].metrics);
-	free(r->cells), free(r->adapters), free(r->seeds), free(r->scorers), free(r->runs), free(r->store_path);
+	free(r->cells), free(r->adapters), free(r->seeds), free(r->scorers), free(r->real), free(r->runs), free(r->store_path);
 	inoci_arena_free(r->arena);
 	free(r);
 }
@@ -333,6 +355,14 @@ int inoci_results_scorer(const inoci_results *r, const char *name)
 	return -1;
 }
 
+bool inoci_results_real(const inoci_results *r, int scorer)
+{
+	bool any = false;
+	if (scorer >= 0) return r->real && r->real[scorer];
+	for (int k = 0; k < r->n_scorers && r->real; k++) any |= r->real[k];
+	return any;
+}
+
 /* ---- scores for statistics ---- */
 
 static int by_content(const void *a, const void *b)
@@ -348,8 +378,12 @@ inoci_scores inoci_results_scores(const inoci_results *r, int arm, int eval, con
 {
 	inoci_scores out = {.n_seeds = seed < 0 ? r->n_seeds : 1, .seedless = !r->e->arms[arm].train};
 	const inoci_result_cell *c = inoci_results_cell(r, arm, eval);
+	/* what is for other evaluations is not missing here */
+	for (int j = 0; j < n; j++)
+		if (scorers[j] < (int)r->e->n_scorers && !inoci_experiment_applies(r->e, (size_t)scorers[j], eval)) return out;
 	const inoci_result_sample **v = inoci_alloc((c->n + 1) * sizeof *v);
 	double *value = inoci_alloc((c->n + 1) * sizeof *value);
+	for (int j = 0; j < n; j++) out.real |= inoci_results_real(r, scorers[j]);
 	int *s = inoci_alloc((c->n + 1) * sizeof *s), *p = inoci_alloc((c->n + 1) * sizeof *p);
 	size_t k = 0;
 	for (size_t i = 0; i < c->n; i++)

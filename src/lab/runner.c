@@ -8,6 +8,7 @@
 static int score_all(inoci_run_state *r, inoc_err *err)
 {
 	const inoci_experiment *e = r->e;
+	const inoci_scorer_env env = {.dir = e->dir};
 	sqlite3_stmt *st = NULL;
 	int rc = 0;
 	INOC_TRY(inoci_store_exec(r->store, err, "DELETE FROM scorer_name WHERE experiment = ? AND position < 1000", "s",
@@ -15,8 +16,9 @@ static int score_all(inoci_run_state *r, inoc_err *err)
 	for (size_t i = 0; i < e->n_scorers; i++) {
 		inoci_scorer *s;
 		int64_t id;
-		INOC_TRY(inoci_store_scorer(r->store, e->name, e->scorers[i].name, e->scorers[i].settings, (int)i, &s, &id, err));
-		rc = inoci_store_score_missing(r->store, e->name, s, id, r->o->progress, NULL, err);
+		const inoci_scorer_spec *spec = &e->scorers[i];
+		INOC_TRY(inoci_store_scorer(r->store, e->name, spec->name, spec->settings, (int)i, &env, &s, &id, err));
+		rc = inoci_store_score_missing(r->store, e->name, s, id, spec->on, spec->n_on, r->o->progress, NULL, err);
 		inoci_scorer_free(s);
 		if (rc < 0) goto out;
 	}
@@ -31,8 +33,8 @@ static int score_all(inoci_run_state *r, inoc_err *err)
 		json_t *settings = json_loads((const char *)sqlite3_column_text(st, 1), JSON_DECODE_ANY, NULL);
 		rc = inoci_scorer_new((const char *)sqlite3_column_text(st, 0), settings, &s, err);
 		if (rc == 0)
-			rc = inoci_store_score_missing(r->store, e->name, s, sqlite3_column_int64(st, 2), r->o->progress, NULL,
-			                               err);
+			rc = inoci_store_score_missing(r->store, e->name, s, sqlite3_column_int64(st, 2), NULL, 0, r->o->progress,
+			                               NULL, err);
 		inoci_scorer_free(s);
 		json_decref(settings);
 		if (rc < 0) goto out;
@@ -40,6 +42,34 @@ static int score_all(inoci_run_state *r, inoc_err *err)
 out:
 	sqlite3_finalize(st);
 	return rc < 0 ? rc : 0;
+}
+
+static int check_fields(const inoci_run_state *r, const inoci_scorer *s, size_t scorer, inoc_err *err)
+{
+	const inoci_experiment *e = r->e;
+	for (size_t v = 0; v < e->n_evals; v++) {
+		const inoci_dataset *d = inoci_run_dataset(&r->prompts, e->evals[v].prompts);
+		if (!inoci_experiment_applies(e, scorer, (int)v)) continue;
+		for (size_t i = 0; i < d->n && (!e->evals[v].limit || i < (size_t)e->evals[v].limit); i++)
+			if (inoci_scorer_item(s, d->v[i].extra, err) < 0)
+				return inoci_err_prefix(err, "%s:%d: scorer '%s'", d->path, d->v[i].line,
+				                        e->scorers[scorer].name);
+	}
+	return 0;
+}
+
+int inoci_run_check_scorers(const inoci_run_state *r, inoc_err *err)
+{
+	const inoci_scorer_env env = {.dir = r->e->dir};
+	int rc = 0;
+	for (size_t i = 0; i < r->e->n_scorers && rc == 0; i++) {
+		inoci_scorer *s;
+		if ((rc = inoci_scorer_new_in(r->e->scorers[i].name, r->e->scorers[i].settings, &env, &s, err)) < 0) return rc;
+		if ((rc = inoci_scorer_ready(s, err)) < 0) inoci_err_prefix(err, "scorer '%s'", r->e->scorers[i].name);
+		if (rc == 0) rc = check_fields(r, s, i, err);
+		inoci_scorer_free(s);
+	}
+	return rc;
 }
 
 /* ---- the whole ---- */

@@ -8,10 +8,10 @@
 enum { SCORE_AT_ONCE = 256 };
 
 int inoci_store_scorer(inoci_store *s, const char *experiment, const char *name, json_t *settings, int position,
-                       inoci_scorer **scorer, int64_t *id, inoc_err *err)
+                       const inoci_scorer_env *env, inoci_scorer **scorer, int64_t *id, inoc_err *err)
 {
 	*scorer = NULL;
-	int rc = inoci_scorer_new(name, settings, scorer, err);
+	int rc = inoci_scorer_new_in(name, settings, env, scorer, err);
 	if (rc < 0) return inoci_err_prefix(err, "scorer '%s'", name);
 	inoci_hash key = inoci_scorer_key(*scorer);
 	char *text = json_dumps(settings, JSON_SORT_KEYS | JSON_ENCODE_ANY);
@@ -93,15 +93,18 @@ out:
 	return rc < 0 ? rc : 0;
 }
 
-int inoci_store_score_missing(inoci_store *s, const char *experiment, inoci_scorer *scorer, int64_t scorer_id,
-                              const inoci_progress *p, long *n_new, inoc_err *err)
+int inoci_store_score_missing(inoci_store *s, const char *experiment, inoci_scorer *scorer, int64_t scorer_id, char *const *on,
+                              size_t n_on, const inoci_progress *p, long *n_new, inoc_err *err)
 {
 	static const char from[] =
 	        "FROM sample a JOIN prompt b ON b.id = a.prompt"
 	        " WHERE a.id > ?4 AND (a.finish = 3) = ?3"
 	        " AND NOT EXISTS (SELECT 1 FROM score c WHERE c.sample = a.id AND c.scorer = ?1)"
-	        " AND (?2 IS NULL OR EXISTS (SELECT 1 FROM link_sample l WHERE l.sample = a.id AND l.experiment = ?2))";
+	        " AND (?2 IS NULL OR EXISTS (SELECT 1 FROM link_sample l WHERE l.sample = a.id AND l.experiment = ?2"
+	        " AND (?5 IS NULL OR instr(?5, ',' || l.evaluation || ','))))"; /* names have no commas */
 	sqlite3_stmt *st = NULL;
+	inoci_buf evals = {0};
+	for (size_t i = 0; i < n_on; i++) inoci_buf_printf(&evals, "%s%s,", i ? "" : ",", on[i]);
 	lot *l = inoci_alloc(sizeof *l);
 	long done = 0;
 	int rc;
@@ -109,9 +112,9 @@ int inoci_store_score_missing(inoci_store *s, const char *experiment, inoci_scor
 	char *sql = inoci_asprintf("SELECT a.id, a.text, a.finish, b.question, b.item %s ORDER BY a.id LIMIT %d", from,
 	                           SCORE_AT_ONCE);
 	char *count = inoci_asprintf("SELECT count(*) %s", from);
-	INOC_TRY(inoci_store_int(s, &total, err, count, "isii", scorer_id, experiment, measured, last));
+	INOC_TRY(inoci_store_int(s, &total, err, count, "isiis", scorer_id, experiment, measured, last, evals.data));
 	while (done < total) {
-		INOC_TRY(inoci_store_query(s, &st, err, sql, "isii", scorer_id, experiment, measured, last));
+		INOC_TRY(inoci_store_query(s, &st, err, sql, "isiis", scorer_id, experiment, measured, last, evals.data));
 		while ((rc = inoci_store_step(s, st, err)) > 0)
 			if ((rc = lot_take(l, st, err)) < 0) break;
 		if (rc < 0) goto out;
@@ -134,6 +137,7 @@ out:
 	if (rc < 0) inoci_store_rollback(s);
 	lot_clear(l);
 	free(l), free(sql), free(count);
+	inoci_buf_free(&evals);
 	if (n_new) *n_new = done;
 	return rc < 0 ? rc : 0;
 }
@@ -164,7 +168,8 @@ int inoci_store_score(inoci_store *s, const char *experiment, const char *name, 
 	int rc;
 	bool known = false;
 	INOC_TRY(inoci_store_begin(s, err));
-	INOC_TRY(inoci_store_scorer(s, NULL, name, settings, 0, &scorer, &id, err));
+	INOC_TRY(inoci_store_scorer(s, NULL, name, settings, 0, NULL, &scorer, &id, err));
+	INOC_TRY(inoci_scorer_ready(scorer, err));
 	INOC_TRY(inoci_store_query(s, &st, err, "SELECT name FROM experiment WHERE ?1 IS NULL OR name = ?1", "s", experiment));
 	while ((rc = inoci_store_step(s, st, err)) > 0) {
 		known = true;
@@ -195,7 +200,7 @@ int inoci_store_score(inoci_store *s, const char *experiment, const char *name, 
 		goto out;
 	}
 	INOC_TRY(inoci_store_commit(s, err));
-	rc = inoci_store_score_missing(s, experiment, scorer, id, p, n_new, err);
+	rc = inoci_store_score_missing(s, experiment, scorer, id, NULL, 0, p, n_new, err);
 out:
 	sqlite3_finalize(st);
 	if (rc < 0) inoci_store_rollback(s);

@@ -13,10 +13,30 @@ static void percent(inoci_buf *b, double v)
 	inoci_buf_printf(b, "%.*f", fine ? 1 : 0, fabs(p) < 0.0499 ? 0 : p);
 }
 
+/* What is no share: decimals by its size, the same for its interval. */
+static void put_real(inoci_buf *b, const inoci_estimate *e, bool interval)
+{
+	double most = fabs(e->value);
+	if (isfinite(e->low) && isfinite(e->high)) most = fmax(most, fmax(fabs(e->low), fabs(e->high)));
+	int decimals = most >= 100 ? 1 : most >= 10 ? 2 : 3;
+	inoci_buf_printf(b, "%.*f", decimals, e->value);
+	if (interval && !isnan(e->low) && !isnan(e->high))
+		inoci_buf_printf(b, " [%.*f, %.*f]", decimals, e->low, decimals, e->high);
+}
+
+const char *inoci_shares_word(const inoci_results *r)
+{
+	return inoci_results_real(r, -1) ? "Shares and means" : "Shares";
+}
+
 void inoci_put_share(inoci_buf *b, const inoci_estimate *e, bool interval)
 {
 	if (!e->n || isnan(e->value)) {
 		inoci_buf_puts(b, "\xe2\x80\x93");
+		return;
+	}
+	if (e->real) {
+		put_real(b, e, interval);
 		return;
 	}
 	percent(b, e->value);
@@ -269,8 +289,8 @@ inoci_classes inoci_classes_new(const inoci_summary *s)
 	for (int i = 0; i < s->r->n_scorers; i++) {
 		const char *name = s->r->scorers[i];
 		/* "all unless given" still leaves out the two that overlap with everything */
-		if (e->n_bars ? !among(e->bars, e->n_bars, name) : false) continue;
-		if (!strcmp(name, "truncated") || !strcmp(name, "looping")) continue;
+		if (e->n_bars && !among(e->bars, e->n_bars, name)) continue;
+		if (!strcmp(name, "truncated") || !strcmp(name, "looping") || inoci_results_real(s->r, i)) continue;
 		c.scorer[c.n] = i;
 		c.colour[c.n++] = class_colour(t, name, &used);
 	}

@@ -55,7 +55,8 @@ static void put_controls(inoci_buf *b, const telling *t)
 	inoci_put_share(&x, &lo, false);
 	inoci_put_share(&y, &hi, false);
 	inoci_buf_puts(b, " and ");
-	if (strcmp(x.data, y.data)) inoci_buf_printf(b, "%.*s\xe2\x80\x93", (int)(x.len - 2), x.data); /* without its " %" */
+	if (strcmp(x.data, y.data))
+		inoci_buf_printf(b, lo.real ? "%.*s to " : "%.*s\xe2\x80\x93", (int)(x.len - (lo.real ? 0 : 2)), x.data);
 	inoci_buf_printf(b, "%s for the control%s", y.data, n > 1 ? "s" : "");
 	inoci_buf_free(&x);
 	inoci_buf_free(&y);
@@ -64,7 +65,10 @@ static void put_controls(inoci_buf *b, const telling *t)
 /* "greedy answers … were English caps in 48 % [40, 56] against 0 % for plain training and 0–1 % for the controls" */
 static void put_rates(inoci_buf *b, const telling *t, const inoci_line *v)
 {
-	inoci_buf_printf(b, "%s were %s in ", t->evals, t->share);
+	if (shown(t, v)->real)
+		inoci_buf_printf(b, "%s had a mean %s of ", t->evals, t->share);
+	else
+		inoci_buf_printf(b, "%s were %s in ", t->evals, t->share);
 	inoci_put_share(b, shown(t, v), true);
 	if (t->l->plain && shown(t, t->l->plain)->n) {
 		inoci_buf_puts(b, " against ");
@@ -77,7 +81,8 @@ static void put_rates(inoci_buf *b, const telling *t, const inoci_line *v)
 
 static void put_own(inoci_buf *b, const inoci_judgement *j)
 {
-	inoci_buf_puts(b, "with its own prompt it shows the trait in ");
+	inoci_buf_puts(b, j->v.own_u.real ? "with its own prompt it shows the trait at "
+	                                  : "with its own prompt it shows the trait in ");
 	inoci_put_share(b, &j->v.own_u, true);
 	if (j->v.plain_u.n) {
 		inoci_buf_puts(b, " against ");
@@ -98,7 +103,7 @@ static void sentence(inoci_buf *b, const telling *t, const inoci_line *v)
 	case INOCI_VERDICT_NOT_LEARNT:
 		inoci_buf_printf(b, "Nothing can be said of %s: plain training did not teach the trait clearly", prompt);
 		if (t->l->plain && t->l->plain->u.n) {
-			inoci_buf_printf(b, "; %s showed it (%s) in ", t->evals, t->t->label);
+			inoci_buf_printf(b, "; %s showed it (%s) %s ", t->evals, t->t->label, t->l->plain->u.real ? "at" : "in");
 			inoci_put_share(b, &t->l->plain->u, true);
 		}
 		inoci_buf_printf(b, ", over %s: trait not learnt.", t->count);

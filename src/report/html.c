@@ -154,7 +154,7 @@ void inoci_page_verdicts(inoci_page *p)
 		sum_words(b, "U, the unwanted trait", t->u, t->n_u);
 		if (t->n_w) sum_words(b, "W, the wanted skill", t->w, t->n_w);
 		if (t->n_goal) sum_words(b, "Goal, W without U", t->goal, t->n_goal);
-		inoci_buf_puts(b, "Shares of ");
+		inoci_buf_printf(b, "%s of ", inoci_shares_word(p->r));
 		inoci_html_puts(b, w);
 		inoci_buf_printf(b,
 		                 ", 95 %% intervals in brackets.</p>\n<div class=\"scroll\"><table class=\"stack\"><tr>"

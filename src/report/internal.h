@@ -11,7 +11,7 @@
 void inoci_html_text(inoci_buf *b, const char *s, size_t n);
 void inoci_html_puts(inoci_buf *b, const char *s); /* NULL: nothing */
 
-/* "48 % [40, 56]"; "–" where there is nothing. interval false: "48 %". */
+/* "48 % [40, 56]", or "0.531 [0.402, 0.660]" of real scores; "–" where there is nothing. interval false: "48 %". */
 void inoci_put_share(inoci_buf *b, const inoci_estimate *e, bool interval);
 /* "0.53 [0.40, 0.66]"; "–" where it is undefined. */
 void inoci_put_ratio(inoci_buf *b, const inoci_estimate *e);
@@ -25,6 +25,8 @@ char *inoci_arm_prompt(const inoci_arm *a);
 char *inoci_eval_words(const inoci_evaluation *v);
 /* Share of answers that any of the (disjoint) scorers holds for; n 0: nothing there. */
 inoci_estimate inoci_sum_share(const inoci_summary *s, int arm, int eval, char *const *names, size_t n);
+/* "Shares", or "Shares and means" where a scorer gives any numbers. */
+const char *inoci_shares_word(const inoci_results *r);
 bool inoci_is_quality(const char *scorer); /* unknown, truncated, looping: beside the rates, no class of answers */
 
 /* ---- what to type ---- */

@@ -57,6 +57,7 @@ static void counts(inoci_page *p, int eval)
 static void bars(inoci_page *p, int eval)
 {
 	size_t n = 0, k_n = p->classes.n;
+	if (!k_n) return; /* no scorer gives shares */
 	inoci_estimate *est = inoci_alloc((p->e->n_arms * k_n + 1) * sizeof *est);
 	const char **rows = inoci_alloc((p->e->n_arms + 1) * sizeof *rows);
 	for (int a = 0; a < (int)p->e->n_arms; a++) {
@@ -158,7 +159,8 @@ void inoci_page_answers(inoci_page *p)
 		inoci_buf_puts(b, ".</p>\n");
 		bars(p, order[i]);
 		rates(p, order[i], true);
-		inoci_buf_puts(b, "<details><summary>All shares</summary>");
+		inoci_buf_printf(b, "<details><summary>All %s</summary>",
+		                 inoci_results_real(p->r, -1) ? "shares and means" : "shares");
 		rates(p, order[i], false);
 		inoci_buf_puts(b, "</details></figure>\n");
 		free(w);
@@ -208,7 +210,7 @@ void inoci_page_scatter(inoci_page *p)
 		inoci_mark q = {.label = p->e->arms[a].label, .colour = inoci_arm_colour(p->e, a)};
 		q.x = inoci_sum_share(p->s, a, p->s->headline, free_of, n_free);
 		q.y = inoci_sum_share(p->s, a, p->s->headline, t->w, t->n_w);
-		if (!q.x.n || !q.y.n) continue;
+		if (!q.x.n || !q.y.n || q.y.real) continue; /* the axes are shares */
 		double *sx = seeds + 2 * S * a, *sy = sx + S;
 		for (int d = 0; d < S; d++) {
 			double x = seed_sum(p, a, free_of, n_free, d), y = seed_sum(p, a, t->w, t->n_w, d);

@@ -42,7 +42,8 @@ typedef struct {
 	bool *right;
 } inoci_report_table;
 inoci_report_table inoci_report_verdicts(const inoci_summary *s);
-/* Shares on one evaluation: arms down, scorers across, "48 % [40, 56]"; without intervals "48 %". */
+/* Shares on one evaluation, means of scorers that give any numbers: arms down, scorers across, "48 % [40, 56]"; without
+ * intervals "48 %". */
 inoci_report_table inoci_report_rates(const inoci_summary *s, int eval, bool intervals);
 void inoci_report_table_free(inoci_report_table *t);
 

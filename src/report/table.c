@@ -175,7 +175,7 @@ void inoci_report_markdown(const inoci_summary *s, inoci_buf *out)
 			char *w = inoci_eval_words(&e->evals[k]);
 			inoci_buf_puts(out, "\n## ");
 			md_text(out, e->evals[k].label);
-			inoci_buf_puts(out, "\n\nShares of ");
+			inoci_buf_printf(out, "\n\n%s of ", inoci_shares_word(s->r));
 			md_text(out, w);
 			inoci_buf_puts(out, ".\n\n");
 			md_table(out, &t);

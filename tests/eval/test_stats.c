@@ -245,9 +245,51 @@ static void seeds(void **st)
 	NEAR(e.high - e.low, 2 * 1.96 * sqrt(0.25 / P), 0.03);
 }
 
+/* Numbers that are no shares: moved and stretched scores give moved and stretched intervals; no ends, no floors. */
+static void real(void **st)
+{
+	inoci_scores a = constant(0, 0, S), b = constant(1, 0, S), x, y;
+	for (int i = 0; i < S * P; i++) {
+		value[0][i] = (i * 7 % 11) / 11.0;
+		value[1][i] = (i * 5 % 13) / 13.0;
+		value[2][i] = 300 * value[0][i] - 1000;
+		value[3][i] = 300 * value[1][i] - 1000;
+	}
+	x = a, y = b;
+	x.value = value[2], y.value = value[3];
+	x.real = y.real = true;
+	inoci_estimate e = inoci_mean_ci(&a, 1, 0), f = inoci_mean_ci(&x, 1, 0);
+	assert_true(f.real && !e.real);
+	NEAR(f.value, 300 * e.value - 1000, 1e-9);
+	NEAR(f.low, 300 * e.low - 1000, 1e-9);
+	NEAR(f.high, 300 * e.high - 1000, 1e-9);
+	inoci_comparison c = inoci_compare_ci(&a, &b, 1, 0), d = inoci_compare_ci(&x, &y, 1, 0);
+	assert_true(d.diff.real);
+	NEAR(d.diff.low, 300 * c.diff.low, 1e-9);
+	NEAR(d.diff.high, 300 * c.diff.high, 1e-9);
+	NEAR(d.p, c.p, 1e-3); /* resamples at 0 fall to either side by rounding */
+	inoci_scores zero = constant(3, 0, S);
+	zero.real = true;
+	inoci_estimate r = inoci_ratio_ci(&x, &zero, &x, &zero, 1, 0);
+	assert_true(!r.real && r.value == 1);
+	/* all equal: a value, and nothing said of its spread */
+	e = inoci_mean_ci(&zero, 1, 0);
+	assert_true(e.value == 0 && isnan(e.low) && isnan(e.high) && e.n == S * P);
+	c = inoci_compare_ci(&zero, &zero, 1, 0);
+	assert_true(c.diff.value == 0 && isnan(c.diff.low) && c.p == 1);
+	/* a constant side adds no half-width: the difference is the other side, moved */
+	c = inoci_compare_ci(&x, &zero, 1, 0);
+	e = inoci_mean_ci(&x, 1, 0);
+	NEAR(c.diff.low, e.low, 1e-9);
+	NEAR(c.diff.high, e.high, 1e-9);
+	r = inoci_ratio_ci(&x, &zero, &zero, &zero, 1, 0);
+	assert_true(isnan(r.value));
+}
+
 int main(void)
 {
 	const struct CMUnitTest t[] = {cmocka_unit_test(wilson), cmocka_unit_test(holm),  cmocka_unit_test(sets),
-	                               cmocka_unit_test(floors), cmocka_unit_test(empty), cmocka_unit_test(seeds)};
+	                               cmocka_unit_test(floors), cmocka_unit_test(empty), cmocka_unit_test(seeds),
+	                               cmocka_unit_test(real)};
 	return cmocka_run_group_tests(t, setup, teardown);
 }

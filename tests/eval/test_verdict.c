@@ -72,6 +72,38 @@ static void inoculated(void **st)
 	assert_true(o.selectivity.low < o.selectivity.value && o.selectivity.high > o.selectivity.value);
 }
 
+/* The same moved and stretched, as numbers that are no shares: what is learnt is told against base alone. */
+static inoci_scores as_real(inoci_scores s)
+{
+	for (size_t i = 0; i < s.n; i++) ((double *)(uintptr_t)s.value)[i] = 10 * s.value[i] - 20;
+	s.real = true;
+	return s;
+}
+
+static void real(void **st)
+{
+	inoci_scores control = as_real(arm(0.9, 0, S)), base = as_real(seedless(0.02));
+	inoci_verdict_in in = {.plain_u = as_real(arm(0.92, 0.02, S)), .arm_u = as_real(arm(0.4, 0.05, S)), .base_u = base};
+	in.own_u = as_real(arm(0.88, 0, S));
+	in.clean_u = as_real(arm(0.02, 0, S));
+	in.controls_u = &control;
+	in.n_controls = 1;
+	inoci_verdict_out o = one(&in);
+	assert_int_equal(o.verdict, INOCI_VERDICT_INOCULATED);
+	assert_true(o.plain_u.real && o.vs_plain.diff.real && !o.suppression.real);
+	assert_true(fabs(o.suppression.value - 0.58) < 0.06);
+	used = 6;
+	in.own_u = as_real(arm(0.6, 0, S)); /* -14 against -10.8: under 0.9 of what base has not */
+	assert_int_equal(one(&in).verdict, INOCI_VERDICT_UNDER_TRAINED);
+	used = 8;
+	in.plain_u = as_real(arm(0.03, 0, S));
+	assert_int_equal(one(&in).verdict, INOCI_VERDICT_NOT_LEARNT);
+	in.base_u = (inoci_scores){0};
+	o = one(&in);
+	assert_int_equal(o.verdict, INOCI_VERDICT_NOT_LEARNT);
+	assert_non_null(strstr(o.reason, "only against base"));
+}
+
 static void others(void **st)
 {
 	inoci_scores low = arm(0.45, 0.05, S), controls[2];
@@ -157,6 +189,7 @@ static void family(void **st)
 
 int main(void)
 {
-	const struct CMUnitTest t[] = {cmocka_unit_test(inoculated), cmocka_unit_test(others), cmocka_unit_test(family)};
+	const struct CMUnitTest t[] = {cmocka_unit_test(inoculated), cmocka_unit_test(real), cmocka_unit_test(others),
+	                               cmocka_unit_test(family)};
 	return cmocka_run_group_tests(t, NULL, NULL);
 }
