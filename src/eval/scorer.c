@@ -297,6 +297,7 @@ void inoci_scorer_anchor(json_t *settings, const char *dir)
 	const char *name = json_string_value(json_object_get(settings, "type"));
 	size_t i;
 	json_t *v;
+	if (!json_is_object(settings)) return;
 	for (int k = 0; k < 3; k++) {
 		json_t *kids = json_object_get(settings, words[k]);
 		inoci_scorer_anchor(kids, dir);
