@@ -220,6 +220,13 @@ int cli_parse(const cli_spec *s, int argc, char **argv, const char ***args, int 
 	return 0;
 }
 
+int cli_ci(const char *given, int *out)
+{
+	static const char *const kinds[] = {"two-way", "paper", NULL};
+	*out = 0;
+	return given ? cli_pick(given, "ci", kinds, out) : 0;
+}
+
 int cli_pick(const char *given, const char *option, const char *const *names, int *out)
 {
 	inoci_buf b = {0};

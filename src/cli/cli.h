@@ -49,6 +49,13 @@ typedef struct {
 int cli_parse(const cli_spec *spec, int argc, char **argv, const char ***args, int *n_args);
 /* Which of names (up to NULL) the value of --option is; prints the error when it is none. */
 int cli_pick(const char *given, const char *option, const char *const *names, int *out);
+/* --ci, the kind of intervals: two-way or paper (NULL: two-way), as inoci_ci. */
+#define CLI_CI(dst)                                                                                                             \
+	{                                                                                                                       \
+		"ci", 0, CLI_STR, dst, "KIND",                                                                                  \
+		        "intervals of shares: two-way (over seeds and prompts; default), or paper (the papers' own, over runs)" \
+	}
+int cli_ci(const char *given, int *out);
 void cli_list_add(cli_list *l, const char *borrowed);
 /* What arguments and lists of options are kept in; cli_end() frees it, when the command is over. */
 inoci_arena *cli_memory(void);

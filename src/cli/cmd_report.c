@@ -38,18 +38,19 @@ static int write_beside(const inoci_summary *s, const inoci_store *store, const 
 
 int cmd_report(int argc, char **argv)
 {
-	const char *html = NULL, *name = NULL, **args;
+	const char *html = NULL, *name = NULL, *ci = NULL, **args;
 	bool csv = false, json = false, md = false;
-	int n_args;
+	int n_args, kind;
 	const cli_opt opts[] = {
 	        {"html", 0, CLI_PATH, &html, "FILE", "write the page to FILE, and nothing else"},
 	        {"csv", 0, CLI_FLAG, &csv, NULL, "print every share as CSV, a row per seed and one for all"},
 	        {"json", 0, CLI_FLAG, &json, NULL, "print one JSON object: headline, verdicts, shares"},
 	        {"md", 0, CLI_FLAG, &md, NULL, "print headline and tables as Markdown"},
+	        CLI_CI(&ci),
 	        {"experiment", 0, CLI_STR, &name, "NAME", "of a store that holds several (default: the latest run from a file)"},
 	};
 	const cli_spec spec = {
-	        .usage = "inoc report [--html FILE] [--csv | --json | --md] EXPERIMENT",
+	        .usage = "inoc report [--html FILE] [--csv | --json | --md] [--ci paper] EXPERIMENT",
 	        .about = "Makes an experiment's report again from what is in its store; nothing is trained or sampled. Without "
 	                 "options:\n"
 	                 "report.html and results.csv beside the store. EXPERIMENT is an experiment file, its output folder, or "
@@ -62,6 +63,7 @@ int cmd_report(int argc, char **argv)
 	};
 	int rc = cli_parse(&spec, argc, argv, &args, &n_args);
 	if (rc) return rc > 0 ? 0 : rc;
+	if ((rc = cli_ci(ci, &kind)) < 0) return rc;
 	if (csv + json + md > 1) return cli_usage("report: choose one of --csv, --json, --md");
 	if (html && !strcmp(html, "-") && (csv || json || md))
 		return cli_usage("report: --html - and a table cannot both go to standard output");
@@ -74,6 +76,7 @@ int cmd_report(int argc, char **argv)
 	inoci_buf b = {0};
 	INOC_TRY(inoci_store_open_any(args[0], name, &store, &e, &err));
 	INOC_TRY(inoci_results_load(store, e, 0, &r, &err));
+	r->ci = (inoci_ci)kind;
 	INOC_TRY(inoci_summary_new(r, INOCI_REPORT_BOOT, &s, &err));
 	if (html) INOC_TRY(write_html(s, html, p, &err));
 	if (csv) inoci_report_csv(s, &b);
@@ -83,6 +86,10 @@ int cmd_report(int argc, char **argv)
 		fwrite(b.data, 1, b.len, stdout);
 	else if (!html)
 		INOC_TRY(write_beside(s, store, p, &err));
+	/* beside a table or page on standard output they go to the other one */
+	inoci_buf_clear(&b);
+	rc = inoci_report_expectations(s, &b, &err);
+	if (b.len && !json) fprintf(csv || md || html ? stderr : stdout, "\nexpectations:\n%s", b.data);
 out:
 	cli_progress_done();
 	inoci_buf_free(&b);

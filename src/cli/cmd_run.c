@@ -8,6 +8,7 @@
 
 typedef struct {
 	bool dry_run, json, report;
+	inoci_ci ci;
 	int planned, left; /* plan items; those with something to do */
 } run_ctx;
 
@@ -99,14 +100,18 @@ static int show_end(const run_ctx *c, const inoci_experiment *e, const inoci_res
 		free(headline);
 		free(more);
 	}
-	if (!c->report) return 0;
-	int rc = inoci_report_write(r, e->out, cli_progress(c->json), err);
+	int rc = c->report ? inoci_report_write(r, e->out, cli_progress(c->json), err) : 0;
 	cli_progress_done();
-	if (rc == 0 && !c->json) {
+	if (rc == 0 && c->report && !c->json) {
 		char *html = inoci_path_join(e->out, "report.html");
 		printf("\nreport: %s\n", html);
 		free(html);
 	}
+	if (rc < 0) return rc;
+	inoci_buf lines = {0};
+	rc = inoci_report_expectations(s, &lines, err);
+	if (lines.len && !c->json) printf("\nexpectations:\n%s", lines.data);
+	inoci_buf_free(&lines);
 	return rc;
 }
 
@@ -119,7 +124,8 @@ static void print_rates(const inoci_summary *s, int eval, bool intervals, bool s
 		inoci_report_table_free(&t);
 		return;
 	}
-	printf("\n%s, %s%d seed%s:\n", s->r->e->evals[eval].label, so_far ? "so far " : "", seeds, seeds == 1 ? "" : "s");
+	printf("\n%s, %s%d seed%s%s:\n", s->r->e->evals[eval].label, so_far ? "so far " : "", seeds, seeds == 1 ? "" : "s",
+	       s->r->ci == INOCI_CI_PAPER && intervals ? ", intervals the papers' own, over runs alone" : "");
 	print_table(&t);
 }
 
@@ -132,6 +138,7 @@ static int on_seed(void *ctx, const inoci_experiment *e, inoci_store *store, uin
 	int rc = 0;
 	if (!end && c->json) return 0;
 	INOC_TRY(inoci_results_load(store, e, 0, &r, err));
+	r->ci = c->ci;
 	INOC_TRY(inoci_summary_new(r, INOCI_REPORT_BOOT, &s, err));
 	cli_progress_done();
 	if (!c->json) {
@@ -176,12 +183,12 @@ static int parse_seeds(const char *list, inoci_run_options *o)
 
 int cmd_run(int argc, char **argv)
 {
-	const char *arms = NULL, *seeds = NULL, *out = NULL;
+	const char *arms = NULL, *seeds = NULL, *out = NULL, *ci = NULL;
 	const char **args;
 	cli_list sets = {0}, arm_list = {0};
 	cli_dbl wait_s = {0, 0, 1e9};
 	bool dry_run = false, fresh = false, json = false, no_report = false;
-	int n_args;
+	int n_args, kind;
 	const cli_opt opts[] = {
 	        {"arms", 0, CLI_STR, &arms, "A,B", "only these arms"},
 	        {"seeds", 0, CLI_STR, &seeds, "1,2", "these seeds instead of the file's"},
@@ -193,6 +200,7 @@ int cmd_run(int argc, char **argv)
 	         "set the store and the adapters aside (renamed, not deleted) and begin anew"},
 	        {"wait", 0, CLI_DBL, &wait_s, "S", "seconds to wait for another run at the same store"},
 	        {"json", 0, CLI_FLAG, &json, NULL, "results (or the plan) as one JSON object on standard output"},
+	        CLI_CI(&ci),
 	        {"no-report", 0, CLI_FLAG, &no_report, NULL, "write no report.html and results.csv"},
 	};
 	const cli_spec spec = {.usage = "inoc run FILE [options]",
@@ -206,10 +214,11 @@ int cmd_run(int argc, char **argv)
 	                       .max_args = 1};
 	int rc = cli_parse(&spec, argc, argv, &args, &n_args);
 	if (rc) return rc > 0 ? 0 : rc;
+	if ((rc = cli_ci(ci, &kind)) < 0) return rc;
 	inoc_err err = {0};
 	inoci_experiment *e = NULL;
 	char *model = NULL, *beside = NULL;
-	run_ctx ctx = {.dry_run = dry_run, .json = json, .report = !no_report};
+	run_ctx ctx = {.dry_run = dry_run, .json = json, .report = !no_report, .ci = (inoci_ci)kind};
 	inoci_run_options o = {
 	        .dry_run = dry_run, .fresh = fresh, .wait_s = wait_s.v, .on_plan = on_plan, .on_seed = on_seed, .ctx = &ctx};
 	if (arms && (rc = split("--arms", arms, &arm_list)) < 0) return rc;

@@ -13,7 +13,7 @@ static json_t *number(double v)
 	return isnan(v) ? json_null() : json_real(v);
 }
 
-static int show(inoci_store *s, const char *experiment, const char *scorer, bool json, inoc_err *err)
+static int show(inoci_store *s, const char *experiment, const char *scorer, inoci_ci ci, bool json, inoc_err *err)
 {
 	inoci_experiment *e = NULL;
 	inoci_results *r = NULL;
@@ -23,11 +23,16 @@ static int show(inoci_store *s, const char *experiment, const char *scorer, bool
 	int rc;
 	INOC_TRY(inoci_store_experiment(s, experiment, &e, err));
 	INOC_TRY(inoci_results_load(s, e, 0, &r, err));
+	r->ci = ci;
 	INOC_TRY(inoci_summary_new(r, INOCI_REPORT_BOOT, &sum, err));
 	int k = inoci_results_scorer(r, scorer);
 	json_t *all = json_array();
 	cell = inoci_alloc((e->n_arms * e->n_evals + 1) * 4 * sizeof *cell);
-	const char *const head[] = {"arm", "evaluation", "n", k >= 0 && inoci_results_real(r, k) ? "mean" : "share"};
+	bool real = k >= 0 && inoci_results_real(r, k);
+	const char *const head[] = {"arm", "evaluation", "n",
+	                            ci == INOCI_CI_PAPER ? real ? "mean, papers' interval" : "share, papers' interval"
+	                            : real               ? "mean"
+	                                                 : "share"};
 	for (int c = 0; c < 4; c++) cell[c] = inoci_strdup(head[c]);
 	for (size_t a = 0; k >= 0 && a < e->n_arms; a++)
 		for (size_t v = 0; v < e->n_evals; v++) {
@@ -39,10 +44,11 @@ static int show(inoci_store *s, const char *experiment, const char *scorer, bool
 			row[2] = inoci_asprintf("%d", x->n);
 			row[3] = isnan(x->low) ? inoci_asprintf("%.3f", x->value)
 			                       : inoci_asprintf("%.3f [%.3f, %.3f]", x->value, x->low, x->high);
-			json_array_append_new(all,
-			                      json_pack("{s:s, s:s, s:s, s:i, s:i, s:o, s:o, s:o}", "arm", row[0], "evaluation",
-			                                row[1], "scorer", scorer, "n", x->n, "missing", x->missing, "value",
-			                                number(x->value), "low", number(x->low), "high", number(x->high)));
+			json_t *o = json_pack("{s:s, s:s, s:s, s:i, s:i, s:o, s:o, s:o}", "arm", row[0], "evaluation", row[1],
+			                      "scorer", scorer, "n", x->n, "missing", x->missing, "value", number(x->value),
+			                      "low", number(x->low), "high", number(x->high));
+			if (ci == INOCI_CI_PAPER) json_object_set_new(o, "ci", json_string("paper"));
+			json_array_append_new(all, o);
 		}
 	if (json)
 		cli_print_json(stdout, json_incref(all), JSON_INDENT(2) | JSON_REAL_PRECISION(6));
@@ -60,17 +66,18 @@ out:
 
 int cmd_score(int argc, char **argv)
 {
-	const char *path = NULL, *given = NULL, *named = NULL, *experiment = NULL;
+	const char *path = NULL, *given = NULL, *named = NULL, *experiment = NULL, *ci = NULL;
 	const char **args;
 	cli_dbl wait_s = {0, 0, 1e9};
 	bool json = false;
-	int n_args;
+	int n_args, kind;
 	const cli_opt opts[] = {
 	        {"store", 0, CLI_PATH, &path, "DB", "the store: out/NAME/store.db, or its folder"},
 	        {"scorer", 0, CLI_STR, &given, "SCORER", "a built-in name, or NAME={\"type\": ...}"},
 	        {"name", 0, CLI_STR, &named, "NAME", "its name in reports"},
 	        {"experiment", 0, CLI_STR, &experiment, "NAME", "only this experiment's samples (default: all)"},
 	        {"wait", 0, CLI_DBL, &wait_s, "S", "seconds to wait for another run at the same store"},
+	        CLI_CI(&ci),
 	        {"json", 0, CLI_FLAG, &json, NULL, "the shares as JSON"},
 	};
 	const cli_spec spec = {.usage = "inoc score --store DB --scorer SCORER",
@@ -83,6 +90,7 @@ int cmd_score(int argc, char **argv)
 	                       .max_args = 0};
 	int rc = cli_parse(&spec, argc, argv, &args, &n_args);
 	if (rc) return rc > 0 ? 0 : rc;
+	if ((rc = cli_ci(ci, &kind)) < 0) return rc;
 	if (!path || !given) return cli_usage("give --store DB and --scorer SCORER; see 'inoc score --help'");
 	inoc_err err = {0};
 	inoci_store *s = NULL;
@@ -107,7 +115,7 @@ int cmd_score(int argc, char **argv)
 	INOC_TRY(inoci_store_score(s, experiment, name, settings, p, &n_new, &err));
 	cli_progress_done();
 	fprintf(stderr, "%s: %ld samples scored now\n", name, n_new);
-	INOC_TRY(show(s, experiment, name, json, &err));
+	INOC_TRY(show(s, experiment, name, (inoci_ci)kind, json, &err));
 out:
 	inoci_store_free(s);
 	json_decref(settings);

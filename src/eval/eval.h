@@ -119,6 +119,9 @@ typedef struct {
 /* Mean over the scored samples with a two-way percentile bootstrap over seeds and prompts (samples nested in prompts);
  * where all values are equal, Wilson's interval on the number of prompts, or none of real scores. */
 inoci_estimate inoci_mean_ci(const inoci_scores *s, uint64_t rng_seed, int n_boot);
+/* The papers' own interval (`--ci paper`): mean of the runs' (seeds') means, percentiles of 2000 bootstrap means over runs alone;
+ * src/eval/paper.c says where it is from and what it leaves out. */
+inoci_estimate inoci_runs_ci(const inoci_scores *s, uint64_t rng_seed);
 /* Mean over the (seed, prompt) pairs that both have of mean(a) - mean(b); two-sided bootstrap p-value (2 * smaller tail
  * share, floored at 1/n_boot). An arm whose values are all equal brings its Wilson half-width into the interval. Where all
  * differences are equal, p is the sign test's over the prompts. */

@@ -81,6 +81,8 @@ typedef struct {
 } inoci_expects;
 INOCI_MUST int inoci_expects_read(json_t *j, inoci_scorer *s, const char *literal, inoci_expects *out, inoc_err *err);
 void inoci_expects_free(inoci_expects *e);
+/* A field by its name, or "reference.en": a field's field. Borrowed; NULL: there is none. */
+const json_t *inoci_item_field(const json_t *item, const char *name);
 /* *out: one text or more, new reference, also to be dropped after an error. *field: where they are from; NULL: the settings. */
 INOCI_MUST int inoci_expects_get(const inoci_expects *e, const json_t *item, json_t **out, const char **field, inoc_err *err);
 
@@ -130,6 +132,12 @@ int inoci_bootstrap(inoci_frame f, inoci_table *t, size_t n_tables, uint64_t rng
 void inoci_interval(const inoci_table *t, double *v, int n, inoci_estimate *e);
 /* num[b] / den[b] in place of num[b]; where the resampled denominator has not the sign of den, the limit: infinite. */
 void inoci_ratio_draws(double *num, const double *den, int n, double den_value);
+/* Value, n, missing, seeds and prompts; no interval yet. */
+inoci_estimate inoci_table_counts(inoci_frame f, const inoci_table *t);
+/* t(0.975, df); df 0: the normal's. */
+double inoci_student(int df);
+/* The 2.5th and 97.5th percentile of v (n), which is sorted. */
+void inoci_percentiles(double *v, int n, double *low, double *high);
 /* What the floors of numerator and denominator add to the interval of their ratio (to first order): below, above. */
 inoci_table inoci_ratio_floor(const inoci_table *num, const inoci_table *den, double ratio, double den_value);
 

@@ -80,13 +80,24 @@ void inoci_expects_free(inoci_expects *e)
 	*e = (inoci_expects){0};
 }
 
+const json_t *inoci_item_field(const json_t *item, const char *name)
+{
+	const json_t *v = json_object_get(item, name);
+	const char *dot = v ? NULL : strchr(name, '.');
+	if (!dot) return v;
+	char *head = inoci_strndup(name, (size_t)(dot - name));
+	v = inoci_item_field(json_object_get(item, head), dot + 1);
+	free(head);
+	return v;
+}
+
 int inoci_expects_get(const inoci_expects *e, const json_t *item, json_t **out, const char **field, inoc_err *err)
 {
 	const json_t *v = NULL;
 	*field = NULL;
 	if ((*out = json_incref(e->literal))) return 0;
 	*field = e->field ? e->field : "answer";
-	v = json_object_get(item, *field);
+	v = inoci_item_field(item, *field);
 	if (!v && !e->field) v = json_object_get(item, *field = "reference");
 	if (!v && !e->field)
 		return inoci_err_set(

@@ -144,7 +144,7 @@ static int expected(const numeric *n, const json_t *fields, double **out, size_t
 	json_array_foreach(want, i, v)
 	{
 		/* a JSON number has a point, whatever the texts have */
-		const json_t *raw = field ? json_object_get(fields, field) : NULL;
+		const json_t *raw = field ? inoci_item_field(fields, field) : NULL;
 		if (json_is_array(raw)) raw = json_array_get(raw, i);
 		if (json_is_number(raw))
 			(*out)[i] = json_number_value(raw);

@@ -14,7 +14,8 @@
 #include "eval/internal.h"
 
 enum { BOOT = 10000 };
-static const double Z = 1.959963984540054;
+#define Z_975 1.959963984540054
+static const double Z = Z_975;
 
 void inoci_wilson(double k, double n, double *low, double *high)
 {
@@ -49,9 +50,9 @@ void inoci_holm(double *p, size_t n)
 	free(sorted);
 }
 
-static double student(int df)
+double inoci_student(int df)
 {
-	static const double t[] = {0,      12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281,
+	static const double t[] = {Z_975,  12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281,
 	                           2.2010, 2.1788,  2.1604, 2.1448, 2.1314, 2.1199, 2.1098, 2.1009, 2.0930, 2.0860};
 	if (df < (int)INOCI_COUNT(t)) return t[df];
 	return Z + 2.37227 / df + 2.8225 / ((double)df * df); /* Cornish-Fisher */
@@ -241,7 +242,7 @@ int inoci_bootstrap(inoci_frame f, inoci_table *t, size_t n_tables, uint64_t rng
 	int *prompts = inoci_alloc(((size_t)f.P + 1) * sizeof *prompts);
 	double *ws = inoci_alloc(((size_t)f.S + 1) * sizeof *ws), *wp = inoci_alloc(((size_t)f.P + 1) * sizeof *wp);
 	align(f, t, n_tables, seeds, &n_seeds, prompts, &n_prompts);
-	double wide = n_seeds > 1 ? student(n_seeds - 1) / Z : 1;
+	double wide = n_seeds > 1 ? inoci_student(n_seeds - 1) / Z : 1;
 	for (int b = 0; b < n_boot; b++) {
 		inoci_rng r = inoci_rng_new(rng_seed, "bootstrap", (uint64_t)b, 0);
 		memset(ws, 0, (size_t)f.S * sizeof *ws);
@@ -267,6 +268,13 @@ static double quantile(const double *v, int n, double q)
 	return isinf(y) ? y : x + (at - i) * (y - x);
 }
 
+void inoci_percentiles(double *v, int n, double *low, double *high)
+{
+	qsort(v, (size_t)n, sizeof *v, by_value);
+	*low = quantile(v, n, 0.025);
+	*high = quantile(v, n, 0.975);
+}
+
 void inoci_interval(const inoci_table *t, double *v, int n, inoci_estimate *e)
 {
 	int m = 0;
@@ -274,9 +282,9 @@ void inoci_interval(const inoci_table *t, double *v, int n, inoci_estimate *e)
 		if (!isnan(v[i])) v[m++] = v[i];
 	e->low = e->high = NAN;
 	if (!m || (t->real && t->all_equal)) return; /* real values all alike: nothing tells how they would spread */
-	qsort(v, (size_t)m, sizeof *v, by_value);
-	e->low = fmin(e->value, quantile(v, m, 0.025));
-	e->high = fmax(e->value, quantile(v, m, 0.975));
+	inoci_percentiles(v, m, &e->low, &e->high);
+	e->low = fmin(e->value, e->low);
+	e->high = fmax(e->value, e->high);
 	if (t->below > 0) e->low = e->value - hypot(e->value - e->low, t->below);
 	if (t->above > 0) e->high = e->value + hypot(e->high - e->value, t->above);
 }
@@ -300,7 +308,7 @@ inoci_table inoci_ratio_floor(const inoci_table *num, const inoci_table *den, do
 	                     .above = hypot((flip ? num->below : num->above) / a, r * den->below / a)};
 }
 
-static inoci_estimate counts(inoci_frame f, const inoci_table *t)
+inoci_estimate inoci_table_counts(inoci_frame f, const inoci_table *t)
 {
 	return (inoci_estimate){.value = inoci_table_value(f, t),
 	                        .low = NAN,
@@ -316,7 +324,7 @@ inoci_estimate inoci_mean_ci(const inoci_scores *s, uint64_t rng_seed, int n_boo
 {
 	inoci_frame f = inoci_frame_of(&s, 1);
 	inoci_table t = inoci_table_samples(f, s);
-	inoci_estimate e = counts(f, &t);
+	inoci_estimate e = inoci_table_counts(f, &t);
 	if (n_boot <= 0) n_boot = BOOT;
 	if (t.all_equal && t.n && !t.real) {
 		inoci_wilson(e.value * e.n_prompts, e.n_prompts, &e.low, &e.high);
@@ -335,7 +343,7 @@ inoci_comparison inoci_compare_ci(const inoci_scores *a, const inoci_scores *b, 
 {
 	inoci_frame f = inoci_frame_of((const inoci_scores *const[]){a, b}, 2);
 	inoci_table t = inoci_table_diff(f, a, b);
-	inoci_comparison c = {.diff = counts(f, &t), .p = NAN};
+	inoci_comparison c = {.diff = inoci_table_counts(f, &t), .p = NAN};
 	if (n_boot <= 0) n_boot = BOOT;
 	if (t.n) {
 		double *v = inoci_alloc((size_t)n_boot * sizeof *v);
@@ -364,7 +372,7 @@ inoci_estimate inoci_ratio_ci(const inoci_scores *a, const inoci_scores *b, cons
 	if (n_boot <= 0) n_boot = BOOT;
 	double *v = inoci_alloc((size_t)n_boot * 3 * sizeof *v);
 	inoci_bootstrap(f, t, 2, rng_seed, n_boot, v);
-	inoci_estimate e = counts(f, &t[0]), den = counts(f, &t[1]);
+	inoci_estimate e = inoci_table_counts(f, &t[0]), den = inoci_table_counts(f, &t[1]);
 	memcpy(v + 2 * n_boot, v + n_boot, (size_t)n_boot * sizeof *v);
 	e.real = false;
 	inoci_interval(&t[1], v + 2 * n_boot, n_boot, &den);

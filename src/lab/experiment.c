@@ -432,6 +432,12 @@ static int read_seeds(const inoci_ynode *n, void *dst, void *ctx, inoc_err *err)
 	return 0;
 }
 
+/* Read when all that it names is. */
+static int read_later(const inoci_ynode *n, void *dst, void *ctx, inoc_err *err)
+{
+	return (void)n, (void)dst, (void)ctx, (void)err, 0;
+}
+
 static const char *const dtypes[] = {"auto", "bf16", "f32", "q", NULL};
 #define TOP(f) offsetof(inoci_experiment, f)
 /* In this order: train before the arms that start from it, arms and scorers before the traits that name them. */
@@ -455,6 +461,7 @@ static const inoci_ykey top_keys[] = {
         {"traits", Y_CALL, .call = read_traits},
         {"headline", Y_STR, .offset = TOP(headline)},
         {"bars", Y_STRS, .offset = TOP(bars), .offset2 = TOP(n_bars)},
+        {"expect", Y_CALL, .call = read_later},
 };
 
 static int finish(inoci_experiment *e, const inoci_ynode *root, inoc_err *err)
@@ -530,6 +537,7 @@ int inoci_experiment_parse(const char *path, const char *text, size_t n, const c
 	inoci_yreader rd = {.e = e, .what = ""};
 	INOC_TRY(inoci_yaml_fill(root, "", top_keys, INOCI_COUNT(top_keys), e, &rd, err));
 	INOC_TRY(finish(e, root, err));
+	INOC_TRY(inoci_expect_read(e, inoci_yaml_get(root, "expect"), err));
 	*out = e;
 	e = NULL;
 out:
@@ -576,7 +584,7 @@ void inoci_experiment_free(inoci_experiment *e)
 	}
 	free(e->path), free(e->dir), free(e->name), free(e->title), free(e->question), free(e->model), free(e->template_name);
 	free(e->data), free(e->dtype), free(e->system), free(e->out), free(e->seeds), free(e->recipe.validation_file);
-	free(e->arms), free(e->evals), free(e->scorers), free(e->traits), free(e->headline), free(e->text);
+	free(e->arms), free(e->evals), free(e->scorers), free(e->traits), free(e->headline), free(e->text), free(e->expect);
 	strings_free(e->bars, e->n_bars);
 	strings_free(e->sets, e->n_sets);
 	free(e);

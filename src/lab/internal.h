@@ -73,6 +73,9 @@ INOCI_MUST int inoci_scorer_read_on(const inoci_experiment *e, inoci_scorer_spec
                                     inoc_err *err);
 /* Scorers that give any number: not in bars, alone in a trait's sums; a trait's are for the headline. After those are read. */
 INOCI_MUST int inoci_experiment_check_scorers(const inoci_experiment *e, const inoci_ynode *root, inoc_err *err);
+/* expect.c: the list `expect`, after all else is read; NULL: none. And how it came out, when the judgements are there. */
+INOCI_MUST int inoci_expect_read(inoci_experiment *e, const inoci_ynode *n, inoc_err *err);
+void inoci_expect_check(inoci_summary *s, uint64_t rng_seed, int n_boot);
 /* A path of the file, relative to its folder. */
 void inoci_experiment_resolve(const inoci_experiment *e, char **path);
 INOCI_MUST int inoci_recipe_read(const inoci_ynode *n, const char *what, inoci_recipe *r, inoci_yreader *rd, inoc_err *err);

@@ -82,6 +82,16 @@ typedef struct {
 	size_t n_controls; /* all arms of role control unless given */
 } inoci_trait;
 
+/* What is expected of the results: of a scorer's share or mean, or of a trait. Indices in the experiment; -1: not given. */
+typedef struct {
+	int arm, than;                 /* than: the difference arm - than */
+	int eval, scorer;              /* of a scorer */
+	int trait, measure;            /* of a trait: measure u, w, goal, suppression, retention, selectivity; -1: */
+	unsigned verdicts;             /* a bit for each inoci_verdict that is right */
+	double min, max, above, below; /* NaN: no bound */
+	int at;                        /* value, low, high */
+} inoci_expectation;
+
 typedef struct {
 	char *path, *dir;              /* of the file; paths in it are relative to dir, and are given joined with it here */
 	char *name, *title, *question; /* question: what was asked, a sentence for the report */
@@ -102,7 +112,9 @@ typedef struct {
 	size_t n_traits;
 	char *headline; /* evaluation the verdicts are read on */
 	char **bars;
-	size_t n_bars;      /* disjoint scorers that are shown stacked; all that give shares unless given */
+	size_t n_bars; /* disjoint scorers that are shown stacked; all that give shares unless given */
+	inoci_expectation *expect;
+	size_t n_expect;
 	bool allow_overlap; /* evaluation questions may occur in the training data */
 	char *text;
 	size_t text_n; /* the file's bytes */
@@ -279,8 +291,12 @@ typedef struct {
 	char *request, *provenance;
 } inoci_result_run;
 
+/* Intervals of shares and means: two-way bootstrap over seeds and prompts, or the papers' own over runs. */
+typedef enum { INOCI_CI_TWO_WAY, INOCI_CI_PAPER } inoci_ci;
+
 typedef struct {
 	const inoci_experiment *e; /* borrowed: must outlive this */
+	inoci_ci ci; /* to be set before inoci_summary_new; what is concluded (verdicts, differences, ratios) stays two-way */
 	uint64_t *seeds;
 	int n_seeds; /* that have results, ascending */
 	char **scorers;
@@ -304,6 +320,8 @@ bool inoci_results_real(const inoci_results *r, int scorer);        /* gives any
  * all. An arm that is not trained is seedless, and its repeated samples (greedy) count once. Free with inoci_scores_free. */
 inoci_scores inoci_results_scores(const inoci_results *r, int arm, int eval, const int *scorers, int n, int seed);
 void inoci_scores_free(inoci_scores *s);
+/* Their mean with the interval that r->ci asks for. */
+inoci_estimate inoci_results_mean(const inoci_results *r, const inoci_scores *s, uint64_t rng_seed, int n_boot);
 
 /* ---- what is concluded ---- */
 
@@ -326,16 +344,25 @@ typedef struct {
 	inoci_vs_control *vs;
 	size_t n_vs;
 } inoci_judgement;
+/* An expectation and how it came out; without scores it is not met. */
+typedef struct {
+	bool met;
+	inoci_estimate estimate; /* two-way, whatever r->ci; of a verdict U */
+	char *text; /* "spanish, none, english_caps: 0.48 [0.4, 0.56], n 360, 3 seeds; expected the value above 0.3" */
+} inoci_met;
 typedef struct {
 	const inoci_results *r; /* borrowed */
 	inoci_rate *rates;      /* (n_arms, n_evals, n_scorers): use inoci_summary_rate */
 	inoci_judgement *judgements;
 	size_t n_judgements; /* trait by trait: arms that are judged on it */
 	int headline, own;   /* evaluation indices; own: the first with `system: own`, -1: none */
+	inoci_met *met;
+	size_t n_met; /* the experiment's expectations */
 } inoci_summary;
 /* n_boot: resamples; 0: 10000. */
 INOCI_MUST int inoci_summary_new(const inoci_results *r, int n_boot, inoci_summary **out, inoc_err *err);
 void inoci_summary_free(inoci_summary *s);
+size_t inoci_summary_unmet(const inoci_summary *s); /* expectations that are not met */
 const inoci_rate *inoci_summary_rate(const inoci_summary *s, int arm, int eval, int scorer);
 
 #endif

@@ -411,6 +411,11 @@ inoci_scores inoci_results_scores(const inoci_results *r, int arm, int eval, con
 	return out;
 }
 
+inoci_estimate inoci_results_mean(const inoci_results *r, const inoci_scores *s, uint64_t rng_seed, int n_boot)
+{
+	return r->ci == INOCI_CI_PAPER ? inoci_runs_ci(s, rng_seed) : inoci_mean_ci(s, rng_seed, n_boot);
+}
+
 void inoci_scores_free(inoci_scores *s)
 {
 	free((void *)s->value);

@@ -33,11 +33,11 @@ static void rates(inoci_summary *s, int n_boot)
 				inoci_rate *rate = &s->rates[k++];
 				rate->seed = inoci_alloc(((size_t)r->n_seeds + 1) * sizeof *rate->seed);
 				inoci_scores x = inoci_results_scores(r, (int)a, (int)v, &c, 1, -1);
-				rate->all = inoci_mean_ci(&x, RNG_SEED, n_boot);
+				rate->all = inoci_results_mean(r, &x, RNG_SEED, n_boot);
 				inoci_scores_free(&x);
 				for (int i = 0; i < r->n_seeds; i++) {
 					x = inoci_results_scores(r, (int)a, (int)v, &c, 1, i);
-					rate->seed[i] = inoci_mean_ci(&x, RNG_SEED, n_boot);
+					rate->seed[i] = inoci_results_mean(r, &x, RNG_SEED, n_boot);
 					inoci_scores_free(&x);
 				}
 			}
@@ -100,8 +100,13 @@ static void beside(const inoci_summary *s, inoci_judgement *j, const judged *d, 
 	const inoci_trait *t = &r->e->traits[j->trait];
 	inoci_scores goal = sum_scores(r, j->arm, s->headline, t->goal, t->n_goal);
 	inoci_scores plain = sum_scores(r, inoci_experiment_arm(r->e, t->plain), s->headline, t->goal, t->n_goal);
-	j->w = inoci_mean_ci(&d->in.arm_w, RNG_SEED, n_boot);
-	j->goal = inoci_mean_ci(&goal, RNG_SEED, n_boot);
+	j->w = inoci_results_mean(r, &d->in.arm_w, RNG_SEED, n_boot);
+	j->goal = inoci_results_mean(r, &goal, RNG_SEED, n_boot);
+	if (r->ci != INOCI_CI_TWO_WAY) { /* shown; the verdict is reached */
+		j->v.arm_u = inoci_results_mean(r, &d->in.arm_u, RNG_SEED, n_boot);
+		j->v.plain_u = inoci_results_mean(r, &d->in.plain_u, RNG_SEED, n_boot);
+		if (d->in.own_u.n) j->v.own_u = inoci_results_mean(r, &d->in.own_u, RNG_SEED, n_boot);
+	}
 	j->goal_plain = inoci_compare_ci(&goal, &plain, RNG_SEED, n_boot);
 	j->vs = inoci_alloc((d->in.n_controls + 1) * sizeof *j->vs);
 	for (size_t k = 0; k < d->in.n_controls; k++) {
@@ -192,6 +197,7 @@ int inoci_summary_new(const inoci_results *r, int n_boot, inoci_summary **out, i
 		j->undefined = why_undefined(j, &e->traits[j->trait], &d[i]);
 		free_judged(&d[i]);
 	}
+	inoci_expect_check(s, RNG_SEED, n_boot);
 	adjust_goals(s);
 	free(d), free(in), free(v);
 	*out = s;
@@ -204,7 +210,8 @@ void inoci_summary_free(inoci_summary *s)
 	size_t n = s->r->e->n_arms * s->r->e->n_evals * (size_t)s->r->n_scorers;
 	for (size_t i = 0; i < n; i++) free(s->rates[i].seed);
 	for (size_t i = 0; i < s->n_judgements; i++) free(s->judgements[i].undefined), free(s->judgements[i].vs);
-	free(s->rates), free(s->judgements), free(s);
+	for (size_t i = 0; i < s->n_met; i++) free(s->met[i].text);
+	free(s->rates), free(s->judgements), free(s->met), free(s);
 }
 
 const inoci_rate *inoci_summary_rate(const inoci_summary *s, int arm, int eval, int scorer)

@@ -47,13 +47,14 @@ static void csv_row(inoci_buf *b, const inoci_summary *s, int arm, const char *s
 	number(b, e->low);
 	inoci_buf_puts(b, ",");
 	number(b, e->high);
-	inoci_buf_puts(b, "\n");
+	inoci_buf_puts(b, s->r->ci == INOCI_CI_PAPER ? ",paper\n" : "\n");
 }
 
 void inoci_report_csv(const inoci_summary *s, inoci_buf *out)
 {
 	const inoci_results *r = s->r;
-	inoci_buf_puts(out, "experiment,arm,seed,evaluation,scorer,n,missing,value,low,high\n");
+	inoci_buf_printf(out, "experiment,arm,seed,evaluation,scorer,n,missing,value,low,high%s\n",
+	                 r->ci == INOCI_CI_PAPER ? ",ci" : "");
 	for (int a = 0; a < (int)r->e->n_arms; a++)
 		for (int v = 0; v < (int)r->e->n_evals; v++)
 			for (int k = 0; k < r->n_scorers; k++) {
@@ -135,6 +136,7 @@ void inoci_report_json(const inoci_summary *s, inoci_buf *out)
 	const inoci_results *r = s->r;
 	const inoci_experiment *e = r->e;
 	json_t *o = json_object(), *seeds = json_array(), *judgements = json_array(), *rates = json_array();
+	json_t *expectations = json_array();
 	char *head = inoci_report_headline(s, NULL);
 	for (int d = 0; d < r->n_seeds; d++) json_array_append_new(seeds, json_integer((json_int_t)r->seeds[d]));
 	for (size_t i = 0; i < s->n_judgements; i++) json_array_append_new(judgements, judged(s, &s->judgements[i]));
@@ -162,9 +164,17 @@ void inoci_report_json(const inoci_summary *s, inoci_buf *out)
 	json_object_set_new(o, "question", text(e->question));
 	json_object_set_new(o, "headline", text(head));
 	json_object_set_new(o, "headline_evaluation", text(e->evals[s->headline].name));
+	json_object_set_new(o, "ci", text(r->ci == INOCI_CI_PAPER ? "paper" : "two-way"));
 	json_object_set_new(o, "seeds", seeds);
 	json_object_set_new(o, "judgements", judgements);
 	json_object_set_new(o, "rates", rates);
+	for (size_t i = 0; i < s->n_met; i++) {
+		json_t *m = estimate(&s->met[i].estimate);
+		json_object_set_new(m, "met", json_boolean(s->met[i].met));
+		json_object_set_new(m, "text", text(s->met[i].text));
+		json_array_append_new(expectations, m);
+	}
+	json_object_set_new(o, "expectations", expectations);
 	char *dump = json_dumps(o, JSON_INDENT(1) | JSON_REAL_PRECISION(10));
 	inoci_buf_puts(out, dump ? dump : "{}");
 	inoci_buf_puts(out, "\n");

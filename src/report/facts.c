@@ -24,6 +24,11 @@ static void put_real(inoci_buf *b, const inoci_estimate *e, bool interval)
 		inoci_buf_printf(b, " [%.*f, %.*f]", decimals, e->low, decimals, e->high);
 }
 
+const char *inoci_ci_words(const inoci_results *r)
+{
+	return r->ci == INOCI_CI_PAPER ? "the papers' own 95 % intervals, over runs alone (--ci paper)," : "95 % intervals";
+}
+
 const char *inoci_shares_word(const inoci_results *r)
 {
 	return inoci_results_real(r, -1) ? "Shares and means" : "Shares";
@@ -166,7 +171,7 @@ inoci_estimate inoci_sum_share(const inoci_summary *s, int arm, int eval, char *
 		e = inoci_summary_rate(s, arm, eval, idx[0])->all;
 	} else {
 		inoci_scores v = inoci_results_scores(r, arm, eval, idx, (int)n, -1);
-		e = v.n ? inoci_mean_ci(&v, 1, INOCI_REPORT_BOOT) : none;
+		e = v.n ? inoci_results_mean(r, &v, 1, INOCI_REPORT_BOOT) : none;
 		inoci_scores_free(&v);
 	}
 	free(idx);

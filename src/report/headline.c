@@ -151,6 +151,11 @@ static void tell(const inoci_summary *s, const inoci_lines *l, const inoci_line 
 	x.share = x.goal ? inoci_sum_label(t->goal, t->n_goal) : inoci_strdup(t->label ? t->label : t->name);
 	x.evals = inoci_eval_words(&e->evals[s->headline]);
 	x.count = counted(s, v->arm);
+	if (s->r->ci == INOCI_CI_PAPER) {
+		char *plain = x.count;
+		x.count = inoci_asprintf("%s (intervals: the papers' own, over runs alone)", plain);
+		free(plain);
+	}
 	if (v->u.n)
 		sentence(b, &x, v);
 	else

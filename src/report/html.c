@@ -157,17 +157,40 @@ void inoci_page_verdicts(inoci_page *p)
 		inoci_buf_printf(b, "%s of ", inoci_shares_word(p->r));
 		inoci_html_puts(b, w);
 		inoci_buf_printf(b,
-		                 ", 95 %% intervals in brackets.</p>\n<div class=\"scroll\"><table class=\"stack\"><tr>"
+		                 ", %s in brackets.</p>\n<div class=\"scroll\"><table class=\"stack\"><tr>"
 		                 "<th>arm and its prompt in training</th><th class=\"n\">U</th><th class=\"n\">W</th>%s"
 		                 "<th class=\"n\">U, own prompt</th><th class=\"n\">suppression of U</th>"
 		                 "<th class=\"n\">retention of W</th><th class=\"n\">selectivity</th><th>verdict</th></tr>\n",
-		                 t->n_goal ? "<th class=\"n\">goal</th>" : "");
+		                 inoci_ci_words(p->r), t->n_goal ? "<th class=\"n\">goal</th>" : "");
 		for (size_t i = 0; i < l.n; i++) verdict_row(p, &l.v[i], t->n_goal > 0, &l.v[i] == l.lead);
 		inoci_buf_puts(b, "</table></div>\n");
 		free(l.v);
 	}
 	inoci_buf_puts(b, how);
 	free(w);
+}
+
+/* ---- expectations ---- */
+
+static void expectations(inoci_page *p)
+{
+	inoci_buf *b = p->b;
+	size_t unmet = inoci_summary_unmet(p->s);
+	if (!p->s->n_met) return;
+	inoci_buf_puts(b, "<section id=\"expectations\"><h2>What was expected</h2>\n<p class=\"small\">");
+	if (unmet)
+		inoci_buf_printf(b, "%zu of %zu expectations of the experiment file are not met.", unmet, p->s->n_met);
+	else
+		inoci_buf_printf(b, "All %zu expectations of the experiment file are met.", p->s->n_met);
+	inoci_buf_puts(b, " Intervals: two-way bootstrap.</p>\n<table>\n");
+	for (size_t i = 0; i < p->s->n_met; i++) {
+		const inoci_met *m = &p->s->met[i];
+		inoci_buf_printf(b, "<tr><td><span class=\"badge %s\">%s</span></td><td>", m->met ? "good" : "warn",
+		                 m->met ? "met" : "not met");
+		inoci_html_puts(b, m->text);
+		inoci_buf_puts(b, "</td></tr>\n");
+	}
+	inoci_buf_puts(b, "</table></section>\n");
 }
 
 /* ---- the frame ---- */
@@ -232,7 +255,7 @@ int inoci_report_html(const inoci_summary *s, const inoci_progress *progress, in
 {
 	const inoci_experiment *e = s->r->e;
 	inoci_page p = {.s = s, .r = s->r, .e = e, .b = out, .progress = progress, .classes = inoci_classes_new(s)};
-	static void (*const sections[])(inoci_page *) = {inoci_page_verdicts, inoci_page_answers,  plots,
+	static void (*const sections[])(inoci_page *) = {inoci_page_verdicts, expectations,        inoci_page_answers, plots,
 	                                                 inoci_page_samples,  inoci_page_training, inoci_page_settings};
 	int rc = 0;
 	inoci_buf_puts(out, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"

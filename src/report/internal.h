@@ -25,6 +25,8 @@ char *inoci_arm_prompt(const inoci_arm *a);
 char *inoci_eval_words(const inoci_evaluation *v);
 /* Share of answers that any of the (disjoint) scorers holds for; n 0: nothing there. */
 inoci_estimate inoci_sum_share(const inoci_summary *s, int arm, int eval, char *const *names, size_t n);
+/* "95 % intervals", or of another kind. */
+const char *inoci_ci_words(const inoci_results *r);
 /* "Shares", or "Shares and means" where a scorer gives any numbers. */
 const char *inoci_shares_word(const inoci_results *r);
 bool inoci_is_quality(const char *scorer); /* unknown, truncated, looping: beside the rates, no class of answers */

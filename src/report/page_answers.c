@@ -139,6 +139,9 @@ void inoci_page_answers(inoci_page *p)
 	        "The thin line "
 	        "under a part is its 95 % interval, drawn from the part's left end and cut at 100 % (of what is unknown: in the "
 	        "table).</p>\n");
+	if (p->r->ci == INOCI_CI_PAPER)
+		inoci_buf_puts(b,
+		               "<p class=\"small\">The intervals here are the papers' own, over runs alone (--ci paper).</p>\n");
 	class_legend(p, false);
 	inoci_buf_puts(b, "<div class=\"two\">\n");
 	for (size_t i = 0; i < p->e->n_evals; i++) {

@@ -20,12 +20,15 @@ INOCI_MUST int inoci_report_write(const inoci_results *r, const char *dir, const
 
 /* The same parts one by one; each appends to out. */
 INOCI_MUST int inoci_report_html(const inoci_summary *s, const inoci_progress *p, inoci_buf *out, inoc_err *err);
-/* RFC 4180 with LF: experiment,arm,seed,evaluation,scorer,n,missing,value,low,high; a row per seed and one with seed "all";
- * what is not a number is empty. */
+/* RFC 4180 with LF: experiment,arm,seed,evaluation,scorer,n,missing,value,low,high (and ci, "paper", with those intervals); a row
+ * per seed and one with seed "all"; what is not a number is empty. */
 void inoci_report_csv(const inoci_summary *s, inoci_buf *out);
-/* One object: experiment, question, headline, seeds, judgements, rates. What is not a number is null. */
+/* One object: experiment, question, headline, seeds, judgements, rates, expectations. What is not a number is null. */
 void inoci_report_json(const inoci_summary *s, inoci_buf *out);
 void inoci_report_markdown(const inoci_summary *s, inoci_buf *out);
+
+/* The expectations, a line each: "met      ...", "NOT MET  ...". INOC_E_CHECK saying how many are not met. */
+INOCI_MUST int inoci_report_expectations(const inoci_summary *s, inoci_buf *out, inoc_err *err);
 
 /* What was found, in one sentence; one more for each further judged arm with a prompt of its own in *more (may be NULL).
  * free() both. */

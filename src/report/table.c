@@ -98,6 +98,16 @@ inoci_report_table inoci_report_rates(const inoci_summary *s, int eval, bool int
 	return t;
 }
 
+int inoci_report_expectations(const inoci_summary *s, inoci_buf *out, inoc_err *err)
+{
+	size_t unmet = inoci_summary_unmet(s);
+	for (size_t i = 0; i < s->n_met; i++)
+		inoci_buf_printf(out, "%s%s\n", s->met[i].met ? "met      " : "NOT MET  ", s->met[i].text);
+	if (!unmet) return 0;
+	return inoci_err_set(err, INOC_E_CHECK, "%zu of %zu expectations of the experiment %s not met", unmet, s->n_met,
+	                     unmet == 1 ? "is" : "are");
+}
+
 /* ---- Markdown ---- */
 
 /* A cell's text: what would end the cell or start markup is escaped. */
@@ -164,10 +174,16 @@ void inoci_report_markdown(const inoci_summary *s, inoci_buf *out)
 		inoci_report_table t = inoci_report_verdicts(s);
 		inoci_buf_puts(out, "\n## Verdicts\n\nRead on ");
 		md_text(out, w);
-		inoci_buf_puts(out, "; 95 % intervals in brackets.\n\n");
+		inoci_buf_printf(out, "; %s in brackets.\n\n", inoci_ci_words(s->r));
 		md_table(out, &t);
 		inoci_report_table_free(&t);
 		free(w);
+	}
+	if (s->n_met) inoci_buf_puts(out, "\n## Expectations\n\n");
+	for (size_t i = 0; i < s->n_met; i++) {
+		inoci_buf_puts(out, s->met[i].met ? "- met: " : "- **not met**: ");
+		md_text(out, s->met[i].text);
+		inoci_buf_puts(out, "\n");
 	}
 	for (int k = 0; k < (int)e->n_evals; k++) {
 		inoci_report_table t = inoci_report_rates(s, k, true);
@@ -177,6 +193,7 @@ void inoci_report_markdown(const inoci_summary *s, inoci_buf *out)
 			md_text(out, e->evals[k].label);
 			inoci_buf_printf(out, "\n\n%s of ", inoci_shares_word(s->r));
 			md_text(out, w);
+			if (s->r->ci == INOCI_CI_PAPER) inoci_buf_printf(out, "; %s in brackets", inoci_ci_words(s->r));
 			inoci_buf_puts(out, ".\n\n");
 			md_table(out, &t);
 			free(w);
