@@ -112,6 +112,31 @@ static void sets(void **st)
 		NEAR(e.low, at(m, 1), 0.03 * (e.high - e.low) + step);
 		NEAR(e.high, at(m, 2), 0.03 * (e.high - e.low) + step);
 		assert_int_equal(e.n, json_integer_value(json_object_get(s, "n")));
+		/* one run: SciPy's own over the prompts */
+		const json_t *one = json_object_get(s, "prompts"), *runs = json_object_get(s, "runs"),
+		             *t = json_object_get(s, "student");
+		if (json_is_array(one)) {
+			NEAR(e.low, at(one, 1), 0.03 * (e.high - e.low) + step);
+			NEAR(e.high, at(one, 2), 0.03 * (e.high - e.low) + step);
+		}
+		/* the papers' own: few means have few values, so the ends differ by no more than a step between them */
+		inoci_estimate p = inoci_runs_ci(&a, 1);
+		double few = a.n_seeds > 1 ? (at(runs, 2) - at(runs, 1)) / a.n_seeds / 2 : 0;
+		NEAR(p.value, at(runs, 0), 1e-12);
+		NEAR(p.low, at(runs, 1), few + 1e-12);
+		NEAR(p.high, at(runs, 2), few + 1e-12);
+		assert_int_equal(p.n, e.n);
+		assert_int_equal(p.missing, e.missing);
+		inoci_scores moved = a;
+		moved.real = true;
+		p = inoci_runs_ci(&moved, 1);
+		NEAR(p.value, at(t, 0), 1e-12);
+		if (a.n_seeds > 1) {
+			NEAR(p.low, at(t, 1), 1e-4 * (at(t, 2) - at(t, 1)));
+			NEAR(p.high, at(t, 2), 1e-4 * (at(t, 2) - at(t, 1)));
+		} else {
+			assert_true(isnan(p.low) && isnan(p.high));
+		}
 		assert_int_equal(e.n + e.missing, a.n);
 		assert_int_equal(e.n_seeds, a.n_seeds);
 		inoci_comparison k = inoci_compare_ci(&a, &b, 1, 0);
