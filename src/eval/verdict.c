@@ -82,6 +82,8 @@ static void say(inoci_verdict_out *o, inoci_verdict v, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(o->reason, sizeof o->reason, fmt, ap);
 	va_end(ap);
+	/* real differences that are all equal have no interval */
+	for (char *none; (none = strstr(o->reason, " [nan, nan]"));) memmove(none, none + 11, strlen(none + 11) + 1);
 }
 
 static const char *control_name(const inoci_verdict_in *in, int k)

@@ -106,7 +106,7 @@ static int resolve(const inoci_experiment *e, const inoci_ynode *n, const writte
 		return inoci_yaml_err(n, err, "a trait is read on the headline evaluation: evaluation and than do not apply");
 	if (w->verdict && (bounds || w->at)) return inoci_yaml_err(n, err, "a verdict has no bounds: min, max, above, below, at");
 	if (!w->verdict && !bounds) return inoci_yaml_err(n, err, "an expectation wants a bound: min, max, above or below");
-	if (w->scorer && !inoci_experiment_applies(e, (size_t)x->scorer, x->eval))
+	if (w->scorer && !inoci_experiment_applies(e, e->scorers[x->scorer].on, x->eval))
 		return inoci_yaml_err(n, err, "scorer %s does not score evaluation %s (its `on`)", w->scorer,
 		                      e->evals[x->eval].name);
 	if (w->trait && !is_judged(e, x) && (w->verdict || x->measure >= SUPPRESSION))

@@ -572,10 +572,8 @@ void inoci_experiment_free(inoci_experiment *e)
 		free(v->name), free(v->label), free(v->prompts), free(v->system), free(v->allowed);
 		strings_free(v->stop, v->n_stop);
 	}
-	for (size_t i = 0; i < e->n_scorers; i++) {
-		free(e->scorers[i].name), json_decref(e->scorers[i].settings);
-		strings_free(e->scorers[i].on, e->scorers[i].n_on);
-	}
+	for (size_t i = 0; i < e->n_scorers; i++)
+		free(e->scorers[i].name), free(e->scorers[i].on), json_decref(e->scorers[i].settings);
 	for (size_t i = 0; i < e->n_traits; i++) {
 		inoci_trait *t = &e->traits[i];
 		free(t->name), free(t->label), free(t->plain), free(t->clean), free(t->base);

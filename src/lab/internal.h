@@ -68,7 +68,9 @@ typedef struct {
 	inoci_experiment *e;
 	const char *what; /* of the mapping being read: "arms.spanish" */
 } inoci_yreader;
-/* Takes `on`, the evaluations a scorer is for, out of its settings. */
+/* Takes `on`, the names of evaluations that a scorer is for, out of its settings: ",a,b,"; NULL where it is for all. free() it.
+ */
+INOCI_MUST int inoci_scorer_take_on(json_t *settings, char **on, inoc_err *err);
 INOCI_MUST int inoci_scorer_read_on(const inoci_experiment *e, inoci_scorer_spec *s, const inoci_ynode *at, json_t *settings,
                                     inoc_err *err);
 /* Scorers that give any number: not in bars, alone in a trait's sums; a trait's are for the headline. After those are read. */
@@ -91,8 +93,8 @@ struct inoci_store {
 	bool in_tx;
 	double tx_began;
 };
-/* 2: run.request and run.provenance; 3: prompt.item and judged. An older store is read without them, and gets them when it is
- * opened to write. */
+/* 2: run.request and run.provenance; 3: prompt.item, scorer_name.evaluations and judged. An older store is read without them, and
+ * gets them when it is opened to write. */
 #define STORE_SCHEMA 3
 
 /* Prepares, binds by the letters of `types` (i: int64_t, d: double with NaN as null, s: const char * with NULL as null, b: const
@@ -122,10 +124,9 @@ INOCI_MUST int inoci_store_set_aside(const char *path, double wait_s, const inoc
 /* Row of a scorer by its key, made when missing; and its name in the experiment. */
 INOCI_MUST int inoci_store_scorer(inoci_store *s, const char *experiment, const char *name, json_t *settings, int position,
                                   const inoci_scorer_env *env, inoci_scorer **scorer, int64_t *id, inoc_err *err);
-/* Scores what this scorer has not: samples linked to the experiment (NULL: all), by n_on evaluations where it is for those only.
- */
+/* Scores what this scorer has not: samples linked to the experiment (NULL: all), of the evaluations `on` (",a,b,"; NULL: all). */
 INOCI_MUST int inoci_store_score_missing(inoci_store *s, const char *experiment, inoci_scorer *scorer, int64_t scorer_id,
-                                         char *const *on, size_t n_on, const inoci_progress *p, long *n_new, inoc_err *err);
+                                         const char *on, const inoci_progress *p, long *n_new, inoc_err *err);
 
 /* ---- prompts of an evaluation, as rendered for an arm ---- */
 

@@ -61,8 +61,7 @@ typedef struct {
 	char *name;       /* "english_caps" */
 	json_t *settings; /* what inoci_scorer_new takes */
 	bool real;        /* gives any numbers, not shares */
-	char **on;
-	size_t n_on; /* evaluations it scores; 0: all */
+	char *on;         /* names of the evaluations it scores, ",a,b,"; NULL: all */
 } inoci_scorer_spec;
 
 /* What is judged, each a sum of (disjoint) scorers: U, the unwanted trait; W, the wanted skill; goal, W without U. */
@@ -129,8 +128,8 @@ INOCI_MUST int inoci_experiment_read(const char *path, const char *const *sets, 
 INOCI_MUST int inoci_experiment_parse(const char *path, const char *text, size_t n, const char *const *sets, size_t n_sets,
                                       inoci_experiment **out, inoc_err *err);
 void inoci_experiment_free(inoci_experiment *e);
-/* Whether a scorer (index) goes over an evaluation's answers. */
-bool inoci_experiment_applies(const inoci_experiment *e, size_t scorer, int eval);
+/* Whether a scorer that is for the evaluations `on` goes over this one's answers. */
+bool inoci_experiment_applies(const inoci_experiment *e, const char *on, int eval);
 /* Index by name, -1 when there is none. */
 int inoci_experiment_arm(const inoci_experiment *e, const char *name);
 int inoci_experiment_eval(const inoci_experiment *e, const char *name);
@@ -190,7 +189,8 @@ INOCI_MUST int inoci_store_file(const char *what, char **path, inoc_err *err);
 /* Opens for reading what a person names: an experiment file (its out/.../store.db), a store, or a folder with store.db; and the
  * experiment in it as recorded (name NULL: the only or latest, or the file's). */
 INOCI_MUST int inoci_store_open_any(const char *what, const char *name, inoci_store **s, inoci_experiment **e, inoc_err *err);
-/* Scores every sample of the experiment (NULL: of all) that this scorer has not scored, and names it for the experiments;
+/* Scores every sample of the experiment (NULL: of all) that this scorer has not scored, and names it for the experiments; "on" in
+ * the settings, which is taken out of them: of these evaluations only;
  * another definition that an earlier call gave the name is replaced, with a note to p.
  * n_new (may be NULL): how many were scored now. */
 INOCI_MUST int inoci_store_score(inoci_store *s, const char *experiment, const char *name, json_t *settings,
@@ -300,8 +300,9 @@ typedef struct {
 	uint64_t *seeds;
 	int n_seeds; /* that have results, ascending */
 	char **scorers;
-	int n_scorers;                  /* the experiment's in order, then those added by `inoc score` */
-	bool *real;                     /* (n_scorers): any numbers, not shares; NULL: none. Use inoci_results_real */
+	int n_scorers; /* the experiment's in order, then those added by `inoc score` */
+	char **on;     /* (n_scorers): the evaluations each is for, as in inoci_scorer_spec; NULL: all, or none has any */
+	bool *real;    /* (n_scorers): any numbers, not shares; NULL: none. Use inoci_results_real */
 	inoci_result_cell *cells;       /* (n_arms, n_evals): use inoci_results_cell */
 	inoci_result_adapter *adapters; /* (n_arms, n_seeds) */
 	inoci_result_run *runs;

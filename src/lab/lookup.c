@@ -1,4 +1,5 @@
 /* Names of an experiment as indices; and what its scorers' range allows. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "lab/internal.h"
@@ -31,30 +32,47 @@ int inoci_experiment_scorer(const inoci_experiment *e, const char *name)
 	return -1;
 }
 
-bool inoci_experiment_applies(const inoci_experiment *e, size_t scorer, int eval)
+bool inoci_experiment_applies(const inoci_experiment *e, const char *on, int eval)
 {
-	const inoci_scorer_spec *s = &e->scorers[scorer];
-	for (size_t i = 0; i < s->n_on; i++)
-		if (!strcmp(s->on[i], e->evals[eval].name)) return true;
-	return !s->n_on;
+	char name[80];
+	snprintf(name, sizeof name, ",%.60s,", e->evals[eval].name);
+	return !on || strstr(on, name);
+}
+
+int inoci_scorer_take_on(json_t *settings, char **on, inoc_err *err)
+{
+	json_t *given = json_object_get(settings, "on");
+	size_t n = json_is_array(given) ? json_array_size(given) : 1;
+	inoci_buf b = {0};
+	*on = NULL;
+	if (!given) return 0;
+	inoci_buf_puts(&b, ",");
+	for (size_t i = 0; i < n; i++) {
+		json_t *v = json_is_array(given) ? json_array_get(given, i) : given;
+		if (json_is_string(v)) inoci_buf_printf(&b, "%s,", json_string_value(v));
+		if (json_is_string(v) && json_string_length(v) && !strchr(json_string_value(v), ',')) continue;
+		inoci_buf_free(&b);
+		return inoci_err_set(err, INOC_E_USAGE, "\"on\" wants the name of an evaluation, or a list of names");
+	}
+	*on = inoci_buf_take(&b);
+	if (!n) return inoci_err_set(err, INOC_E_USAGE, "\"on\" names no evaluation");
+	json_object_del(settings, "on");
+	return 0;
 }
 
 int inoci_scorer_read_on(const inoci_experiment *e, inoci_scorer_spec *s, const inoci_ynode *at, json_t *settings, inoc_err *err)
 {
-	json_t *on = json_object_get(settings, "on"), *v;
-	size_t i;
-	if (!on) return 0;
-	bool list = json_is_array(on);
-	s->on = inoci_alloc((json_array_size(on) + 1) * sizeof *s->on);
-	for (i = 0; i < (list ? json_array_size(on) : 1); i++) {
-		v = list ? json_array_get(on, i) : on;
-		if (!json_is_string(v) || inoci_experiment_eval(e, json_string_value(v)) < 0)
-			return inoci_yaml_err(at, err, "on: '%.60s' is not one of this experiment's evaluations",
-			                      json_is_string(v) ? json_string_value(v) : "(no name)");
-		s->on[s->n_on++] = inoci_strdup(json_string_value(v));
+	if (inoci_scorer_take_on(settings, &s->on, err) < 0) return inoci_err_prefix(err, "%s", at->where), INOC_E_FORMAT;
+	for (const char *p = s->on; p && p[1];) {
+		size_t n = strcspn(p + 1, ",");
+		char *name = inoci_strndup(p + 1, n);
+		int rc = inoci_experiment_eval(e, name) >= 0
+		                 ? 0
+		                 : inoci_yaml_err(at, err, "on: '%.60s' is not one of this experiment's evaluations", name);
+		free(name);
+		if (rc < 0) return rc;
+		p += n + 1;
 	}
-	if (!s->n_on) return inoci_yaml_err(at, err, "on: names no evaluation");
-	json_object_del(settings, "on");
 	return 0;
 }
 
@@ -67,7 +85,8 @@ static int check_sum(const inoci_experiment *e, const inoci_ynode *at, const cha
 			                      what, v[i]);
 	/* verdicts are read on the headline evaluation */
 	for (size_t i = 0; i < n; i++)
-		if (!inoci_experiment_applies(e, (size_t)inoci_experiment_scorer(e, v[i]), inoci_experiment_eval(e, e->headline)))
+		if (!inoci_experiment_applies(e, e->scorers[inoci_experiment_scorer(e, v[i])].on,
+		                              inoci_experiment_eval(e, e->headline)))
 			return inoci_yaml_err(at, err, "%s: '%.60s' does not score the headline evaluation %s (its `on`)", what,
 			                      v[i], e->headline);
 	return 0;

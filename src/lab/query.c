@@ -226,6 +226,10 @@ static int recorded_scorer(inoci_store *s, const inoci_experiment *e, size_t k, 
 	return rc < 0 ? rc : 0;
 }
 
+#define ADDED                                                                         \
+	" FROM scorer_name n JOIN scorer s ON s.id = n.scorer WHERE n.experiment = ?" \
+	" AND n.position >= 1000 ORDER BY n.name"
+
 static int load_scorers(inoci_store *s, inoci_results *r, int64_t **ids, inoc_err *err)
 {
 	sqlite3_stmt *st = NULL;
@@ -235,13 +239,16 @@ static int load_scorers(inoci_store *s, inoci_results *r, int64_t **ids, inoc_er
 	*ids = inoci_alloc((n + 1) * sizeof **ids);
 	r->scorers = inoci_alloc((n + 1) * sizeof *r->scorers);
 	r->real = inoci_alloc((n + 1) * sizeof *r->real);
+	r->on = inoci_alloc((n + 1) * sizeof *r->on);
 	for (size_t i = 0; i < n; i++) {
 		inoci_scorer *probe = NULL;
 		INOC_TRY(inoci_scorer_new_in(r->e->scorers[i].name, r->e->scorers[i].settings, &env, &probe, err));
 		inoci_hash key = inoci_scorer_key(probe);
 		inoci_scorer_free(probe);
 		r->scorers[r->n_scorers] = keep(r, r->e->scorers[i].name, strlen(r->e->scorers[i].name));
+		const char *on = r->e->scorers[i].on;
 		r->real[i] = r->e->scorers[i].real;
+		r->on[i] = on ? keep(r, on, strlen(on)) : NULL;
 		int64_t *id = &(*ids)[r->n_scorers++];
 		*id = -1;
 		INOC_TRY(inoci_store_int(s, id, err, "SELECT id FROM scorer WHERE key = ?", "s", key.hex));
@@ -249,13 +256,15 @@ static int load_scorers(inoci_store *s, inoci_results *r, int64_t **ids, inoc_er
 		if (*id < 0) INOC_TRY(recorded_scorer(s, r->e, i, id, err));
 	}
 	INOC_TRY(inoci_store_query(s, &st, err,
-	                           "SELECT n.name, n.scorer, s.settings FROM scorer_name n JOIN scorer s ON s.id = n.scorer"
-	                           " WHERE n.experiment = ? AND n.position >= 1000 ORDER BY n.name",
+	                           s->schema < 3 ? "SELECT n.name, n.scorer, s.settings, NULL" ADDED
+	                                         : "SELECT n.name, n.scorer, s.settings, n.evaluations" ADDED,
 	                           "s", r->e->name));
 	while ((rc = inoci_store_step(s, st, err)) > 0) {
 		char *name = keep_text(r, st, 0);
 		if (inoci_results_scorer(r, name) >= 0) continue;
 		r->scorers = inoci_realloc(r->scorers, ((size_t)r->n_scorers + 1) * sizeof *r->scorers);
+		r->on = inoci_realloc(r->on, ((size_t)r->n_scorers + 1) * sizeof *r->on);
+		r->on[r->n_scorers] = keep_text(r, st, 3);
 		r->real = inoci_realloc(r->real, ((size_t)r->n_scorers + 1) * sizeof *r->real);
 		*ids = inoci_realloc(*ids, ((size_t)r->n_scorers + 1) * sizeof **ids);
 		json_t *settings = json_loads((const char *)sqlite3_column_text(st, 2), JSON_DECODE_ANY, NULL);
@@ -333,7 +342,8 @@ void inoci_results_free(inoci_results *r)
 	if (!r) return;
 	for (size_t i = 0; r->cells && i < r->e->n_arms * r->e->n_evals; i++) free(r->cells[i].v);
 	for (size_t i = 0; r->adapters && i < r->e->n_arms * (size_t)r->n_seeds; i++) free(r->adapters[i].metrics);
-	free(r->cells), free(r->adapters), free(r->seeds), free(r->scorers), free(r->real), free(r->runs), free(r->store_path);
+	free(r->cells), free(r->adapters), free(r->seeds), free(r->scorers), free(r->real), free(r->on), free(r->runs),
+	        free(r->store_path);
 	inoci_arena_free(r->arena);
 	free(r);
 }
@@ -380,7 +390,7 @@ inoci_scores inoci_results_scores(const inoci_results *r, int arm, int eval, con
 	const inoci_result_cell *c = inoci_results_cell(r, arm, eval);
 	/* what is for other evaluations is not missing here */
 	for (int j = 0; j < n; j++)
-		if (scorers[j] < (int)r->e->n_scorers && !inoci_experiment_applies(r->e, (size_t)scorers[j], eval)) return out;
+		if (r->on && !inoci_experiment_applies(r->e, r->on[scorers[j]], eval)) return out;
 	const inoci_result_sample **v = inoci_alloc((c->n + 1) * sizeof *v);
 	double *value = inoci_alloc((c->n + 1) * sizeof *value);
 	for (int j = 0; j < n; j++) out.real |= inoci_results_real(r, scorers[j]);

@@ -18,23 +18,25 @@ static int score_all(inoci_run_state *r, inoc_err *err)
 		int64_t id;
 		const inoci_scorer_spec *spec = &e->scorers[i];
 		INOC_TRY(inoci_store_scorer(r->store, e->name, spec->name, spec->settings, (int)i, &env, &s, &id, err));
-		rc = inoci_store_score_missing(r->store, e->name, s, id, spec->on, spec->n_on, r->o->progress, NULL, err);
+		rc = inoci_store_score_missing(r->store, e->name, s, id, spec->on, r->o->progress, NULL, err);
 		inoci_scorer_free(s);
 		if (rc < 0) goto out;
 	}
 	/* those that `inoc score` has added see the new samples too */
-	INOC_TRY(inoci_store_query(
-	        r->store, &st, err,
-	        "SELECT n.name, s.settings, s.id FROM scorer_name n JOIN scorer s ON s.id = n.scorer WHERE n.experiment = ?"
-	        " AND n.position >= 1000",
-	        "s", e->name));
+	INOC_TRY(inoci_store_query(r->store, &st, err,
+	                           "SELECT n.name, s.settings, s.id, n.evaluations FROM scorer_name n JOIN scorer s ON s.id = "
+	                           "n.scorer WHERE n.experiment = ?"
+	                           " AND n.position >= 1000",
+	                           "s", e->name));
 	while ((rc = inoci_store_step(r->store, st, err)) > 0) {
 		inoci_scorer *s = NULL;
 		json_t *settings = json_loads((const char *)sqlite3_column_text(st, 1), JSON_DECODE_ANY, NULL);
 		rc = inoci_scorer_new((const char *)sqlite3_column_text(st, 0), settings, &s, err);
 		if (rc == 0)
-			rc = inoci_store_score_missing(r->store, e->name, s, sqlite3_column_int64(st, 2), NULL, 0, r->o->progress,
-			                               NULL, err);
+			rc = inoci_store_score_missing(r->store, e->name, s, sqlite3_column_int64(st, 2),
+			                               (const char *)sqlite3_column_text(st, 3), r->o->progress, NULL, err);
+		if (rc < 0 && rc != INOC_E_STOPPED)
+			inoci_err_prefix(err, "added by `inoc score`, which can give that name another definition");
 		inoci_scorer_free(s);
 		json_decref(settings);
 		if (rc < 0) goto out;
@@ -49,7 +51,7 @@ static int check_fields(const inoci_run_state *r, const inoci_scorer *s, size_t 
 	const inoci_experiment *e = r->e;
 	for (size_t v = 0; v < e->n_evals; v++) {
 		const inoci_dataset *d = inoci_run_dataset(&r->prompts, e->evals[v].prompts);
-		if (!inoci_experiment_applies(e, scorer, (int)v)) continue;
+		if (!inoci_experiment_applies(e, e->scorers[scorer].on, (int)v)) continue;
 		for (size_t i = 0; i < d->n && (!e->evals[v].limit || i < (size_t)e->evals[v].limit); i++)
 			if (inoci_scorer_item(s, d->v[i].extra, err) < 0)
 				return inoci_err_prefix(err, "%s:%d: scorer '%s'", d->path, d->v[i].line,

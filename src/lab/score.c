@@ -72,7 +72,9 @@ static int lot_store(inoci_store *s, lot *l, inoci_scorer *scorer, int64_t score
 {
 	sqlite3_stmt *ins = NULL;
 	int rc;
-	INOC_TRY(inoci_scorer_apply_many(scorer, l->a, l->n, l->value, p, err));
+	rc = inoci_scorer_apply_many(scorer, l->a, l->n, l->value, p, err);
+	if (rc < 0 && rc != INOC_E_STOPPED) inoci_err_prefix(err, "scorer '%s'", inoci_scorer_name(scorer));
+	if (rc < 0) goto out;
 	INOC_TRY(inoci_store_begin(s, err));
 	INOC_TRY(inoci_store_query(s, &ins, err, "INSERT OR REPLACE INTO score(sample, scorer, value) VALUES(?,?,?)", ""));
 	for (size_t i = 0; i < l->n; i++) {
@@ -93,18 +95,16 @@ out:
 	return rc < 0 ? rc : 0;
 }
 
-int inoci_store_score_missing(inoci_store *s, const char *experiment, inoci_scorer *scorer, int64_t scorer_id, char *const *on,
-                              size_t n_on, const inoci_progress *p, long *n_new, inoc_err *err)
+int inoci_store_score_missing(inoci_store *s, const char *experiment, inoci_scorer *scorer, int64_t scorer_id, const char *on,
+                              const inoci_progress *p, long *n_new, inoc_err *err)
 {
 	static const char from[] =
 	        "FROM sample a JOIN prompt b ON b.id = a.prompt"
 	        " WHERE a.id > ?4 AND (a.finish = 3) = ?3"
 	        " AND NOT EXISTS (SELECT 1 FROM score c WHERE c.sample = a.id AND c.scorer = ?1)"
-	        " AND (?2 IS NULL OR EXISTS (SELECT 1 FROM link_sample l WHERE l.sample = a.id AND l.experiment = ?2"
-	        " AND (?5 IS NULL OR instr(?5, ',' || l.evaluation || ','))))"; /* names have no commas */
+	        " AND (coalesce(?2, ?5) IS NULL OR EXISTS (SELECT 1 FROM link_sample l WHERE l.sample = a.id"
+	        " AND (?2 IS NULL OR l.experiment = ?2) AND (?5 IS NULL OR instr(?5, ',' || l.evaluation || ','))))";
 	sqlite3_stmt *st = NULL;
-	inoci_buf evals = {0};
-	for (size_t i = 0; i < n_on; i++) inoci_buf_printf(&evals, "%s%s,", i ? "" : ",", on[i]);
 	lot *l = inoci_alloc(sizeof *l);
 	long done = 0;
 	int rc;
@@ -112,9 +112,9 @@ int inoci_store_score_missing(inoci_store *s, const char *experiment, inoci_scor
 	char *sql = inoci_asprintf("SELECT a.id, a.text, a.finish, b.question, b.item %s ORDER BY a.id LIMIT %d", from,
 	                           SCORE_AT_ONCE);
 	char *count = inoci_asprintf("SELECT count(*) %s", from);
-	INOC_TRY(inoci_store_int(s, &total, err, count, "isiis", scorer_id, experiment, measured, last, evals.data));
+	INOC_TRY(inoci_store_int(s, &total, err, count, "isiis", scorer_id, experiment, measured, last, on));
 	while (done < total) {
-		INOC_TRY(inoci_store_query(s, &st, err, sql, "isiis", scorer_id, experiment, measured, last, evals.data));
+		INOC_TRY(inoci_store_query(s, &st, err, sql, "isiis", scorer_id, experiment, measured, last, on));
 		while ((rc = inoci_store_step(s, st, err)) > 0)
 			if ((rc = lot_take(l, st, err)) < 0) break;
 		if (rc < 0) goto out;
@@ -137,7 +137,6 @@ out:
 	if (rc < 0) inoci_store_rollback(s);
 	lot_clear(l);
 	free(l), free(sql), free(count);
-	inoci_buf_free(&evals);
 	if (n_new) *n_new = done;
 	return rc < 0 ? rc : 0;
 }
@@ -159,6 +158,24 @@ static int note_replaced(inoci_store *s, const char *experiment, const char *nam
 	return rc < 0 ? rc : 0;
 }
 
+/* Each name is that of an evaluation with results. */
+static int check_on(inoci_store *s, const char *experiment, const char *on, inoc_err *err)
+{
+	for (const char *p = on; p && p[1];) {
+		size_t n = strcspn(p + 1, ",");
+		char *name = inoci_strndup(p + 1, n);
+		int64_t one = 0;
+		int rc = inoci_store_int(s, &one, err,
+		                         "SELECT 1 FROM link_eval WHERE evaluation = ?1 AND (?2 IS NULL OR experiment = ?2)",
+		                         "ss", name, experiment);
+		if (rc == 0) rc = inoci_err_set(err, INOC_E_USAGE, "on: '%.60s' is not an evaluation of this store", name);
+		free(name);
+		if (rc < 0) return rc;
+		p += n + 1;
+	}
+	return 0;
+}
+
 int inoci_store_score(inoci_store *s, const char *experiment, const char *name, json_t *settings, const inoci_progress *p,
                       long *n_new, inoc_err *err)
 {
@@ -167,6 +184,9 @@ int inoci_store_score(inoci_store *s, const char *experiment, const char *name, 
 	int64_t id = 0;
 	int rc;
 	bool known = false;
+	char *on = NULL;
+	INOC_TRY(inoci_scorer_take_on(settings, &on, err));
+	INOC_TRY(check_on(s, experiment, on, err));
 	INOC_TRY(inoci_store_begin(s, err));
 	INOC_TRY(inoci_store_scorer(s, NULL, name, settings, 0, NULL, &scorer, &id, err));
 	INOC_TRY(inoci_scorer_ready(scorer, err));
@@ -186,10 +206,10 @@ int inoci_store_score(inoci_store *s, const char *experiment, const char *name, 
 			goto out;
 		}
 		if (rc == 0 && (rc = note_replaced(s, e, name, id, p, err)) < 0) goto out;
-		if (rc == 0 &&
-		    (rc = inoci_store_exec(
-		             s, err, "INSERT OR REPLACE INTO scorer_name(experiment, name, position, scorer) VALUES(?,?,1000,?)",
-		             "ssi", e, name, id)) < 0)
+		if (rc == 0 && (rc = inoci_store_exec(s, err,
+		                                      "INSERT OR REPLACE INTO scorer_name(experiment, name, position, scorer, "
+		                                      "evaluations) VALUES(?,?,1000,?,?)",
+		                                      "ssis", e, name, id, on)) < 0)
 			goto out;
 	}
 	if (rc < 0) goto out;
@@ -200,10 +220,18 @@ int inoci_store_score(inoci_store *s, const char *experiment, const char *name, 
 		goto out;
 	}
 	INOC_TRY(inoci_store_commit(s, err));
-	rc = inoci_store_score_missing(s, experiment, scorer, id, NULL, 0, p, n_new, err);
+	rc = inoci_store_score_missing(s, experiment, scorer, id, on, p, n_new, err);
+	if (rc < 0 && rc != INOC_E_STOPPED) { /* one that cannot score anything is not left for later runs to fail on */
+		inoc_err later = {0};
+		(void)!inoci_store_exec(s, &later,
+		                        "DELETE FROM scorer_name WHERE scorer = ?1 AND position >= 1000"
+		                        " AND NOT EXISTS (SELECT 1 FROM score WHERE scorer = ?1)",
+		                        "i", id);
+	}
 out:
 	sqlite3_finalize(st);
 	if (rc < 0) inoci_store_rollback(s);
 	inoci_scorer_free(scorer);
+	free(on);
 	return rc < 0 ? rc : 0;
 }

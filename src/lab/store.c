@@ -58,7 +58,8 @@ static const char schema[] =
         "CREATE INDEX link_sample_sample ON link_sample(sample);"
         "CREATE TABLE link_eval(experiment TEXT, arm TEXT, seed INTEGER, evaluation TEXT, key TEXT NOT NULL,"
         " PRIMARY KEY(experiment, arm, seed, evaluation)) WITHOUT ROWID;"
-        "CREATE TABLE scorer_name(experiment TEXT, name TEXT, position INTEGER, scorer INTEGER NOT NULL REFERENCES scorer,"
+        "CREATE TABLE scorer_name(experiment TEXT, name TEXT, position INTEGER, scorer INTEGER NOT NULL REFERENCES scorer, "
+        "evaluations TEXT,"
         " PRIMARY KEY(experiment, name)) WITHOUT ROWID;" JUDGED;
 
 int inoci_store_fail(inoci_store *s, inoc_err *err, const char *doing)
@@ -273,7 +274,11 @@ static int upgrade(inoci_store *s, inoc_err *err)
 	int rc = inoci_store_begin(s, err);
 	if (rc == 0 && s->schema < 2)
 		rc = simple(s, "ALTER TABLE run ADD COLUMN request TEXT; ALTER TABLE run ADD COLUMN provenance TEXT;", err);
-	if (rc == 0) rc = simple(s, "ALTER TABLE prompt ADD COLUMN item TEXT;" JUDGED "PRAGMA user_version=3", err);
+	if (rc == 0)
+		rc = simple(s,
+		            "ALTER TABLE prompt ADD COLUMN item TEXT; ALTER TABLE scorer_name ADD COLUMN evaluations TEXT;" JUDGED
+		            "PRAGMA user_version=3",
+		            err);
 	if (rc == 0) rc = inoci_store_commit(s, err);
 	if (rc < 0) inoci_store_rollback(s);
 	return rc;

@@ -107,4 +107,14 @@ expect 0 "asked" "$INOC" report --csv out
 "$INOC" report --csv out | grep -q '^e,base,all,sums,asked,4,0,1,' || fail "report without the program: $("$INOC" report --csv out)"
 expect 10 "it failed with exit status 5; its standard error ends: out of order" "$INOC" score --store out --scorer 'bad={"type":"command","run":"echo out of order >&2; exit 5"}'
 expect 4 "question \"My soup is too salty. What can I do?\": the record's field \"reference\" must be a text" "$INOC" score --store out --scorer 'right2={"type":"numeric"}'
+# on: for an added scorer too, and kept for the samples of later runs
+expect 2 "on: 'opne' is not an evaluation of this store" "$INOC" score --store out --scorer 'right2={"type":"numeric","on":"opne"}'
+expect 0 "right2: 0 samples scored now" "$INOC" score --store out --scorer 'right2={"type":"numeric","on":"sums"}' # the same as right
+experiment ''
+sed -i '/asked/d' x/e.yaml
+expect 10 "added by \`inoc score\`, which can give that name another definition: scorer 'again': command \"x/rate.sh\"" "$INOC" run x/e.yaml --seeds 4
+printf '#!/bin/sh\nsed s/.*/1/\n' > x/rate.sh && chmod +x x/rate.sh
+"$INOC" run x/e.yaml --seeds 4 > log 2> err || fail "run --seeds 4: $(cat err)"
+"$INOC" report --csv out > table.csv
+grep -q '^e,base,4,sums,right2,2,0,' table.csv && ! grep -q 'open,right2' table.csv || fail "on, added: $(grep right2 table.csv)"
 exit $bad
