@@ -218,6 +218,7 @@ static void old_store(void **state)
 	must(inoci_store_exec(s, &err, "ALTER TABLE run DROP COLUMN request", ""), &err);
 	must(inoci_store_exec(s, &err, "ALTER TABLE run DROP COLUMN provenance", ""), &err);
 	must(inoci_store_exec(s, &err, "ALTER TABLE prompt DROP COLUMN item", ""), &err);
+	must(inoci_store_exec(s, &err, "ALTER TABLE scorer_name DROP COLUMN evaluations", ""), &err);
 	must(inoci_store_exec(s, &err, "DROP TABLE judged", ""), &err);
 	must(inoci_store_exec(s, &err, "PRAGMA user_version = 1", ""), &err);
 	inoci_store_free(s);

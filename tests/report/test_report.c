@@ -218,6 +218,109 @@ static void test_words(void **state)
 	inoci_buf_free(&b);
 }
 
+static char *md(fixture *f)
+{
+	inoci_buf b = {0};
+	inoci_report_markdown(&f->s, &b);
+	return inoci_buf_take(&b);
+}
+
+/* Numbers that are no shares are printed as they are, in no bar and no per cent. */
+static void test_real(void **state)
+{
+	fixture *f = small();
+	static const struct {
+		double value, low, high;
+		const char *text;
+	} t[] = {{-0.58715, -0.6, -0.571, "-0.587 [-0.600, -0.571]"},
+	         {12.345, 9.5, 14, "12.35 [9.50, 14.00]"},
+	         {-99, -120, -80, "-99.0 [-120.0, -80.0]"},
+	         {3, NAN, NAN, "3.000"},
+	         {NAN, NAN, NAN, "\xe2\x80\x93"}};
+	for (size_t i = 0; i < INOCI_COUNT(t); i++) {
+		inoci_buf b = {0};
+		inoci_estimate e = est(t[i].value, t[i].low, t[i].high, 4, 0);
+		e.real = true;
+		inoci_put_share(&b, &e, true);
+		assert_string_equal(b.data, t[i].text);
+		inoci_buf_free(&b);
+	}
+	f->r.real = (bool[]){false, false, true};
+	for (int a = 0; a < 4; a++) {
+		rate(f, a, 0, 2)->all = est(40 + a, 30, 50, 4, 0);
+		rate(f, a, 0, 2)->all.real = true;
+	}
+	inoci_classes c = inoci_classes_new(&f->s);
+	assert_int_equal(c.n, 2);
+	inoci_classes_free(&c);
+	char *text = md(f);
+	assert_non_null(strstr(text, "\n## greedy\n\nShares and means of greedy answers"));
+	assert_non_null(strstr(text, "| plain | 0 % [0, 8] | 100 % [92, 100] | 41.00 [30.00, 50.00] | 4 | 0 |"));
+	free(text);
+	inoci_buf b = {0};
+	inoci_report_json(&f->s, &b);
+	assert_non_null(strstr(b.data, "\"scorer\": \"looping\",\n   \"real\": true"));
+	inoci_buf_free(&b);
+	/* U itself */
+	for (int a = 0; a < 4; a++) rate(f, a, 0, 1)->all.real = rate(f, a, 0, 0)->all.real = true;
+	f->s.judgements[1].goal.real = f->s.judgements[1].v.arm_u.real = f->s.judgements[0].goal.real = true;
+	char *head = inoci_report_headline(&f->s, NULL);
+	assert_non_null(strstr(head,
+	                       "had a mean English caps of 0.480 [0.400, 0.560] against 0.000 for plain training and 0.010 for "
+	                       "the control, over 2 seeds"));
+	free(head);
+	fx_free(f);
+}
+
+static void test_paper(void **state)
+{
+	fixture *f = small();
+	inoci_buf b = {0};
+	f->r.ci = INOCI_CI_PAPER;
+	char *text = md(f), *head = inoci_report_headline(&f->s, NULL);
+	assert_non_null(strstr(text, "; the papers' own 95 % intervals, over runs alone (--ci paper), in brackets.\n\n| trait"));
+	assert_non_null(strstr(text, "; the papers' own 95 % intervals, over runs alone (--ci paper), in brackets.\n\n| arm"));
+	assert_non_null(strstr(head, "over 2 seeds \xc3\x97 2 questions (intervals: the papers' own, over runs alone)"));
+	free(text);
+	free(head);
+	inoci_report_csv(&f->s, &b);
+	assert_memory_equal(b.data, "experiment,arm,seed,evaluation,scorer,n,missing,value,low,high,ci\n", 66);
+	assert_string_equal(b.data + b.len - 16, ",0.25,0.5,paper\n");
+	inoci_buf_clear(&b);
+	inoci_report_json(&f->s, &b);
+	assert_non_null(strstr(b.data, "\"ci\": \"paper\""));
+	inoci_buf_free(&b);
+	fx_free(f);
+}
+
+static void test_expectations(void **state)
+{
+	fixture *f = small();
+	inoci_buf b = {0};
+	inoc_err err = {0};
+	assert_int_equal(inoci_report_expectations(&f->s, &b, &err), 0);
+	assert_int_equal(b.len, 0);
+	f->s.met = (inoci_met[]){{.met = true, .text = fx_str(f, "a <b>")}, {.text = fx_str(f, "c")}};
+	f->s.n_met = 1;
+	assert_int_equal(inoci_report_expectations(&f->s, &b, &err), 0);
+	assert_string_equal(b.data, "met      a <b>\n");
+	inoci_buf_clear(&b);
+	f->s.n_met = 2;
+	assert_int_equal(inoci_report_expectations(&f->s, &b, &err), INOC_E_CHECK);
+	assert_string_equal(b.data, "met      a <b>\nNOT MET  c\n");
+	assert_string_equal(err.msg, "1 of 2 expectations of the experiment is not met");
+	inoci_buf_clear(&b);
+	char *text = md(f);
+	assert_non_null(strstr(text, "\n## Expectations\n\n- met: a \\<b\\>\n- **not met**: c\n"));
+	free(text);
+	assert_int_equal(inoci_report_html(&f->s, NULL, &b, &err), 0);
+	assert_non_null(strstr(b.data, "1 of 2 expectations of the experiment file are not met."));
+	assert_non_null(strstr(b.data, "<span class=\"badge good\">met</span></td><td>a &lt;b&gt;</td>"));
+	assert_non_null(strstr(b.data, "<span class=\"badge warn\">not met</span></td><td>c</td>"));
+	inoci_buf_free(&b);
+	fx_free(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -227,6 +330,9 @@ int main(void)
 	        cmocka_unit_test(test_headlines),
 	        cmocka_unit_test(test_headline_without),
 	        cmocka_unit_test(test_words),
+	        cmocka_unit_test(test_real),
+	        cmocka_unit_test(test_paper),
+	        cmocka_unit_test(test_expectations),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
