@@ -99,6 +99,9 @@ static int add_scorer(json_t *list, const char *given, inoc_err *err)
 		                   "the scorer's name '%.60s' must be of letters, digits, _ and -, a letter or digit first",
 		                   name);
 	if (has_scorer(list, name)) rc = inoci_err_set(err, INOC_E_USAGE, "scorer '%s' is given twice", name);
+	char *cwd = getcwd(NULL, 0); /* with --store it may go on from elsewhere */
+	if (rc == 0 && cwd) inoci_scorer_anchor(settings, cwd);
+	free(cwd);
 	if (rc == 0) rc = inoci_scorer_new(name, settings, &probe, err);
 	if (rc == 0) json_array_append_new(list, strchr(given, '{') ? json_pack("{s:O}", name, settings) : json_string(name));
 out:

@@ -164,6 +164,7 @@ typedef struct {
 	const char *const *control_names; /* may be NULL */
 	size_t n_controls;
 	inoci_scores arm_w, base_w, clean_w;
+	inoci_comparison *vs_controls; /* (n_controls), the caller's: arm - control, p after Holm; NULL: not wanted */
 } inoci_verdict_in;
 
 typedef struct {

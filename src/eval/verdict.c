@@ -215,6 +215,7 @@ void inoci_verdicts(const inoci_verdict_in *in, size_t n, const inoci_verdict_ru
 		o->n_seeds = o->vs_plain.diff.n_seeds;
 		for (size_t k = 0; k < (in[i].is_control ? 0 : in[i].n_controls); k++, at++) {
 			const inoci_comparison *w = &o->vs_control_worst, *x = &c[at];
+			if (in[i].vs_controls) in[i].vs_controls[k] = *x;
 			/* An unscored control (p NaN) is the least clear of all. */
 			if (x->diff.n && x->diff.n_seeds < o->n_seeds) o->n_seeds = x->diff.n_seeds;
 			double pw = isnan(w->p) ? 2 : w->p, px = isnan(x->p) ? 2 : x->p;

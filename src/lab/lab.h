@@ -331,9 +331,9 @@ typedef struct {
 	inoci_estimate *seed; /* (n_seeds) */
 } inoci_rate;
 typedef struct {
-	int control; /* arm */
-	inoci_comparison u,
-	        goal; /* arm - control; goal.diff.n is 0 when the trait has no goal. p of u as drawn, of goal after Holm */
+	int control;              /* arm */
+	inoci_comparison u, goal; /* arm - control; goal.diff.n is 0 when the trait has no goal. p after Holm; of u as drawn where
+	                             the arm is a control itself */
 } inoci_vs_control;
 /* One (trait, arm), on the headline evaluation. */
 typedef struct {

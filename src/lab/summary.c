@@ -46,6 +46,7 @@ static void rates(inoci_summary *s, int n_boot)
 typedef struct {
 	inoci_verdict_in in;
 	inoci_scores *controls;
+	inoci_comparison *vs;
 	const char **names;
 } judged;
 
@@ -80,6 +81,8 @@ static void fill(const inoci_summary *s, const inoci_judgement *j, judged *d)
 		d->names[in->n_controls++] = t->controls[k];
 	}
 	in->controls_u = d->controls;
+	/* a control is no claim: what it is against others stands as drawn, below */
+	if (!in->is_control) in->vs_controls = d->vs = inoci_alloc((in->n_controls + 1) * sizeof *d->vs);
 	in->control_names = d->names;
 }
 
@@ -90,6 +93,7 @@ static void free_judged(judged *d)
 	for (size_t i = 0; i < INOCI_COUNT(all); i++) inoci_scores_free(all[i]);
 	for (size_t i = 0; i < d->in.n_controls; i++) inoci_scores_free(&d->controls[i]);
 	free(d->controls);
+	free(d->vs);
 	free(d->names);
 }
 
@@ -112,9 +116,10 @@ static void beside(const inoci_summary *s, inoci_judgement *j, const judged *d, 
 	for (size_t k = 0; k < d->in.n_controls; k++) {
 		int c = inoci_experiment_arm(r->e, d->names[k]);
 		inoci_scores g = sum_scores(r, c, s->headline, t->goal, t->n_goal);
-		j->vs[j->n_vs++] = (inoci_vs_control){.control = c,
-		                                      .u = inoci_compare_ci(&d->in.arm_u, &d->controls[k], RNG_SEED, n_boot),
-		                                      .goal = inoci_compare_ci(&goal, &g, RNG_SEED, n_boot)};
+		j->vs[j->n_vs++] = (inoci_vs_control){
+		        .control = c,
+		        .u = d->vs ? d->vs[k] : inoci_compare_ci(&d->in.arm_u, &d->controls[k], RNG_SEED, n_boot),
+		        .goal = inoci_compare_ci(&goal, &g, RNG_SEED, n_boot)};
 		inoci_scores_free(&g);
 	}
 	inoci_scores_free(&goal);

@@ -57,6 +57,8 @@ static void inoculated(void **st)
 	in.controls_u = controls;
 	in.control_names = names;
 	in.n_controls = 2;
+	inoci_comparison vs[2] = {0};
+	in.vs_controls = vs;
 	in.arm_w = arm(0.85, 0, S);
 	in.base_w = seedless(0.01);
 	in.clean_w = arm(0.95, 0, S);
@@ -64,6 +66,8 @@ static void inoculated(void **st)
 	assert_int_equal(o.verdict, INOCI_VERDICT_INOCULATED);
 	assert_int_equal(o.worst_control, 1);
 	assert_int_equal(o.n_seeds, 3);
+	assert_memory_equal(&vs[1], &o.vs_control_worst, sizeof vs[1]);
+	assert_true(vs[0].diff.value < 0 && vs[0].p == 3 / 2000.0); /* the least of three, after Holm */
 	assert_true(o.vs_plain.diff.value < -0.4 && o.vs_plain.p < 0.01 && o.vs_control_worst.diff.high < 0);
 	double s = (o.plain_u.value - o.arm_u.value) / (o.plain_u.value - inoci_mean_ci(&in.clean_u, 0, 100).value);
 	assert_true(fabs(o.suppression.value - s) < 1e-9 && o.suppression.low < s && s < o.suppression.high);
