@@ -9,7 +9,7 @@
 
 #include "base/base.h"
 #include "data/data.h"
-#include "sample/sample.h"
+#include "lab/lab.h"
 
 /* STR and LIST (may be given several times) are UTF-8 texts; PATH is any bytes but not empty. */
 typedef enum { CLI_FLAG, CLI_STR, CLI_PATH, CLI_INT, CLI_DBL, CLI_LIST } cli_type;
@@ -120,6 +120,8 @@ INOCI_MUST int cli_render(const cli_model *c, const inoci_msg *msgs, size_t n_ms
 /* ---- JSON ---- */
 
 json_t *cli_text_json(const char *s, size_t n); /* what is not UTF-8 (a cut last character) becomes U+FFFD; new reference */
+/* "text", "finish", "n_tokens", "logprob"; of what was measured "measured" instead of text and logprob. */
+void cli_put_answer(json_t *j, const inoci_result_sample *x);
 void cli_print_json(FILE *f, json_t *taken, size_t flags);                 /* a line end behind */
 INOCI_MUST int cli_write_json(inoci_out *o, json_t *taken, inoc_err *err); /* one line */
 

@@ -18,7 +18,7 @@ typedef struct {
 	cli_model_opts model;
 	cli_sampling_opts sampling;
 	cli_prompt_opts prompts;
-	const char *out, *scorers, *store, *name;
+	const char *out, *scorers, *store, *name, *measure;
 	cli_list scorer, command; /* command: what was typed */
 	cli_dbl wait_s;
 	bool json;
@@ -111,11 +111,31 @@ out:
 	return rc;
 }
 
-static int scorers_json(const eval_opts *t, json_t *list, inoc_err *err)
+/* A candidate's share, under its name as far as a scorer may be called so. */
+static int add_candidate(json_t *list, const char *name, inoc_err *err)
 {
-	char *copy = inoci_strdup(t->scorers), *save = NULL;
+	if (!name || !is_name(name))
+		return inoci_err_set(
+		        err, INOC_E_USAGE,
+		        "candidate '%.60s' cannot be a scorer's name: give names and forms, {\"candidates\": {\"owl\": "
+		        "[\"an owl\"]}}, or --scorer",
+		        name ? name : "");
+	json_array_append_new(list, json_pack("{s:{s:s, s:s}}", name, "type", "candidates", "is", name));
+	return 0;
+}
+
+static int scorers_json(const eval_opts *t, const json_t *measure, json_t *list, inoc_err *err)
+{
+	static const char *const sampled = "english_caps,english_lower,spanish_caps,spanish_lower,unknown,truncated,looping";
+	const char *kind = json_string_value(json_object_get(measure, "measure")), *first = kind ? kind : sampled, *name;
+	bool each = kind && !strcmp(kind, "candidates") && !t->scorers; /* of those there is no one scorer */
+	char *copy = inoci_strdup(each ? "" : t->scorers ? t->scorers : first), *save = NULL;
+	json_t *candidates = each ? json_object_get(measure, "candidates") : NULL, *v;
+	size_t k;
 	int rc = 0;
 	for (char *s = strtok_r(copy, ",", &save); s && rc == 0; s = strtok_r(NULL, ",", &save)) rc = add_scorer(list, s, err);
+	json_array_foreach(candidates, k, v) if (rc == 0) rc = add_candidate(list, json_string_value(v), err);
+	json_object_foreach(candidates, name, v) if (rc == 0) rc = add_candidate(list, name, err);
 	for (size_t i = 0; i < t->scorer.n && rc == 0; i++) rc = add_scorer(list, t->scorer.v[i], err);
 	free(copy);
 	if (rc == 0 && !json_array_size(list))
@@ -123,14 +143,31 @@ static int scorers_json(const eval_opts *t, json_t *list, inoc_err *err)
 	return rc;
 }
 
-static int evaluation_json(const eval_opts *t, const inoci_sample_settings *s, json_t *v, inoc_err *err)
+/* --measure: a kind, or an evaluation's keys as JSON. New reference; NULL: answers are sampled. */
+static int measure_json(const eval_opts *t, const inoci_sample_settings *s, json_t **out, inoc_err *err)
 {
-	json_t *rest = json_pack("{s:s, s:f, s:i, s:i}", "system", t->model.system, "temperature", s->temperature, "n", s->n,
-	                         "max_tokens", s->max_tokens),
-	       *stop = json_array();
-	int rc = put_path(v, "prompts", t->prompts.path, t, err);
-	json_object_update(v, rest);
-	json_decref(rest);
+	inoci_sample_settings none = inoci_sample_defaults();
+	json_error_t at;
+	*out = NULL;
+	if (!t->measure) return 0;
+	inoci_hash given = inoci_sample_settings_hash(s), usual = inoci_sample_settings_hash(&none);
+	if (strcmp(given.hex, usual.hex) || s->n != none.n)
+		return inoci_err_set(err, INOC_E_USAGE, "--measure samples nothing: the sampling options and -n do not apply");
+	*out = *t->measure == '{' ? json_loads(t->measure, JSON_REJECT_DUPLICATES, &at)
+	                          : json_pack("{s:s}", "measure", t->measure);
+	if (!*out) return inoci_err_set(err, INOC_E_USAGE, "--measure: not JSON: %s, at %d", at.text, at.position);
+	if (!json_is_string(json_object_get(*out, "measure")))
+		return inoci_err_set(err, INOC_E_USAGE,
+		                     "--measure: give the kind, as in {\"measure\": \"candidates\", \"candidates\": [\"owl\"]}");
+	return 0;
+}
+
+static void sampling_json(const inoci_sample_settings *s, json_t *v)
+{
+	json_t *stop = json_array();
+	json_object_set_new(v, "temperature", json_real(s->temperature));
+	json_object_set_new(v, "n", json_integer(s->n));
+	json_object_set_new(v, "max_tokens", json_integer(s->max_tokens));
 	if (s->top_k) json_object_set_new(v, "top_k", json_integer(s->top_k));
 	if (s->top_p != 1) json_object_set_new(v, "top_p", json_real(s->top_p));
 	if (s->min_p != 0) json_object_set_new(v, "min_p", json_real(s->min_p));
@@ -139,6 +176,16 @@ static int evaluation_json(const eval_opts *t, const inoci_sample_settings *s, j
 	for (size_t i = 0; i < s->n_stop; i++) json_array_append_new(stop, json_string(s->stop[i]));
 	if (s->n_stop) json_object_set(v, "stop", stop);
 	json_decref(stop);
+}
+
+static int evaluation_json(const eval_opts *t, const inoci_sample_settings *s, json_t *measure, json_t *v, inoc_err *err)
+{
+	int rc = put_path(v, "prompts", t->prompts.path, t, err);
+	json_object_set_new(v, "system", json_string(t->model.system));
+	if (measure)
+		json_object_update_missing(v, measure);
+	else
+		sampling_json(s, v);
 	long limit = t->prompts.limit.v < INT_MAX ? t->prompts.limit.v : 0; /* no file has more */
 	if (limit) json_object_set_new(v, "limit", json_integer(limit));
 	return rc;
@@ -174,9 +221,11 @@ static int experiment_text(const eval_opts *t, const inoci_sample_settings *s, i
 {
 	json_t *j = json_object(), *arm = json_object(), *evaluation = json_object(), *scorers = json_array();
 	char *arm_name = t->model.adapter ? name_of(t->model.adapter, false, "adapter") : inoci_strdup("base");
+	json_t *measure = NULL;
 	char *eval_name = name_of(t->prompts.path, true, "prompts"), *name = NULL;
 	int rc;
-	INOC_TRY(scorers_json(t, scorers, err));
+	INOC_TRY(measure_json(t, s, &measure, err));
+	INOC_TRY(scorers_json(t, measure, scorers, err));
 	json_object_set_new(j, "name", json_string(""));
 	if (inoci_path_exists(t->model.model))
 		INOC_TRY(put_path(j, "model", t->model.model, t, err));
@@ -189,7 +238,7 @@ static int experiment_text(const eval_opts *t, const inoci_sample_settings *s, i
 	else
 		json_object_set_new(arm, "role", json_string("base"));
 	json_object_set_new(j, "arms", json_pack("{s:O}", arm_name, arm));
-	INOC_TRY(evaluation_json(t, s, evaluation, err));
+	INOC_TRY(evaluation_json(t, s, measure, evaluation, err));
 	json_object_set_new(j, "evaluations", json_pack("{s:O}", eval_name, evaluation));
 	char *content = json_dumps(j, JSON_COMPACT | JSON_REAL_PRECISION(15)); /* another scorer is no other experiment */
 	inoci_hash h = inoci_hash_bytes(content, strlen(content));
@@ -203,6 +252,7 @@ out:
 	json_decref(arm);
 	json_decref(evaluation);
 	json_decref(scorers);
+	json_decref(measure);
 	free(arm_name), free(eval_name), free(name);
 	return rc;
 }
@@ -257,10 +307,7 @@ static int write_answers(const inoci_results *r, int seed, inoci_out *o, inoc_er
 		json_object_set_new(j, "index", json_integer(a->index));
 		json_object_set_new(j, "question", cli_text_json(a->question, strlen(a->question)));
 		json_object_set_new(j, "rendered", cli_text_json(a->rendered, strlen(a->rendered)));
-		json_object_set_new(j, "text", cli_text_json(a->text, a->text_n));
-		json_object_set_new(j, "finish", json_string(inoci_finish_name(a->finish)));
-		json_object_set_new(j, "n_tokens", json_integer(a->n_tokens));
-		json_object_set_new(j, "logprob", json_real(a->logprob));
+		cli_put_answer(j, a);
 		for (size_t k = 0; k < r->e->n_scorers; k++)
 			json_object_set_new(scores, r->scorers[k], isnan(a->score[k]) ? json_null() : json_real(a->score[k]));
 		json_object_set_new(j, "scores", scores);
@@ -383,8 +430,7 @@ out:
 
 int cmd_eval(int argc, char **argv)
 {
-	eval_opts t = {.scorers = "english_caps,english_lower,spanish_caps,spanish_lower,unknown,truncated,looping",
-	               .wait_s = {0, 0, 1e9}};
+	eval_opts t = {.wait_s = {0, 0, 1e9}};
 	const char **args;
 	int n_args;
 	cli_model_init(&t.model, true);
@@ -396,7 +442,9 @@ int cmd_eval(int argc, char **argv)
 	        {"name", 0, CLI_STR, &t.name, "NAME",
 	         "of the experiment in the store (default: from adapter, prompts, settings)"},
 	        {"wait", 0, CLI_DBL, &t.wait_s, "S", "seconds to wait for another run at the same store"},
-	        {"scorers", 0, CLI_STR, &t.scorers, "A,B", "built-in scorers"},
+	        {"measure", 0, CLI_STR, &t.measure, "KIND",
+	         "no samples but log-probabilities: logprob, contrast, choice, or JSON of an evaluation's keys"},
+	        {"scorers", 0, CLI_STR, &t.scorers, "A,B", "built-in scorers (default: of language and capitals, or of KIND)"},
 	        {"scorer", 0, CLI_LIST, &t.scorer, "NAME=JSON", "a scorer by its settings; may be given several times"},
 	        {"json", 0, CLI_FLAG, &t.json, NULL, "the shares as JSON"},
 	};

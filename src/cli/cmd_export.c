@@ -23,10 +23,7 @@ static json_t *sample_json(const inoci_results *r, int arm, int eval, const inoc
 	json_object_set_new(j, "adapter", a->present && a->hash ? json_string(a->hash) : json_null());
 	json_object_set_new(j, "question", cli_text_json(x->question, strlen(x->question)));
 	json_object_set_new(j, "rendered", cli_text_json(x->rendered, strlen(x->rendered)));
-	json_object_set_new(j, "text", cli_text_json(x->text, x->text_n));
-	json_object_set_new(j, "finish", json_string(inoci_finish_name(x->finish)));
-	json_object_set_new(j, "n_tokens", json_integer(x->n_tokens));
-	json_object_set_new(j, "logprob", json_real(x->logprob));
+	cli_put_answer(j, x);
 	json_object_set_new(j, "logprobs", lp);
 	json_object_set_new(j, "scores", scores);
 	return j;

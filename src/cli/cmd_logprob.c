@@ -32,15 +32,9 @@ typedef struct {
 
 static sums of_example(const scoring *x, size_t i)
 {
-	const inoci_record *r = &x->d.v[x->record[i]];
 	const inoci_example *e = &x->e.v[i];
-	sums s = {.logprob = x->logprob[i]};
+	sums s = {.logprob = x->logprob[i], .bytes = inoci_answer_bytes(&x->d.v[x->record[i]], x->loss_last)};
 	for (int k = 1; k < e->n; k++) s.tokens += e->loss[k] != 0;
-	for (size_t k = r->n_msgs; k-- > 0;) {
-		if (strcmp(r->msgs[k].role, "assistant")) continue;
-		if (!inoci_record_weightless(r, k)) s.bytes += (long)strlen(r->msgs[k].content);
-		if (x->loss_last) break;
-	}
 	return s;
 }
 

@@ -50,6 +50,14 @@ static int show(inoci_store *s, const char *experiment, const char *scorer, inoc
 			if (ci == INOCI_CI_PAPER) json_object_set_new(o, "ci", json_string("paper"));
 			json_array_append_new(all, o);
 		}
+	bool any = false;
+	for (size_t v = 0; k >= 0 && v < e->n_evals; v++) any |= inoci_results_fits(r, k, (int)v);
+	if (k >= 0 && !any)
+		fprintf(stderr,
+		        "scorer '%s' says nothing of any evaluation of experiment %s: it is of another kind of answers, or names "
+		        "texts "
+		        "that none measures\n",
+		        scorer, e->name);
 	if (json)
 		cli_print_json(stdout, json_incref(all), JSON_INDENT(2) | JSON_REAL_PRECISION(6));
 	else

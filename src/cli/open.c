@@ -167,6 +167,16 @@ json_t *cli_text_json(const char *s, size_t n)
 	return j;
 }
 
+void cli_put_answer(json_t *j, const inoci_result_sample *x)
+{
+	bool measured = x->finish == INOCI_FINISH_MEASURED;
+	json_object_set_new(j, measured ? "measured" : "text",
+	                    measured ? json_loadb(x->text, x->text_n, 0, NULL) : cli_text_json(x->text, x->text_n));
+	json_object_set_new(j, "finish", json_string(inoci_finish_name(x->finish)));
+	json_object_set_new(j, "n_tokens", json_integer(x->n_tokens));
+	if (!measured) json_object_set_new(j, "logprob", json_real(x->logprob));
+}
+
 void cli_print_json(FILE *f, json_t *taken, size_t flags)
 {
 	char *text = taken ? json_dumps(taken, flags) : NULL;

@@ -46,6 +46,11 @@ bool inoci_is_looping(const char *text, size_t n);
  *   {"type":"exact"}  {"type":"contains"}  {"type":"numeric"}  against a text given or a field of the record
  *   {"type":"length"}  {"type":"command","run":["program","argument"]}  and others: all in docs/measuring.md
  *   {"all":[...]} {"any":[...]} {"not":{...}}
+ * and of what an evaluation measures, each with "change":"base" and "end":true (the end of the turn counts):
+ *   {"type":"logprob","of":"reference","per":"token"}   per: sum, byte, token
+ *   {"type":"contrast","of":"trait","against":"normal","per":"byte"}   names or lists of names; or "factors" and "effect"
+ *   {"type":"choice","value":"correct","per":"byte"}    value: correct, prob
+ *   {"type":"candidates","is":"owl","value":"share"}    value: share, prob, logodds
  * Unknown type or option, wrong value, bad pattern: INOC_E_USAGE naming it and the known ones. Borrows settings. */
 typedef struct inoci_scorer inoci_scorer;
 INOCI_MUST int inoci_scorer_new(const char *name, json_t *settings, inoci_scorer **out, inoc_err *err);
@@ -65,6 +70,11 @@ INOCI_MUST int inoci_scorer_new_in(const char *name, json_t *settings, const ino
 /* Does it read what an evaluation with `measure` found, instead of a sampled text? Such answers end with
  * INOCI_FINISH_MEASURED, and only such a scorer sees them. */
 bool inoci_scorer_measured(const inoci_scorer *s);
+/* Does it say anything of an evaluation that measures the texts of these names? measure NULL: one that samples. */
+bool inoci_scorer_fits(const inoci_scorer *s, const char *measure, const char *const *names, size_t n);
+/* Is its value to be given as the change against the untrained model on the same item (option `change: base`)? The scorer gives
+ * the value itself; who has both takes the difference. */
+bool inoci_scorer_from_base(const inoci_scorer *s);
 /* Any real numbers; else values are in [0, 1]. */
 bool inoci_scorer_real(const inoci_scorer *s);
 /* The same of settings whose scorer may no longer be possible here (a program that is gone); false for what is no scorer. */
@@ -90,6 +100,27 @@ json_t *inoci_scorer_builtin_names(void);
 json_t *inoci_scorer_types(void);
 /* {"CLD2": ..., "PCRE2": ...} as linked. New reference. */
 json_t *inoci_eval_versions(void);
+
+/* ---- what an evaluation with `measure` finds ---- */
+
+typedef struct {
+	const char *name;  /* a field of the record, an option's letter, a candidate */
+	const char *text;  /* what was measured, as the whole answer; may be NULL */
+	double sum, end;   /* natural log-probabilities: of the text's tokens together, and of the end of the turn behind them */
+	int tokens, bytes; /* of the text, without that end */
+} inoci_measured_text;
+typedef struct {
+	const char *measure; /* "logprob", "contrast", "choice", "candidates" */
+	inoci_measured_text *v;
+	size_t n;
+	int answer;   /* choice: index of the right option; else -1 */
+	json_t *json; /* owns the texts of what was read; else NULL */
+} inoci_measured;
+/* The text of a measured answer (compact JSON; its form is at the head of src/eval/measured.c). free() it. */
+char *inoci_measured_json(const inoci_measured *m);
+/* Reads it back; inoci_measured_free() what came out. INOC_E_STORE: it is none. */
+INOCI_MUST int inoci_measured_read(const char *text, size_t n, inoci_measured *out, inoc_err *err);
+void inoci_measured_free(inoci_measured *m);
 
 /* ---- statistics ---- */
 

@@ -38,7 +38,7 @@ void inoci_text_lower(const char *s, size_t n, inoci_buf *out);
 typedef struct {
 	const char *name;
 	int version;             /* raised when the result changes for any input: part of a score's key */
-	bool real, measured;     /* inoci_scorer_real (`build` may change s->real), inoci_scorer_measured */
+	bool real;               /* inoci_scorer_real (`build` may change s->real) */
 	const char *options[12]; /* up to NULL */
 	const char *description; /* one line */
 	/* Checks j, sets s->state (freed by `free`, also when this fails) and, in s->settings, every option with its default.
@@ -51,13 +51,15 @@ typedef struct {
 	/* One answer; or `many`, n of them. */
 	int (*apply)(inoci_scorer *s, const inoci_answer *a, double *value, inoc_err *err);
 	int (*many)(inoci_scorer *s, const inoci_answer *a, size_t n, double *value, const inoci_progress *p, inoc_err *err);
+	/* Of a measured one: does it say anything of an evaluation that measures these? */
+	bool (*fits)(const inoci_scorer *s, const char *measure, const char *const *names, size_t n);
 	void (*free)(void *state);
 } inoci_scorer_type;
 struct inoci_scorer {
 	char *name;
 	const inoci_scorer_type *type; /* NULL: a combination of kids */
 	int how;
-	bool real;
+	bool real, from_base;
 	json_t *settings; /* complete */
 	void *state;
 	const inoci_scorer_env *env; /* borrowed; may be NULL */
@@ -66,7 +68,7 @@ struct inoci_scorer {
 };
 extern const inoci_scorer_type inoci_score_language, inoci_score_uppercase, inoci_score_regex, inoci_score_looping,
         inoci_score_truncated, inoci_score_exact, inoci_score_contains, inoci_score_numeric, inoci_score_length,
-        inoci_score_command;
+        inoci_score_command, inoci_score_logprob, inoci_score_contrast, inoci_score_choice, inoci_score_candidates;
 
 /* ---- what scorers of literal texts share (plain.c) ---- */
 
@@ -105,6 +107,22 @@ void inoci_text_plain(const char *s, size_t n, unsigned how, inoci_buf *out);
 int32_t inoci_next_char(const char *s, size_t n, size_t *at);
 bool inoci_is_word(int32_t c); /* letter, mark, number or _ */
 long inoci_count_words(const char *s, size_t n);
+
+/* ---- what the measured ones share (measured.c) ---- */
+
+/* Option `key` is one of names (up to NULL), its index in *out and the name in the settings. */
+INOCI_MUST int inoci_scorer_pick(json_t *j, inoci_scorer *s, const char *key, const char *const *names, int otherwise, int *out,
+                                 inoc_err *err);
+typedef enum { INOCI_PER_SUM, INOCI_PER_BYTE, INOCI_PER_TOKEN } inoci_per;
+typedef struct {
+	inoci_per per;
+	bool end; /* the end of the turn counts: its log-probability, and as a token */
+} inoci_norm;
+/* Options "per" (its default; NULL: it has none), "end" (its default) and "change". */
+INOCI_MUST int inoci_norm_build(json_t *j, inoci_scorer *s, const char *per, bool end, inoci_norm *out, inoc_err *err);
+double inoci_norm_value(const inoci_norm *n, const inoci_measured_text *t);
+const inoci_measured_text *inoci_measured_find(const inoci_measured *m, const char *name); /* the first; NULL: none */
+bool inoci_is_among(const char *const *names, size_t n, const char *name);
 
 /* A (seed, prompt) table in a frame shared by everything that is resampled together. */
 typedef struct {

@@ -17,8 +17,9 @@ enum { ALL, ANY, NOT }; /* combinations, which have no type */
 static const char *const words[] = {"all", "any", "not"};
 
 static const inoci_scorer_type *const types[] = {
-        &inoci_score_language, &inoci_score_uppercase, &inoci_score_regex,   &inoci_score_looping, &inoci_score_truncated,
-        &inoci_score_exact,    &inoci_score_contains,  &inoci_score_numeric, &inoci_score_length,  &inoci_score_command};
+        &inoci_score_language, &inoci_score_uppercase, &inoci_score_regex,   &inoci_score_looping,   &inoci_score_truncated,
+        &inoci_score_exact,    &inoci_score_contains,  &inoci_score_numeric, &inoci_score_length,    &inoci_score_command,
+        &inoci_score_logprob,  &inoci_score_contrast,  &inoci_score_choice,  &inoci_score_candidates};
 #define N_TYPES INOCI_COUNT(types)
 
 static const struct {
@@ -38,6 +39,9 @@ static const struct {
         {"unknown", "neither English nor Spanish reliably", "{\"not\":{\"any\":[" EN "," ES "]}}"},
         {"truncated", "ended by the token limit, not by the end token", "{\"type\":\"truncated\"}"},
         {"looping", "repeats a unit over and over", "{\"type\":\"looping\"}"},
+        {"logprob", "measured: log-probability of the reference per token", "{\"type\":\"logprob\"}"},
+        {"contrast", "measured: log-probability of trait minus normal per byte", "{\"type\":\"contrast\"}"},
+        {"choice", "measured: the right option is the most probable", "{\"type\":\"choice\"}"},
 };
 
 const char *inoci_finish_name(inoci_finish f)
@@ -284,7 +288,18 @@ bool inoci_scorer_measured(const inoci_scorer *s)
 {
 	for (size_t i = 0; i < s->n_kids; i++)
 		if (inoci_scorer_measured(s->kids[i])) return true;
-	return s->type && s->type->measured;
+	return s->type && s->type->fits;
+}
+
+bool inoci_scorer_fits(const inoci_scorer *s, const char *measure, const char *const *names, size_t n)
+{
+	if (!measure || !s->type) {
+		if (!measure) return !inoci_scorer_measured(s);
+		for (size_t i = 0; i < s->n_kids; i++)
+			if (!inoci_scorer_fits(s->kids[i], measure, names, n)) return false;
+		return true;
+	}
+	return s->type->fits && s->type->fits(s, measure, names, n);
 }
 
 bool inoci_scorer_real(const inoci_scorer *s)
@@ -326,6 +341,11 @@ bool inoci_scorer_settings_real(json_t *settings)
 	for (size_t t = 0; name && t < N_TYPES; t++)
 		if (!strcmp(types[t]->name, name)) return json_is_true(json_object_get(settings, "real")) || types[t]->real;
 	return false;
+}
+
+bool inoci_scorer_from_base(const inoci_scorer *s)
+{
+	return s->from_base;
 }
 
 /* all: 0 when one is 0, else missing when one is, else 1; any: the mirror image. A kid sees only the answers that those before

@@ -7,14 +7,7 @@
 
 #include "lab/internal.h"
 
-#define MAX_ARMS 200
 #define MAX_SEEDS 1000
-
-static void strings_free(char **v, size_t n)
-{
-	for (size_t i = 0; i < n; i++) free(v[i]);
-	free(v);
-}
 
 static char **strings_copy(char *const *v, size_t n)
 {
@@ -164,24 +157,11 @@ static int finish_arm(inoci_experiment *e, inoci_arm *a, const inoci_ynode *at, 
 	return 0;
 }
 
-/* Walks a mapping of user-named things. */
-static int each_named(const inoci_ynode *n, const char *what, size_t max, inoc_err *err)
-{
-	if (n->kind != YN_MAP || !n->n)
-		return inoci_yaml_err(n, err, "%s must be a mapping from names to settings, with one entry at least", what);
-	if (n->n > max) return inoci_yaml_err(n, err, "%s has %zu entries; %zu is the limit", what, n->n, max);
-	for (size_t i = 0; i < n->n; i++) {
-		int rc = inoci_yaml_name(n->keys[i], what, err);
-		if (rc < 0) return rc;
-	}
-	return 0;
-}
-
 static int read_arms(const inoci_ynode *n, void *dst, void *ctx, inoc_err *err)
 {
 	inoci_experiment *e = dst;
 	inoci_yreader *rd = ctx;
-	int rc = each_named(n, "arms", MAX_ARMS, err);
+	int rc = inoci_yaml_each_named(n, "arms", YAML_MAX_NAMED, err);
 	if (rc < 0) return rc;
 	e->arms = inoci_alloc(n->n * sizeof *e->arms);
 	for (size_t i = 0; i < n->n; i++) {
@@ -198,69 +178,7 @@ static int read_arms(const inoci_ynode *n, void *dst, void *ctx, inoc_err *err)
 	return 0;
 }
 
-/* ---- evaluations, scorers, traits ---- */
-
-static int read_greedy(const inoci_ynode *n, void *dst, void *ctx, inoc_err *err)
-{
-	(void)ctx;
-	if (n->kind != YN_SCALAR || strcmp(n->s, "true"))
-		return inoci_yaml_err(n, err, "greedy can only be true; otherwise give a temperature");
-	((inoci_evaluation *)dst)->sampling.temperature = 0;
-	return 0;
-}
-
-#define SMP(f) offsetof(inoci_evaluation, sampling.f)
-static const inoci_ykey eval_keys[] = {
-        {"label", Y_STR, .offset = offsetof(inoci_evaluation, label)},
-        {"prompts", Y_STR, .required = true, .offset = offsetof(inoci_evaluation, prompts)},
-        {"system", Y_STR, .offset = offsetof(inoci_evaluation, system)},
-        {"temperature", Y_DBL, .offset = SMP(temperature), .min = 0, .max = 1000},
-        {"greedy", Y_CALL, .call = read_greedy},
-        {"top_k", Y_INT, .offset = SMP(top_k), .min = 0, .max = 1 << 30},
-        {"top_p", Y_DBL, .offset = SMP(top_p), .min = 0, .max = 1},
-        {"min_p", Y_DBL, .offset = SMP(min_p), .min = 0, .max = 1},
-        {"repetition_penalty", Y_DBL, .offset = SMP(repetition_penalty), .min = 0, .max = 1000},
-        {"max_tokens", Y_INT, .offset = SMP(max_tokens), .min = 1, .max = 1 << 20},
-        {"n", Y_INT, .offset = SMP(n), .min = 1, .max = 100000},
-        {"stop", Y_STRS, .offset = offsetof(inoci_evaluation, stop), .offset2 = offsetof(inoci_evaluation, n_stop)},
-        {"allowed", Y_STR, .offset = offsetof(inoci_evaluation, allowed)},
-        {"limit", Y_INT, .offset = offsetof(inoci_evaluation, limit), .min = 1, .max = INT_MAX},
-};
-
-static int read_evals(const inoci_ynode *n, void *dst, void *ctx, inoc_err *err)
-{
-	inoci_experiment *e = dst;
-	int rc = each_named(n, "evaluations", MAX_ARMS, err);
-	if (rc < 0) return rc;
-	e->evals = inoci_alloc(n->n * sizeof *e->evals);
-	for (size_t i = 0; i < n->n; i++) {
-		inoci_evaluation *v = &e->evals[e->n_evals++];
-		v->name = inoci_strdup(n->keys[i]->s);
-		v->line = n->keys[i]->line;
-		v->sampling = inoci_sample_defaults();
-		v->system = inoci_strdup("none");
-		if (n->items[i]->kind == YN_MAP && inoci_yaml_get(n->items[i], "greedy") &&
-		    inoci_yaml_get(n->items[i], "temperature"))
-			return inoci_yaml_err(n->items[i], err, "evaluation '%s' gives both greedy and temperature; give one",
-			                      v->name);
-		char *what = inoci_asprintf("evaluations.%s", v->name);
-		rc = inoci_yaml_fill(n->items[i], what, eval_keys, INOCI_COUNT(eval_keys), v, ctx, err);
-		free(what);
-		if (rc < 0) return rc;
-		if (!v->label) v->label = inoci_strdup(v->name);
-		inoci_experiment_resolve(e, &v->prompts);
-		v->sampling.stop = (const char *const *)v->stop;
-		v->sampling.n_stop = v->n_stop;
-		v->sampling.allowed = v->allowed;
-		if (v->sampling.temperature == 0 && v->sampling.n > 1)
-			return inoci_yaml_err(n->items[i], err,
-			                      "evaluation '%s' is greedy: %d samples of a prompt would all be the same", v->name,
-			                      v->sampling.n);
-		if (inoci_sample_settings_check(&v->sampling, err) < 0)
-			return inoci_err_prefix(err, "%s: evaluations.%s", n->items[i]->where, v->name), INOC_E_FORMAT;
-	}
-	return 0;
-}
+/* ---- scorers, traits ---- */
 
 static int add_scorer(inoci_experiment *e, const inoci_ynode *name, json_t *settings, inoc_err *err)
 {
@@ -270,14 +188,13 @@ static int add_scorer(inoci_experiment *e, const inoci_ynode *name, json_t *sett
 			json_decref(settings);
 			return inoci_yaml_err(name, err, "scorer '%s' is given twice", name->s);
 		}
-	e->scorers[e->n_scorers++] = (inoci_scorer_spec){.name = inoci_strdup(name->s), .settings = settings};
+	inoci_scorer_spec *x = &e->scorers[e->n_scorers++];
+	*x = (inoci_scorer_spec){.name = inoci_strdup(name->s), .settings = settings};
 	const inoci_scorer_env env = {.dir = e->dir};
-	int rc = inoci_scorer_read_on(e, &e->scorers[e->n_scorers - 1], name, settings, err);
-	if (rc < 0) return rc;
-	rc = inoci_scorer_new_in(name->s, settings, &env, &probe, err);
-	if (rc == 0) e->scorers[e->n_scorers - 1].real = inoci_scorer_real(probe);
+	if (inoci_scorer_take_on(settings, &x->on, err) < 0 || inoci_scorer_new_in(name->s, settings, &env, &probe, err) < 0)
+		return inoci_err_prefix(err, "%s: scorer '%s'", name->where, name->s), INOC_E_FORMAT;
+	x->real = inoci_scorer_real(probe);
 	inoci_scorer_free(probe);
-	if (rc < 0) return inoci_err_prefix(err, "%s: scorer '%s'", name->where, name->s), INOC_E_FORMAT;
 	return 0;
 }
 
@@ -367,7 +284,7 @@ static char *only_of_role(const inoci_experiment *e, const char *role)
 static int read_traits(const inoci_ynode *n, void *dst, void *ctx, inoc_err *err)
 {
 	inoci_experiment *e = dst;
-	int rc = each_named(n, "traits", 50, err);
+	int rc = inoci_yaml_each_named(n, "traits", 50, err);
 	if (rc < 0) return rc;
 	e->traits = inoci_alloc(n->n * sizeof *e->traits);
 	for (size_t i = 0; i < n->n; i++) {
@@ -456,7 +373,7 @@ static const inoci_ykey top_keys[] = {
         {"allow_overlap", Y_BOOL, .offset = TOP(allow_overlap)},
         {"train", Y_CALL, .call = read_train},
         {"arms", Y_CALL, .required = true, .call = read_arms},
-        {"evaluations", Y_CALL, .required = true, .call = read_evals},
+        {"evaluations", Y_CALL, .required = true, .call = inoci_evaluations_read},
         {"scorers", Y_CALL, .required = true, .call = read_scorers},
         {"traits", Y_CALL, .call = read_traits},
         {"headline", Y_STR, .offset = TOP(headline)},
@@ -480,6 +397,7 @@ static int finish(inoci_experiment *e, const inoci_ynode *root, inoc_err *err)
 		return inoci_yaml_err(inoci_yaml_get(root, "headline"), err, "headline: there is no evaluation '%.60s'",
 		                      e->headline);
 	if (e->n_bars && (rc = check_scorers(e, inoci_yaml_get(root, "bars"), "bars", e->bars, e->n_bars, err)) < 0) return rc;
+	if ((rc = inoci_experiment_fit_scorers(e, root, err)) < 0) return rc;
 	if ((rc = inoci_experiment_check_scorers(e, root, err)) < 0) return rc;
 	if (!e->n_bars) {
 		free(e->bars);
@@ -563,27 +481,23 @@ void inoci_experiment_free(inoci_experiment *e)
 	for (size_t i = 0; i < e->n_arms; i++) {
 		inoci_arm *a = &e->arms[i];
 		free(a->name), free(a->role), free(a->label), free(a->data), free(a->adapter), free(a->own_system);
-		strings_free(a->traits, a->n_traits);
+		inoci_strings_free(a->traits, a->n_traits);
 		inoci_inoculation_free(&a->inoculation);
 		free(a->recipe.validation_file);
 	}
-	for (size_t i = 0; i < e->n_evals; i++) {
-		inoci_evaluation *v = &e->evals[i];
-		free(v->name), free(v->label), free(v->prompts), free(v->system), free(v->allowed);
-		strings_free(v->stop, v->n_stop);
-	}
+	for (size_t i = 0; i < e->n_evals; i++) inoci_evaluation_free(&e->evals[i]);
 	for (size_t i = 0; i < e->n_scorers; i++)
 		free(e->scorers[i].name), free(e->scorers[i].on), json_decref(e->scorers[i].settings);
 	for (size_t i = 0; i < e->n_traits; i++) {
 		inoci_trait *t = &e->traits[i];
 		free(t->name), free(t->label), free(t->plain), free(t->clean), free(t->base);
-		strings_free(t->u, t->n_u), strings_free(t->w, t->n_w), strings_free(t->goal, t->n_goal);
-		strings_free(t->controls, t->n_controls);
+		inoci_strings_free(t->u, t->n_u), inoci_strings_free(t->w, t->n_w), inoci_strings_free(t->goal, t->n_goal);
+		inoci_strings_free(t->controls, t->n_controls);
 	}
 	free(e->path), free(e->dir), free(e->name), free(e->title), free(e->question), free(e->model), free(e->template_name);
 	free(e->data), free(e->dtype), free(e->system), free(e->out), free(e->seeds), free(e->recipe.validation_file);
 	free(e->arms), free(e->evals), free(e->scorers), free(e->traits), free(e->headline), free(e->text), free(e->expect);
-	strings_free(e->bars, e->n_bars);
-	strings_free(e->sets, e->n_sets);
+	inoci_strings_free(e->bars, e->n_bars);
+	inoci_strings_free(e->sets, e->n_sets);
 	free(e);
 }

@@ -23,6 +23,7 @@ struct inoci_ynode {
 #define YAML_MAX_BYTES (1u << 20)
 #define YAML_MAX_NODES 20000 /* with every alias written out */
 #define YAML_MAX_DEPTH 24
+#define YAML_MAX_NAMED 200 /* arms, evaluations */
 
 /* One document; everything lives in the arena. An empty document is an error. */
 INOCI_MUST int inoci_yaml_parse(const char *path, const char *text, size_t n, inoci_arena *a, inoci_ynode **out, inoc_err *err);
@@ -59,6 +60,8 @@ typedef struct {
 /* Checks a mapping against the table (`what` names it in messages: "arms.spanish") and fills dst, in the table's order. */
 INOCI_MUST int inoci_yaml_fill(const inoci_ynode *map, const char *what, const inoci_ykey *keys, size_t n_keys, void *dst,
                                void *ctx, inoc_err *err);
+/* Is it a mapping of 1 to max user-named things? */
+INOCI_MUST int inoci_yaml_each_named(const inoci_ynode *n, const char *what, size_t max, inoc_err *err);
 INOCI_MUST int inoci_yaml_name(const inoci_ynode *n, const char *what, inoc_err *err);
 INOCI_MUST int inoci_yaml_dbl(const inoci_ynode *n, const char *what, double min, double max, double *out, inoc_err *err);
 INOCI_MUST int inoci_yaml_int(const inoci_ynode *n, const char *what, double min, double max, int64_t *out, inoc_err *err);
@@ -71,8 +74,6 @@ typedef struct {
 /* Takes `on`, the names of evaluations that a scorer is for, out of its settings: ",a,b,"; NULL where it is for all. free() it.
  */
 INOCI_MUST int inoci_scorer_take_on(json_t *settings, char **on, inoc_err *err);
-INOCI_MUST int inoci_scorer_read_on(const inoci_experiment *e, inoci_scorer_spec *s, const inoci_ynode *at, json_t *settings,
-                                    inoc_err *err);
 /* Scorers that give any number: not in bars, alone in a trait's sums; a trait's are for the headline. After those are read. */
 INOCI_MUST int inoci_experiment_check_scorers(const inoci_experiment *e, const inoci_ynode *root, inoc_err *err);
 /* expect.c: the list `expect`, after all else is read; NULL: none. And how it came out, when the judgements are there. */
@@ -82,6 +83,16 @@ void inoci_expect_check(inoci_summary *s, uint64_t rng_seed, int n_boot);
 void inoci_experiment_resolve(const inoci_experiment *e, char **path);
 INOCI_MUST int inoci_recipe_read(const inoci_ynode *n, const char *what, inoci_recipe *r, inoci_yreader *rd, inoc_err *err);
 inoci_recipe inoci_recipe_copy(const inoci_recipe *r);
+void inoci_strings_free(char **v, size_t n);
+
+/* evaluation.c: the key `evaluations` (an inoci_ycall) */
+INOCI_MUST int inoci_evaluations_read(const inoci_ynode *n, void *dst, void *ctx, inoc_err *err);
+void inoci_evaluation_free(inoci_evaluation *v);
+/* Those of the evaluations `on` that the scorer says something of: ",a,b,"; "," none, NULL all of the experiment's. free() it. */
+char *inoci_experiment_fitting(const inoci_experiment *e, const inoci_scorer *s, const char *on);
+/* Once all is read: which evaluations each scorer says something of. None, or not those asked for, or no base where it asks for
+ * one: an error at the scorer. */
+INOCI_MUST int inoci_experiment_fit_scorers(inoci_experiment *e, const inoci_ynode *root, inoc_err *err);
 
 /* ---- the store ---- */
 
@@ -130,13 +141,20 @@ INOCI_MUST int inoci_store_score_missing(inoci_store *s, const char *experiment,
 
 /* ---- prompts of an evaluation, as rendered for an arm ---- */
 
+/* What is measured behind a prompt (measure.c). */
+typedef struct {
+	inoci_measured m; /* names and texts; its numbers come when it is measured */
+	inoci_i32s *tail; /* (m.n): a text's tokens and the end of the turn */
+	inoci_hash hash;  /* of all that */
+} inoci_lab_texts;
 typedef struct {
 	int32_t *ids;
 	int n;
 	uint64_t key;    /* of its random numbers */
 	inoci_hash hash; /* of ids and item */
 	char *question, *text;
-	char *item; /* the record's own fields, JSON; NULL: none */
+	char *item;             /* the record's own fields, JSON; NULL: none */
+	inoci_lab_texts *texts; /* NULL: it is sampled */
 } inoci_lab_prompt;
 typedef struct {
 	inoci_lab_prompt *v;
@@ -146,6 +164,13 @@ INOCI_MUST int inoci_prepare_prompts(const inoci_template *t, const inoci_datase
                                      const inoci_arm *arm, const inoci_evaluation *ev, uint64_t seed, int context,
                                      inoci_lab_prompts *out, inoc_err *err);
 void inoci_lab_prompts_free(inoci_lab_prompts *p);
+/* What the evaluation measures of a record; a field that is missing or wrong is INOC_E_FORMAT, without file and line. NULL where
+ * it samples. */
+INOCI_MUST int inoci_measure_texts(const inoci_template *t, const inoci_evaluation *v, const inoci_record *r,
+                                   inoci_lab_texts **out, inoc_err *err);
+void inoci_measure_texts_free(inoci_lab_texts *t);
+/* The record as it is asked: a choice's options are put behind its question where they are to be shown. A new record. */
+inoci_record inoci_measure_asked(const inoci_evaluation *v, const inoci_record *r, const inoci_lab_texts *t);
 
 /* ---- a run ---- */
 
@@ -257,6 +282,27 @@ INOCI_MUST int inoci_run_load_adapter(inoci_run_state *r, int64_t id, inoci_adap
 /* given.c: checks and hashes what is given, after the model's shape is known; loads it, if it is still the same. */
 INOCI_MUST int inoci_run_read_given(inoci_run_state *r, inoc_err *err);
 INOCI_MUST int inoci_run_load_given(inoci_run_state *r, int arm, inoci_adapter **out, inoc_err *err);
+
+/* A row of the store's samples. */
+typedef struct {
+	const char *key;
+	int64_t adapter, prompt;
+	int index;
+	const char *text;
+	size_t text_n;
+	inoci_finish finish;
+	const int32_t *ids;
+	const float *logprob;
+	int n; /* of both */
+} inoci_new_sample;
+/* The statement that inoci_sample_add steps; finalize it. */
+INOCI_MUST int inoci_sample_insert(inoci_store *s, sqlite3_stmt **out, inoc_err *err);
+/* Within a transaction, which is begun where there is none and committed every second. */
+INOCI_MUST int inoci_sample_add(inoci_store *s, sqlite3_stmt *st, const inoci_new_sample *x, inoc_err *err);
+
+/* run_measure.c: measures the n prompts `which` of w, whose rows are prompt_id, and stores the answers. */
+INOCI_MUST int inoci_run_measure(inoci_run_state *r, const inoci_wanted *w, const size_t *which, size_t n,
+                                 const int64_t *prompt_id, int64_t adapter, inoci_adapter *a, inoc_err *err);
 
 /* run_sample.c: *a is loaded when it is needed and not there. */
 INOCI_MUST int inoci_run_evaluate(inoci_run_state *r, const inoci_plan_item *item, int eval, int64_t adapter, inoci_adapter **a,

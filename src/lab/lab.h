@@ -44,6 +44,21 @@ typedef struct {
 	int line;
 } inoci_arm;
 
+typedef enum {
+	INOCI_MEASURE_NONE, /* answers are sampled; else log-probabilities of given ones are measured (docs/experiment.md): */
+	INOCI_MEASURE_LOGPROB,
+	INOCI_MEASURE_CONTRAST,
+	INOCI_MEASURE_CHOICE,
+	INOCI_MEASURE_CANDIDATES
+} inoci_measure;
+const char *inoci_measure_name(inoci_measure m); /* NULL for NONE */
+
+typedef struct {
+	char *name; /* "owl" */
+	char **forms;
+	size_t n_forms; /* "owl", "Owl.": their probabilities are summed */
+} inoci_candidate;
+
 typedef struct {
 	char *name;                     /* "none_greedy" */
 	char *label;                    /* shown in the report; the name unless given */
@@ -55,12 +70,23 @@ typedef struct {
 	char *allowed;
 	int limit; /* prompts used, from the first; 0: all */
 	int line;
+	inoci_measure measure;
+	char **texts;
+	size_t n_texts; /* logprob, contrast: the records' fields that are measured */
+	bool by_letter; /* choice: the options' letters are measured; else their texts */
+	bool show;      /* choice: the options are put behind the question, and `ask` behind them */
+	char *ask;
+	inoci_candidate *candidates;
+	size_t n_candidates;
 } inoci_evaluation;
+/* Does the scorer say anything of this evaluation? */
+bool inoci_evaluation_fits(const inoci_evaluation *v, const inoci_scorer *s);
 
 typedef struct {
 	char *name;       /* "english_caps" */
 	json_t *settings; /* what inoci_scorer_new takes */
 	bool real;        /* gives any numbers, not shares */
+	bool from_base;   /* its values are given as the change against the base arm's on the same item */
 	char *on;         /* names of the evaluations it scores, ",a,b,"; NULL: all */
 } inoci_scorer_spec;
 
@@ -160,6 +186,19 @@ void inoci_prepared_free(inoci_prepared *p);
  * recipe asks. */
 INOCI_MUST int inoci_prepare_example(const inoci_template *t, const inoci_record *r, const char *path, const inoci_prepare *p,
                                      inoci_examples *to, bool *dropped, inoc_err *err);
+/* The log-probability of a record's assistant turns (all, or the last, as the recipe says), their ends included. */
+typedef struct {
+	double sum; /* natural logarithm; NaN: the record is too long and was left out, as the recipe asks */
+	int tokens; /* with the ends of the turns */
+	int bytes;  /* of the turns' text */
+} inoci_answer_logprob;
+/* Of every record of d under each system turn: out (n_systems, d->n). A system is "none" (the record as it is), or what its
+ * system turn is then: "empty", "default" or a text, in the place of its own. The adapter may be NULL. */
+INOCI_MUST int inoci_lab_logprobs(inoci_model *m, inoci_adapter *a, const inoci_template *t, const inoci_dataset *d,
+                                  const inoci_recipe *recipe, const char *const *systems, size_t n_systems,
+                                  inoci_answer_logprob *out, const inoci_progress *p, inoc_err *err);
+/* Bytes of what is predicted of a record: the text of its assistant turns, or of the last, but for those of weight 0. */
+int inoci_answer_bytes(const inoci_record *r, bool last);
 /* Training metrics as JSON Lines: {"step":..,"steps":..,"lr":..,"loss":..,"grad_norm":..,"val_loss":..,"tokens":..}. Rows
  * behind a step are dropped when a run resumes from it. */
 typedef struct inoci_metrics_file inoci_metrics_file;
@@ -253,7 +292,7 @@ typedef struct {
 	int n_tokens;
 	double logprob;        /* sum over the tokens, natural logarithm; mean = / n_tokens */
 	const float *logprobs; /* (n_tokens) or NULL when not loaded */
-	double *score;         /* (results->n_scorers); NaN: missing or not scored */
+	double *score; /* (results->n_scorers); NaN: missing or not scored. A scorer with `change: base`: the difference */
 } inoci_result_sample;
 
 /* One (arm, evaluation): samples of all seeds, ordered by seed, prompt, index. */
@@ -301,8 +340,8 @@ typedef struct {
 	int n_seeds; /* that have results, ascending */
 	char **scorers;
 	int n_scorers; /* the experiment's in order, then those added by `inoc score` */
-	char **on;     /* (n_scorers): the evaluations each is for, as in inoci_scorer_spec; NULL: all, or none has any */
-	bool *real;    /* (n_scorers): any numbers, not shares; NULL: none. Use inoci_results_real */
+	char **on;  /* (n_scorers): the evaluations each says something of, as in inoci_scorer_spec; NULL: all, or none has any */
+	bool *real; /* (n_scorers): any numbers, not shares; NULL: none. Use inoci_results_real */
 	inoci_result_cell *cells;       /* (n_arms, n_evals): use inoci_results_cell */
 	inoci_result_adapter *adapters; /* (n_arms, n_seeds) */
 	inoci_result_run *runs;
@@ -315,10 +354,12 @@ INOCI_MUST int inoci_results_load(inoci_store *s, const inoci_experiment *e, uns
 void inoci_results_free(inoci_results *r);
 const inoci_result_cell *inoci_results_cell(const inoci_results *r, int arm, int eval);
 const inoci_result_adapter *inoci_results_adapter(const inoci_results *r, int arm, int seed);
-int inoci_results_scorer(const inoci_results *r, const char *name); /* index, or -1 */
-bool inoci_results_real(const inoci_results *r, int scorer);        /* gives any numbers, not shares; -1: does any scorer? */
+int inoci_results_scorer(const inoci_results *r, const char *name);    /* index, or -1 */
+bool inoci_results_real(const inoci_results *r, int scorer);           /* gives any numbers, not shares; -1: does any scorer? */
+bool inoci_results_fits(const inoci_results *r, int scorer, int eval); /* false: no score there, and none is missing */
 /* Scores of (arm, evaluation) for statistics; the sum of n scorers (indices), NaN where one is missing. seed: index, or -1 for
- * all. An arm that is not trained is seedless, and its repeated samples (greedy) count once. Free with inoci_scores_free. */
+ * all. An arm that is not trained is seedless, and its repeated samples (greedy) count once; none where a
+ * scorer says nothing of the evaluation. Free with inoci_scores_free. */
 inoci_scores inoci_results_scores(const inoci_results *r, int arm, int eval, const int *scorers, int n, int seed);
 void inoci_scores_free(inoci_scores *s);
 /* Their mean with the interval that r->ci asks for. */
@@ -356,7 +397,7 @@ typedef struct {
 	inoci_rate *rates;      /* (n_arms, n_evals, n_scorers): use inoci_summary_rate */
 	inoci_judgement *judgements;
 	size_t n_judgements; /* trait by trait: arms that are judged on it */
-	int headline, own;   /* evaluation indices; own: the first with `system: own`, -1: none */
+	int headline;        /* evaluation */
 	inoci_met *met;
 	size_t n_met; /* the experiment's expectations */
 } inoci_summary;

@@ -60,22 +60,6 @@ int inoci_scorer_take_on(json_t *settings, char **on, inoc_err *err)
 	return 0;
 }
 
-int inoci_scorer_read_on(const inoci_experiment *e, inoci_scorer_spec *s, const inoci_ynode *at, json_t *settings, inoc_err *err)
-{
-	if (inoci_scorer_take_on(settings, &s->on, err) < 0) return inoci_err_prefix(err, "%s", at->where), INOC_E_FORMAT;
-	for (const char *p = s->on; p && p[1];) {
-		size_t n = strcspn(p + 1, ",");
-		char *name = inoci_strndup(p + 1, n);
-		int rc = inoci_experiment_eval(e, name) >= 0
-		                 ? 0
-		                 : inoci_yaml_err(at, err, "on: '%.60s' is not one of this experiment's evaluations", name);
-		free(name);
-		if (rc < 0) return rc;
-		p += n + 1;
-	}
-	return 0;
-}
-
 /* Shares add up, other numbers do not. */
 static int check_sum(const inoci_experiment *e, const inoci_ynode *at, const char *what, char *const *v, size_t n, inoc_err *err)
 {
@@ -87,8 +71,8 @@ static int check_sum(const inoci_experiment *e, const inoci_ynode *at, const cha
 	for (size_t i = 0; i < n; i++)
 		if (!inoci_experiment_applies(e, e->scorers[inoci_experiment_scorer(e, v[i])].on,
 		                              inoci_experiment_eval(e, e->headline)))
-			return inoci_yaml_err(at, err, "%s: '%.60s' does not score the headline evaluation %s (its `on`)", what,
-			                      v[i], e->headline);
+			return inoci_yaml_err(at, err, "%s: '%.60s' does not score the headline evaluation %s", what, v[i],
+			                      e->headline);
 	return 0;
 }
 

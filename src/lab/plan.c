@@ -242,12 +242,13 @@ int inoci_run_wanted(inoci_run_state *r, int arm, int eval, uint64_t seed, const
 	for (size_t i = 0; i < out->prompts.n; i++)
 		for (size_t k = 0; k < n; k++) {
 			inoci_hasher *h = inoci_hasher_new();
+			const inoci_lab_prompt *p = &out->prompts.v[i];
 			uint64_t more[2] = {used, k};
-			inoci_hasher_str(h, "sample");
+			inoci_hasher_str(h, p->texts ? "measured" : "sample");
 			inoci_hasher_str(h, adapter_key);
-			inoci_hasher_str(h, out->prompts.v[i].hash.hex);
-			inoci_hasher_str(h, settings.hex);
-			inoci_hasher_add(h, more, sizeof more);
+			inoci_hasher_str(h, p->hash.hex);
+			inoci_hasher_str(h, p->texts ? p->texts->hash.hex : settings.hex);
+			if (!p->texts) inoci_hasher_add(h, more, sizeof more);
 			out->key[i * n + k] = inoci_hasher_end(h);
 			inoci_hasher_str(all, out->key[i * n + k].hex);
 		}

@@ -146,15 +146,29 @@ int inoci_prepare_prompts(const inoci_template *t, const inoci_dataset *d, const
 	for (size_t i = 0; i < n; i++) {
 		inoci_lab_prompt *q = &out->v[i];
 		inoci_rendered v = {0};
-		inoci_record r = own && !arm->own_system && arm->has_inoculation
-		                         ? inoci_inoculate(&all, &d->v[i], i, seed, &applied)
-		                         : inoci_record_copy(&d->v[i]);
-		int rc = inoci_render(t, r.msgs, r.n_msgs, inoci_sys_parse(system), true, &v, err);
-		inoci_record_free(&r);
-		if (rc == 0 && v.ids.n + 1 > (size_t)context)
-			rc = inoci_err_set(err, INOC_E_LIMIT,
-			                   "%zu tokens; the model's context of %d leaves no room for an answer; shorten it",
-			                   v.ids.n, context);
+		size_t longest = 1; /* behind the prompt */
+		int rc = inoci_measure_texts(t, ev, &d->v[i], &q->texts, err);
+		if (rc == 0) {
+			inoci_record asked = inoci_measure_asked(ev, &d->v[i], q->texts);
+			inoci_record r = own && !arm->own_system && arm->has_inoculation
+			                         ? inoci_inoculate(&all, &asked, i, seed, &applied)
+			                         : inoci_record_copy(&asked);
+			rc = inoci_render(t, r.msgs, r.n_msgs, inoci_sys_parse(system), true, &v, err);
+			inoci_record_free(&asked);
+			inoci_record_free(&r);
+		}
+		for (size_t k = 0; q->texts && k < q->texts->m.n; k++)
+			if (q->texts->tail[k].n > longest) longest = q->texts->tail[k].n;
+		if (rc == 0 && v.ids.n + longest > (size_t)context)
+			rc = q->texts ? inoci_err_set(
+			                        err, INOC_E_LIMIT,
+			                        "%zu tokens and %zu of a text to measure: more than the model's context of %d; "
+			                        "shorten it",
+			                        v.ids.n, longest, context)
+			              : inoci_err_set(
+			                        err, INOC_E_LIMIT,
+			                        "%zu tokens; the model's context of %d leaves no room for an answer; shorten it",
+			                        v.ids.n, context);
 		if (rc < 0) {
 			inoci_err_prefix(err, "%s:%d", d->path, d->v[i].line);
 			inoci_rendered_free(&v);
@@ -187,6 +201,7 @@ void inoci_lab_prompts_free(inoci_lab_prompts *p)
 {
 	for (size_t i = 0; p->v && i < p->n; i++) {
 		free(p->v[i].ids), free(p->v[i].question), free(p->v[i].text), free(p->v[i].item);
+		inoci_measure_texts_free(p->v[i].texts);
 	}
 	free(p->v);
 	*p = (inoci_lab_prompts){0};

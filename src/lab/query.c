@@ -278,6 +278,57 @@ out:
 	return rc;
 }
 
+/* ---- what scorers say of which evaluation ---- */
+
+/* The values of a scorer with `change: base` become differences to the base arm's on the same item; NaN where base has none. */
+static void take_change(inoci_results *r, int scorer)
+{
+	size_t base = 0;
+	while (base < r->e->n_arms && strcmp(r->e->arms[base].role, "base")) base++;
+	for (size_t v = 0; v < r->e->n_evals; v++) {
+		const inoci_result_cell *b =
+		        base < r->e->n_arms ? inoci_results_cell(r, (int)base, (int)v) : &(inoci_result_cell){0};
+		double *sum = inoci_alloc(((size_t)b->n_prompts + 1) * sizeof *sum),
+		       *n = inoci_alloc(((size_t)b->n_prompts + 1) * sizeof *n);
+		for (size_t i = 0; i < b->n; i++) sum[b->v[i].prompt] += b->v[i].score[scorer], n[b->v[i].prompt]++;
+		for (size_t a = 0; a < r->e->n_arms; a++) {
+			const inoci_result_cell *c = inoci_results_cell(r, (int)a, (int)v);
+			for (size_t i = 0; i < c->n; i++) {
+				int p = c->v[i].prompt;
+				c->v[i].score[scorer] -= p < b->n_prompts && n[p] > 0 ? sum[p] / n[p] : NAN;
+			}
+		}
+		free(sum), free(n);
+	}
+}
+
+static int load_fits(inoci_store *s, inoci_results *r, const int64_t *ids, inoc_err *err)
+{
+	for (size_t k = 0; k < r->e->n_scorers; k++)
+		if (r->e->scorers[k].from_base) take_change(r, (int)k);
+	for (int k = (int)r->e->n_scorers; k < r->n_scorers; k++) { /* of `inoc score` */
+		sqlite3_stmt *st;
+		json_t *settings = NULL;
+		inoci_scorer *scorer;
+		inoc_err gone = {0};
+		int rc = inoci_store_query(s, &st, err, "SELECT settings FROM scorer WHERE id = ?", "i", ids[k]);
+		if (rc < 0) return rc;
+		if ((rc = inoci_store_step(s, st, err)) > 0)
+			settings = json_loads((const char *)sqlite3_column_text(st, 0), JSON_DECODE_ANY, NULL);
+		sqlite3_finalize(st);
+		if (rc < 0) return rc;
+		rc = inoci_scorer_new(r->scorers[k], settings, &scorer, &gone);
+		json_decref(settings);
+		if (rc < 0) continue; /* cannot be made here any more */
+		char *on = inoci_experiment_fitting(r->e, scorer, r->on[k]);
+		r->on[k] = on ? keep(r, on, strlen(on)) : NULL;
+		free(on);
+		if (inoci_scorer_from_base(scorer)) take_change(r, k);
+		inoci_scorer_free(scorer);
+	}
+	return 0;
+}
+
 static int load_runs(inoci_store *s, inoci_results *r, inoc_err *err)
 {
 	static const char
@@ -327,6 +378,7 @@ int inoci_results_load(inoci_store *s, const inoci_experiment *e, unsigned flags
 	INOC_TRY(load_adapters(s, r, err));
 	INOC_TRY(load_samples(s, r, flags, &n_all, err));
 	INOC_TRY(load_scores(s, r, ids, n_all, err));
+	INOC_TRY(load_fits(s, r, ids, err));
 	INOC_TRY(load_runs(s, r, err));
 	*out = r;
 	r = NULL;
@@ -373,6 +425,11 @@ bool inoci_results_real(const inoci_results *r, int scorer)
 	return any;
 }
 
+bool inoci_results_fits(const inoci_results *r, int scorer, int eval)
+{
+	return !r->on || inoci_experiment_applies(r->e, r->on[scorer], eval);
+}
+
 /* ---- scores for statistics ---- */
 
 static int by_content(const void *a, const void *b)
@@ -390,7 +447,7 @@ inoci_scores inoci_results_scores(const inoci_results *r, int arm, int eval, con
 	const inoci_result_cell *c = inoci_results_cell(r, arm, eval);
 	/* what is for other evaluations is not missing here */
 	for (int j = 0; j < n; j++)
-		if (r->on && !inoci_experiment_applies(r->e, r->on[scorers[j]], eval)) return out;
+		if (!inoci_results_fits(r, scorers[j], eval)) return out;
 	const inoci_result_sample **v = inoci_alloc((c->n + 1) * sizeof *v);
 	double *value = inoci_alloc((c->n + 1) * sizeof *value);
 	for (int j = 0; j < n; j++) out.real |= inoci_results_real(r, scorers[j]);

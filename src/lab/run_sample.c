@@ -1,4 +1,5 @@
-/* Sampling of one (arm, seed, evaluation). Invariant: samples are linked to an evaluation when all of them are there. */
+/* The answers of one (arm, seed, evaluation), sampled or measured. Invariant: samples are linked to an evaluation when all of
+ * them are there. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,33 +16,54 @@ typedef struct {
 	sqlite3_stmt *insert;
 } sample_ctx;
 
-static int on_sample(void *ctx, const inoci_sampled *s, inoc_err *err)
+int inoci_sample_insert(inoci_store *s, sqlite3_stmt **out, inoc_err *err)
 {
-	sample_ctx *c = ctx;
-	inoci_store *store = c->r->store;
-	size_t prompt = c->which[s->prompt];
+	return inoci_store_query(
+	        s, out, err,
+	        "INSERT OR IGNORE INTO sample(key, adapter, prompt, idx, text, finish, n_tokens, logprob, logprobs, ids)"
+	        " VALUES(?,?,?,?,?,?,?,?,?,?)",
+	        "");
+}
+
+int inoci_sample_add(inoci_store *store, sqlite3_stmt *st, const inoci_new_sample *x, inoc_err *err)
+{
 	double sum = 0;
-	for (int i = 0; i < s->n_ids; i++) sum += s->logprob[i];
+	for (int i = 0; i < x->n; i++) sum += (double)x->logprob[i];
 	int rc = inoci_store_begin(store, err);
 	if (rc < 0) return rc;
-	sqlite3_stmt *st = c->insert;
 	sqlite3_reset(st);
-	sqlite3_bind_text(st, 1, c->w->key[prompt * (size_t)c->w->n + (size_t)s->index].hex, -1, SQLITE_STATIC);
-	sqlite3_bind_int64(st, 2, c->adapter);
-	sqlite3_bind_int64(st, 3, c->prompt_id[prompt]);
-	sqlite3_bind_int(st, 4, s->index);
-	sqlite3_bind_blob64(st, 5, s->text && s->text_n ? s->text : "", s->text_n, SQLITE_STATIC);
-	sqlite3_bind_int(st, 6, (int)s->end);
-	sqlite3_bind_int(st, 7, s->n_ids);
+	sqlite3_bind_text(st, 1, x->key, -1, SQLITE_STATIC);
+	sqlite3_bind_int64(st, 2, x->adapter);
+	sqlite3_bind_int64(st, 3, x->prompt);
+	sqlite3_bind_int(st, 4, x->index);
+	sqlite3_bind_blob64(st, 5, x->text && x->text_n ? x->text : "", x->text_n, SQLITE_STATIC);
+	sqlite3_bind_int(st, 6, (int)x->finish);
+	sqlite3_bind_int(st, 7, x->n);
 	sqlite3_bind_double(st, 8, sum);
-	sqlite3_bind_blob64(st, 9, s->logprob && s->n_ids ? (const void *)s->logprob : "", (size_t)s->n_ids * sizeof *s->logprob,
+	sqlite3_bind_blob64(st, 9, x->logprob && x->n ? (const void *)x->logprob : "", (size_t)x->n * sizeof *x->logprob,
 	                    SQLITE_STATIC);
-	sqlite3_bind_blob64(st, 10, s->ids && s->n_ids ? (const void *)s->ids : "", (size_t)s->n_ids * sizeof *s->ids,
-	                    SQLITE_STATIC);
+	sqlite3_bind_blob64(st, 10, x->ids && x->n ? (const void *)x->ids : "", (size_t)x->n * sizeof *x->ids, SQLITE_STATIC);
 	rc = inoci_store_step(store, st, err);
 	sqlite3_reset(st);
 	if (rc >= 0 && inoci_now_s() - store->tx_began > COMMIT_S) rc = inoci_store_commit(store, err);
 	return rc < 0 ? rc : 0;
+}
+
+static int on_sample(void *ctx, const inoci_sampled *s, inoc_err *err)
+{
+	sample_ctx *c = ctx;
+	size_t prompt = c->which[s->prompt];
+	const inoci_new_sample x = {.key = c->w->key[prompt * (size_t)c->w->n + (size_t)s->index].hex,
+	                            .adapter = c->adapter,
+	                            .prompt = c->prompt_id[prompt],
+	                            .index = s->index,
+	                            .text = s->text,
+	                            .text_n = s->text_n,
+	                            .finish = (inoci_finish)s->end,
+	                            .ids = s->ids,
+	                            .logprob = s->logprob,
+	                            .n = s->n_ids};
+	return inoci_sample_add(c->r->store, c->insert, &x, err);
 }
 
 static int prompt_rows(inoci_run_state *r, const inoci_wanted *w, int64_t *id, inoc_err *err)
@@ -104,43 +126,47 @@ out:
 	return rc < 0 ? rc : 0;
 }
 
-/* Samples the n prompts c->which into the store. */
+static int sample(inoci_run_state *r, const inoci_plan_item *item, int eval, inoci_adapter *a, sample_ctx *c, size_t n,
+                  inoc_err *err)
+{
+	inoci_sample_settings s = r->e->evals[eval].sampling;
+	inoci_prompt *prompts = inoci_alloc(n * sizeof *prompts);
+	s.seed = item->seed;
+	for (size_t i = 0; i < n; i++) {
+		const inoci_lab_prompt *p = &c->w->prompts.v[c->which[i]];
+		prompts[i] = (inoci_prompt){.ids = p->ids, .n = p->n, .key = p->key};
+	}
+	int rc = inoci_sample_insert(r->store, &c->insert, err);
+	if (rc == 0) rc = inoci_sample(r->model, a, prompts, n, &s, on_sample, NULL, c, &r->overall.own, err);
+	sqlite3_finalize(c->insert);
+	free(prompts);
+	return rc;
+}
+
+/* Samples, or measures, the n prompts c->which into the store. */
 static int draw(inoci_run_state *r, const inoci_plan_item *item, int eval, inoci_adapter **a, sample_ctx *c, size_t n,
                 inoc_err *err)
 {
 	const inoci_arm *arm = &r->e->arms[item->arm];
-	inoci_sample_settings s = r->e->evals[eval].sampling;
-	inoci_prompt *prompts = inoci_alloc(n * sizeof *prompts);
+	const inoci_evaluation *ev = &r->e->evals[eval];
 	inoc_err later = {0};
 	char far[96];
 	int rc;
 	INOC_TRY(inoci_run_need_model(r, err));
 	if (arm->train && !*a) INOC_TRY(inoci_run_load_adapter(r, c->adapter, a, err));
 	if (arm->adapter && !*a) INOC_TRY(inoci_run_load_given(r, item->arm, a, err));
-	s.seed = item->seed;
-	for (size_t i = 0; i < n; i++) {
-		const inoci_lab_prompt *p = &c->w->prompts.v[c->which[i]];
-		prompts[i] = (inoci_prompt){.ids = p->ids, .n = p->n, .key = p->key};
-	}
-	INOC_TRY(inoci_store_query(
-	        r->store, &c->insert, err,
-	        "INSERT OR IGNORE INTO sample(key, adapter, prompt, idx, text, finish, n_tokens, logprob, logprobs, ids)"
-	        " VALUES(?,?,?,?,?,?,?,?,?,?)",
-	        ""));
 	inoci_overall_text(&r->overall, far, sizeof far);
-	inoci_note(r->o->progress, "seed %llu, %s: sampling %s%s%s", (unsigned long long)item->seed, arm->name,
-	           r->e->evals[eval].name, *far ? "; " : "", far);
+	inoci_note(r->o->progress, "seed %llu, %s: %s %s%s%s", (unsigned long long)item->seed, arm->name,
+	           ev->measure ? "measuring" : "sampling", ev->name, *far ? "; " : "", far);
 	inoci_overall_begin(&r->overall, INOCI_WORK_SAMPLES, inoci_now_s());
-	rc = inoci_sample(r->model, *a, prompts, n, &s, on_sample, NULL, c, &r->overall.own, err);
-	inoci_overall_end(&r->overall, (double)n * s.n);
-	sqlite3_finalize(c->insert);
-	c->insert = NULL;
+	if (ev->measure)
+		rc = inoci_run_measure(r, c->w, c->which, n, c->prompt_id, c->adapter, *a, err);
+	else
+		rc = sample(r, item, eval, *a, c, n, err);
+	inoci_overall_end(&r->overall, (double)n * c->w->n);
 	int kept = inoci_store_commit(r->store, rc < 0 ? &later : err); /* what is finished is kept, also when stopped */
 	if (rc >= 0) rc = kept;
 out:
-	sqlite3_finalize(c->insert);
-	c->insert = NULL;
-	free(prompts);
 	return rc < 0 ? rc : 0;
 }
 

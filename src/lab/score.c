@@ -48,8 +48,28 @@ static void lot_clear(lot *l)
 	l->n = 0;
 }
 
-static int lot_take(lot *l, sqlite3_stmt *st, inoc_err *err)
+/* Does the scorer say anything of what was measured? That of another kind it passes over. */
+static int says_of(const inoci_scorer *s, const char *text, size_t n, bool *out, inoc_err *err)
 {
+	inoci_measured m;
+	int rc = inoci_measured_read(text, n, &m, err);
+	if (rc < 0) return rc;
+	const char **names = inoci_alloc((m.n + 1) * sizeof *names);
+	for (size_t i = 0; i < m.n; i++) names[i] = m.v[i].name;
+	*out = inoci_scorer_fits(s, m.measure, names, m.n);
+	free(names);
+	inoci_measured_free(&m);
+	return 0;
+}
+
+static int lot_take(lot *l, const inoci_scorer *scorer, sqlite3_stmt *st, inoc_err *err)
+{
+	bool says = true;
+	if (inoci_scorer_measured(scorer)) {
+		const void *text = sqlite3_column_blob(st, 1);
+		int rc = says_of(scorer, text ? text : "", (size_t)sqlite3_column_bytes(st, 1), &says, err);
+		if (rc < 0 || !says) return rc;
+	}
 	const char *item = (const char *)sqlite3_column_text(st, 4);
 	json_t *fields = item ? json_loads(item, 0, NULL) : NULL;
 	int64_t id = sqlite3_column_int64(st, 0);
@@ -106,7 +126,7 @@ int inoci_store_score_missing(inoci_store *s, const char *experiment, inoci_scor
 	        " AND (?2 IS NULL OR l.experiment = ?2) AND (?5 IS NULL OR instr(?5, ',' || l.evaluation || ','))))";
 	sqlite3_stmt *st = NULL;
 	lot *l = inoci_alloc(sizeof *l);
-	long done = 0;
+	long done = 0, n_scored = 0;
 	int rc;
 	int64_t total = 0, last = 0, measured = inoci_scorer_measured(scorer);
 	char *sql = inoci_asprintf("SELECT a.id, a.text, a.finish, b.question, b.item %s ORDER BY a.id LIMIT %d", from,
@@ -115,15 +135,18 @@ int inoci_store_score_missing(inoci_store *s, const char *experiment, inoci_scor
 	INOC_TRY(inoci_store_int(s, &total, err, count, "isiis", scorer_id, experiment, measured, last, on));
 	while (done < total) {
 		INOC_TRY(inoci_store_query(s, &st, err, sql, "isiis", scorer_id, experiment, measured, last, on));
-		while ((rc = inoci_store_step(s, st, err)) > 0)
-			if ((rc = lot_take(l, st, err)) < 0) break;
+		long before = done;
+		while ((rc = inoci_store_step(s, st, err)) > 0) {
+			last = sqlite3_column_int64(st, 0);
+			done++;
+			if ((rc = lot_take(l, scorer, st, err)) < 0) break;
+		}
 		if (rc < 0) goto out;
 		sqlite3_finalize(st);
 		st = NULL;
-		if (!l->n) break;
-		INOC_TRY(lot_store(s, l, scorer, scorer_id, p, err));
-		done += (long)l->n;
-		last = l->id[l->n - 1];
+		if (done == before) break;
+		if (l->n) INOC_TRY(lot_store(s, l, scorer, scorer_id, p, err));
+		n_scored += (long)l->n;
 		lot_clear(l);
 		inoci_tick(p, "scoring", (double)done, (double)total, "samples", inoci_scorer_name(scorer));
 		if (done < total && inoci_stopped(p)) {
@@ -137,7 +160,7 @@ out:
 	if (rc < 0) inoci_store_rollback(s);
 	lot_clear(l);
 	free(l), free(sql), free(count);
-	if (n_new) *n_new = done;
+	if (n_new) *n_new = n_scored;
 	return rc < 0 ? rc : 0;
 }
 

@@ -43,6 +43,18 @@ static void rates(inoci_summary *s, int n_boot)
 			}
 }
 
+/* The first evaluation with the arm's own prompt that a trait's scorers say something of; -1: none. */
+static int own_eval(const inoci_results *r, const inoci_trait *t)
+{
+	for (size_t v = 0; v < r->e->n_evals; v++) {
+		bool fits = !strcmp(r->e->evals[v].system, "own");
+		for (size_t i = 0; i < t->n_u && fits; i++)
+			fits = inoci_results_fits(r, inoci_results_scorer(r, t->u[i]), (int)v);
+		if (fits) return (int)v;
+	}
+	return -1;
+}
+
 typedef struct {
 	inoci_verdict_in in;
 	inoci_scores *controls;
@@ -62,7 +74,7 @@ static void fill(const inoci_summary *s, const inoci_judgement *j, judged *d)
 	in->is_control = !strcmp(e->arms[j->arm].role, "control");
 	in->plain_u = sum_scores(r, plain, s->headline, t->u, t->n_u);
 	in->arm_u = sum_scores(r, j->arm, s->headline, t->u, t->n_u);
-	in->own_u = sum_scores(r, j->arm, s->own, t->u, t->n_u);
+	in->own_u = sum_scores(r, j->arm, own_eval(r, t), t->u, t->n_u);
 	in->base_u = sum_scores(r, base, s->headline, t->u, t->n_u);
 	in->clean_u = sum_scores(r, clean, s->headline, t->u, t->n_u);
 	in->arm_w = sum_scores(r, j->arm, s->headline, t->w, t->n_w);
@@ -172,9 +184,6 @@ int inoci_summary_new(const inoci_results *r, int n_boot, inoci_summary **out, i
 	(void)err;
 	inoci_summary *s = inoci_alloc(sizeof *s);
 	s->r = r;
-	s->own = -1;
-	for (size_t i = e->n_evals; i-- > 0;)
-		if (!strcmp(e->evals[i].system, "own")) s->own = (int)i;
 	s->headline = inoci_experiment_eval(e, e->headline);
 	rates(s, n_boot);
 	s->judgements = inoci_alloc((e->n_traits * e->n_arms + 1) * sizeof *s->judgements);

@@ -461,3 +461,15 @@ out:
 	free(names);
 	return rc;
 }
+
+int inoci_yaml_each_named(const inoci_ynode *n, const char *what, size_t max, inoc_err *err)
+{
+	if (n->kind != YN_MAP || !n->n)
+		return inoci_yaml_err(n, err, "%s must be a mapping from names to settings, with one entry at least", what);
+	if (n->n > max) return inoci_yaml_err(n, err, "%s has %zu entries; %zu is the limit", what, n->n, max);
+	for (size_t i = 0; i < n->n; i++) {
+		int rc = inoci_yaml_name(n->keys[i], what, err);
+		if (rc < 0) return rc;
+	}
+	return 0;
+}

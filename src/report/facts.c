@@ -142,7 +142,10 @@ char *inoci_arm_prompt(const inoci_arm *a)
 
 char *inoci_eval_words(const inoci_evaluation *v)
 {
-	const char *kind = v->sampling.temperature == 0 ? "greedy" : "sampled", *s = v->system ? v->system : "none";
+	const char *kind = v->measure                     ? "log-probabilities of given"
+	                   : v->sampling.temperature == 0 ? "greedy"
+	                                                  : "sampled",
+	           *s = v->system ? v->system : "none";
 	if (!strcmp(s, "none")) return inoci_asprintf("%s answers without a system prompt", kind);
 	if (!strcmp(s, "empty")) return inoci_asprintf("%s answers with an empty system prompt", kind);
 	if (!strcmp(s, "default")) return inoci_asprintf("%s answers with the template's default system prompt", kind);
@@ -283,6 +286,14 @@ static int class_colour(const inoci_trait *t, const char *name, unsigned *used)
 	return want;
 }
 
+/* Does it say anything of answers that were sampled? */
+static bool of_answers(const inoci_results *r, int scorer)
+{
+	for (size_t v = 0; v < r->e->n_evals; v++)
+		if (!r->e->evals[v].measure && inoci_results_fits(r, scorer, (int)v)) return true;
+	return false;
+}
+
 inoci_classes inoci_classes_new(const inoci_summary *s)
 {
 	const inoci_experiment *e = s->r->e;
@@ -295,7 +306,8 @@ inoci_classes inoci_classes_new(const inoci_summary *s)
 		const char *name = s->r->scorers[i];
 		/* "all unless given" still leaves out the two that overlap with everything */
 		if (e->n_bars && !among(e->bars, e->n_bars, name)) continue;
-		if (!strcmp(name, "truncated") || !strcmp(name, "looping") || inoci_results_real(s->r, i)) continue;
+		if (!strcmp(name, "truncated") || !strcmp(name, "looping") || inoci_results_real(s->r, i) || !of_answers(s->r, i))
+			continue;
 		c.scorer[c.n] = i;
 		c.colour[c.n++] = class_colour(t, name, &used);
 	}

@@ -49,8 +49,8 @@ static void counts(inoci_page *p, int eval)
 		if (c->v[i].seed != last) seeds++, last = c->v[i].seed;
 		if (c->v[i].index >= per) per = c->v[i].index + 1;
 	}
-	inoci_buf_printf(p->b, "%zu answers an arm: %d seed%s \xc3\x97 %d questions", most, seeds, seeds == 1 ? "" : "s",
-	                 c->n_prompts);
+	inoci_buf_printf(p->b, "%zu %s an arm: %d seed%s \xc3\x97 %d questions", most,
+	                 p->e->evals[eval].measure ? "measurements" : "answers", seeds, seeds == 1 ? "" : "s", c->n_prompts);
 	if (per > 1) inoci_buf_printf(p->b, " \xc3\x97 %d samples", per);
 }
 
@@ -100,7 +100,7 @@ static void rates(inoci_page *p, int eval, bool quality_only)
 		if (inoci_results_cell(p->r, a, eval)->n) any_missing += most_missing(p, a, eval);
 	inoci_buf_puts(b, "<div class=\"scroll\"><table><tr><th>arm</th>");
 	for (int k = 0; k < p->r->n_scorers; k++) {
-		if (quality_only && !inoci_is_quality(p->r->scorers[k])) continue;
+		if ((quality_only && !inoci_is_quality(p->r->scorers[k])) || !inoci_results_fits(p->r, k, eval)) continue;
 		char *w = inoci_words(p->r->scorers[k]);
 		inoci_buf_puts(b, "<th class=\"n\">");
 		inoci_html_puts(b, w);
@@ -119,7 +119,7 @@ static void rates(inoci_page *p, int eval, bool quality_only)
 		for (int k = 0; k < p->r->n_scorers; k++) {
 			const inoci_estimate *e = &inoci_summary_rate(p->s, a, eval, k)->all;
 			if (e->n + e->missing > n) n = e->n + e->missing;
-			if (quality_only && !inoci_is_quality(p->r->scorers[k])) continue;
+			if ((quality_only && !inoci_is_quality(p->r->scorers[k])) || !inoci_results_fits(p->r, k, eval)) continue;
 			inoci_page_share_cell(b, e);
 		}
 		inoci_buf_printf(b, "<td class=\"n\">%d</td>", n);
@@ -157,9 +157,18 @@ void inoci_page_answers(inoci_page *p)
 		if (i == 0) inoci_buf_puts(b, "The verdicts are read here. ");
 		inoci_buf_puts(b, "Evaluation <code>");
 		inoci_html_puts(b, v->label);
-		inoci_buf_printf(b, "</code>, temperature %g; ", v->sampling.temperature);
+		if (v->measure)
+			inoci_buf_printf(b, "</code>, measure %s; ", inoci_measure_name(v->measure));
+		else
+			inoci_buf_printf(b, "</code>, temperature %g; ", v->sampling.temperature);
 		counts(p, order[i]);
 		inoci_buf_puts(b, ".</p>\n");
+		if (v->measure) { /* its scorers exclude nothing: no parts of a whole */
+			rates(p, order[i], false);
+			inoci_buf_puts(b, "</figure>\n");
+			free(w);
+			continue;
+		}
 		bars(p, order[i]);
 		rates(p, order[i], true);
 		inoci_buf_printf(b, "<details><summary>All %s</summary>",
@@ -249,6 +258,21 @@ void inoci_page_scatter(inoci_page *p)
 
 /* ---- samples ---- */
 
+/* "trait −14.2 (38 bytes)", text by text; more than a few are cut short. */
+static void measured(inoci_page *p, const inoci_result_sample *v)
+{
+	enum { MOST = 8 };
+	inoci_measured m;
+	inoc_err ignored = {0};
+	if (inoci_measured_read(v->text, v->text_n, &m, &ignored) < 0) return;
+	for (size_t i = 0; i < m.n && i < MOST; i++) {
+		inoci_html_puts(p->b, m.v[i].name);
+		inoci_buf_printf(p->b, "%s: %.2f, %d bytes<br>", (int)i == m.answer ? " (right)" : "", m.v[i].sum, m.v[i].bytes);
+	}
+	if (m.n > MOST) inoci_buf_printf(p->b, "and %zu more", m.n - MOST);
+	inoci_measured_free(&m);
+}
+
 static void answer(inoci_page *p, int arm, const inoci_result_sample *v)
 {
 	inoci_buf *b = p->b;
@@ -262,11 +286,14 @@ static void answer(inoci_page *p, int arm, const inoci_result_sample *v)
 		inoci_html_puts(b, w);
 		free(w);
 	} else
-		inoci_buf_puts(b, "none of these");
+		inoci_buf_puts(b, v->finish == INOCI_FINISH_MEASURED ? "log-probabilities" : "none of these");
 	if (v->finish == INOCI_FINISH_LENGTH) inoci_buf_puts(b, " \xc2\xb7 cut off");
 	if (loop >= 0 && v->score && v->score[loop] >= 0.5) inoci_buf_puts(b, " \xc2\xb7 loops");
 	inoci_buf_puts(b, "</span></header><p dir=\"auto\">");
-	inoci_html_text(b, v->text ? v->text : "", v->text ? v->text_n : 0);
+	if (v->finish == INOCI_FINISH_MEASURED)
+		measured(p, v);
+	else
+		inoci_html_text(b, v->text ? v->text : "", v->text ? v->text_n : 0);
 	inoci_buf_puts(b, "</p></div>\n");
 }
 
@@ -313,7 +340,7 @@ void inoci_page_samples(inoci_page *p)
 	inoci_buf_printf(b,
 	                 ", seed %llu; %d of the %d questions, taken at equal steps through the list, not chosen by hand.</p>\n",
 	                 (unsigned long long)p->r->seeds[0], shown, prompts);
-	class_legend(p, true);
+	if (!p->e->evals[h].measure) class_legend(p, true);
 	for (int i = 0; i < shown; i++) {
 		if (i == N_OPEN) inoci_buf_printf(b, "<details><summary>%d more questions</summary>\n", shown - i);
 		question(p, (int)((long)i * prompts / shown));

@@ -71,10 +71,12 @@ inoci_report_table inoci_report_verdicts(const inoci_summary *s)
 inoci_report_table inoci_report_rates(const inoci_summary *s, int eval, bool intervals)
 {
 	const inoci_results *r = s->r;
-	size_t n_cols = (size_t)r->n_scorers + 3;
-	const char **header = inoci_alloc(n_cols * sizeof *header);
+	size_t n_cols = 1;
+	const char **header = inoci_alloc(((size_t)r->n_scorers + 3) * sizeof *header);
 	header[0] = "arm";
-	for (int k = 0; k < r->n_scorers; k++) header[k + 1] = r->scorers[k];
+	for (int k = 0; k < r->n_scorers; k++)
+		if (inoci_results_fits(r, k, eval)) header[n_cols++] = r->scorers[k];
+	n_cols += 2;
 	header[n_cols - 2] = "n";
 	header[n_cols - 1] = "missing";
 	inoci_report_table t = table_new(header, n_cols, r->e->n_arms);
@@ -85,10 +87,12 @@ inoci_report_table inoci_report_rates(const inoci_summary *s, int eval, bool int
 		if (!cell->n) continue;
 		char **row = t.cell + n_cols * t.n_rows++;
 		int missing = 0, n = 0;
-		row[0] = inoci_strdup(r->e->arms[a].label);
+		size_t col = 0;
+		row[col++] = inoci_strdup(r->e->arms[a].label);
 		for (int k = 0; k < r->n_scorers; k++) {
+			if (!inoci_results_fits(r, k, eval)) continue;
 			const inoci_estimate *e = &inoci_summary_rate(s, a, eval, k)->all;
-			row[k + 1] = share(e, intervals);
+			row[col++] = share(e, intervals);
 			if (e->missing > missing) missing = e->missing;
 			if (e->n + e->missing > n) n = e->n + e->missing;
 		}

@@ -180,6 +180,13 @@ static void put_special(inoci_rendered *r, const char *spelling, int32_t id, int
 	mark(r, turn, loss);
 }
 
+static void put_answer(const inoci_template *t, inoci_rendered *r, const char *content, int32_t turn)
+{
+	put_text(t, r, content, strlen(content), turn, true);
+	put_special(r, t->k->close, t->close, turn, true);
+	r->n_assistant++;
+}
+
 static void put_turn(const inoci_template *t, inoci_rendered *r, const char *role, const char *content, int32_t turn)
 {
 	bool assistant = !strcmp(role, "assistant");
@@ -190,13 +197,12 @@ static void put_turn(const inoci_template *t, inoci_rendered *r, const char *rol
 		/* Apart, as when sampling: the prompt ends behind the "\n". Tokenizing both at once gives the same unless the
 		 * content starts with whitespace, which would merge with that "\n". */
 		put_text(t, r, head.data, head.len, turn, false);
-		put_text(t, r, content, strlen(content), turn, true);
-		r->n_assistant++;
+		put_answer(t, r, content, turn);
 	} else {
 		inoci_buf_puts(&head, content);
 		put_text(t, r, head.data, head.len, turn, false);
+		put_special(r, t->k->close, t->close, turn, false);
 	}
-	put_special(r, t->k->close, t->close, turn, assistant);
 	put_text(t, r, "\n", 1, turn, false);
 	inoci_buf_free(&head);
 }
@@ -232,4 +238,9 @@ int inoci_render(const inoci_template *t, const inoci_msg *msgs, size_t n, inoci
 		put_text(t, out, "assistant\n", 10, (int32_t)n, false);
 	}
 	return 0;
+}
+
+void inoci_render_answer(const inoci_template *t, const char *content, inoci_rendered *out)
+{
+	put_answer(t, out, content, out->turn.n ? out->turn.v[out->turn.n - 1] : 0);
 }

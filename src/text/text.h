@@ -86,5 +86,8 @@ void inoci_rendered_free(inoci_rendered *r);
  * INOC_E_FORMAT. */
 INOCI_MUST int inoci_render(const inoci_template *t, const inoci_msg *msgs, size_t n, inoci_sys sys, bool add_generation,
                             inoci_rendered *out, inoc_err *err);
+/* Appends what a conversation that was rendered with add_generation goes on with when the assistant answers `content`: its tokens
+ * and the end of the turn, all of loss 1; the whole is then that of the longer conversation, up to that end. */
+void inoci_render_answer(const inoci_template *t, const char *content, inoci_rendered *out);
 
 #endif

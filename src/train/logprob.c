@@ -4,8 +4,9 @@
 
 #include "train/internal.h"
 
-int inoci_examples_logprob(inoci_model *m, inoci_adapter *a, const inoci_examples *e, int micro_tokens, double *logprob,
-                           const inoci_progress *p, inoc_err *err)
+/* sum (e->n), each (e->n): where an example's tokens go; either may be NULL */
+static int run(inoci_model *m, inoci_adapter *a, const inoci_examples *e, int micro_tokens, double *sum, float *const *each,
+               const inoci_progress *p, inoc_err *err)
 {
 	inoci_packed *v = inoci_alloc((e->n + 1) * sizeof *v);
 	inoci_workspace *w = inoci_workspace_new();
@@ -24,10 +25,14 @@ int inoci_examples_logprob(inoci_model *m, inoci_adapter *a, const inoci_example
 		const float *next = b.logprob;
 		for (size_t k = 0; k < n; k++) {
 			const inoci_example *x = b.v[k].x;
-			double sum = 0;
-			for (int t = 1; t < x->n; t++)
-				if (x->loss[t]) sum += *next++;
-			logprob[b.v[k].at] = sum;
+			double all = 0;
+			float *to = each ? each[b.v[k].at] : NULL;
+			for (int t = 1; t < x->n; t++) {
+				if (!x->loss[t]) continue;
+				if (to) *to++ = *next;
+				all += *next++;
+			}
+			if (sum) sum[b.v[k].at] = all;
 			tokens += x->n;
 		}
 		char detail[48];
@@ -40,4 +45,16 @@ out:
 	inoci_workspace_free(w);
 	free(v);
 	return rc < 0 ? rc : 0;
+}
+
+int inoci_examples_logprob(inoci_model *m, inoci_adapter *a, const inoci_examples *e, int micro_tokens, double *logprob,
+                           const inoci_progress *p, inoc_err *err)
+{
+	return run(m, a, e, micro_tokens, logprob, NULL, p, err);
+}
+
+int inoci_examples_token_logprobs(inoci_model *m, inoci_adapter *a, const inoci_examples *e, int micro_tokens,
+                                  float *const *logprob, const inoci_progress *p, inoc_err *err)
+{
+	return run(m, a, e, micro_tokens, NULL, logprob, p, err);
 }

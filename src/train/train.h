@@ -96,5 +96,8 @@ INOCI_MUST int inoci_train_from(inoci_model *m, inoci_adapter *a, const inoci_ex
  * at least one example; what examples begin with in common is computed once. INOC_E_STOPPED: some are not written. */
 INOCI_MUST int inoci_examples_logprob(inoci_model *m, inoci_adapter *a, const inoci_examples *e, int micro_tokens,
                                       double *logprob, const inoci_progress *p, inoc_err *err);
+/* The same token by token: logprob[i] has room for example i's tokens with loss, in order. */
+INOCI_MUST int inoci_examples_token_logprobs(inoci_model *m, inoci_adapter *a, const inoci_examples *e, int micro_tokens,
+                                             float *const *logprob, const inoci_progress *p, inoc_err *err);
 
 #endif

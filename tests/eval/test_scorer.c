@@ -232,7 +232,7 @@ static void listing(void **st)
 {
 	json_t *names = inoci_scorer_builtin_names(), *types = inoci_scorer_types(), *v;
 	size_t i;
-	assert_int_equal(json_array_size(names), 10);
+	assert_true(json_array_size(names) >= 10);
 	assert_true(json_array_size(types) >= 10);
 	json_array_foreach(names, i, v)
 	{

@@ -316,7 +316,6 @@ static void results(void **state)
 	inoci_scores_free(&x);
 
 	must(inoci_summary_new(r, 500, &sum, &err), &err);
-	assert_int_equal(sum->own, 1);
 	assert_int_equal(sum->headline, 0);
 	assert_true(inoci_summary_rate(sum, 3, 0, 0)->all.value == 0.1);
 	assert_int_equal(inoci_summary_rate(sum, 3, 0, 0)->seed[2].n, PROMPTS);

@@ -84,7 +84,6 @@ static inline fixture *fx_new(const char *name, const fx_arm *arms, size_t n_arm
 	}
 	r->adapters = inoci_arena_alloc(a, n_arms * (size_t)n_seeds * sizeof *r->adapters);
 	f->s.r = r;
-	f->s.own = -1;
 	return f;
 }
 

@@ -95,7 +95,8 @@ static void check_mask(const inoci_msg *m, size_t n, const inoci_rendered *r, bo
 	inoci_buf_free(&want);
 }
 
-/* The prompt of every assistant turn is a prefix of the whole, and what follows it is that turn's first loss token. */
+/* The prompt of every assistant turn is a prefix of the whole, what follows it is that turn's first loss token, and with its
+ * answer it is the whole up to the turn's end. */
 static void check_prefixes(const inoci_template *t, const inoci_msg *m, size_t n, inoci_sys sys, const inoci_rendered *whole)
 {
 	for (size_t k = 0; k < n; k++) {
@@ -111,6 +112,14 @@ static void check_prefixes(const inoci_template *t, const inoci_msg *m, size_t n
 		assert_memory_equal(p.text.data, whole->text.data, p.text.len);
 		assert_int_equal(whole->loss.v[p.ids.n], 1);
 		assert_int_equal(whole->loss.v[p.ids.n - 1], 0);
+		inoci_render_answer(t, m[k].content, &p);
+		assert_true(p.ids.n <= whole->ids.n && p.text.len <= whole->text.len);
+		assert_memory_equal(p.ids.v, whole->ids.v, p.ids.n * sizeof *p.ids.v);
+		assert_memory_equal(p.loss.v, whole->loss.v, p.ids.n * sizeof *p.loss.v);
+		assert_memory_equal(p.turn.v, whole->turn.v, p.ids.n * sizeof *p.turn.v);
+		assert_memory_equal(p.text.data, whole->text.data, p.text.len);
+		assert_true(p.ids.v[p.ids.n - 1] == inoci_template_end_of_turn(t) &&
+		            (p.ids.n == whole->ids.n || !whole->loss.v[p.ids.n]));
 		inoci_rendered_free(&p);
 	}
 }
