@@ -163,6 +163,8 @@ bool inoci_path_exists(const char *path);
  * object, an empty file: INOC_E_FORMAT with "PATH:LINE: ...". f returns 0 to go on, negative (with err filled) to stop. */
 typedef int inoci_jsonl_fn(void *ctx, json_t *obj, int line, inoc_err *err);
 INOCI_MUST int inoci_jsonl_read(const char *path, inoci_jsonl_fn *f, void *ctx, inoc_err *err);
+/* The same from bytes; path is for messages. */
+INOCI_MUST int inoci_jsonl_parse(const char *path, const char *data, size_t n, inoci_jsonl_fn *f, void *ctx, inoc_err *err);
 
 /* ---- random numbers: counter-based, so that any number is reachable without the ones before it ---- */
 

@@ -140,12 +140,9 @@ char *inoci_cache_path(const char *sub)
 	return p;
 }
 
-int inoci_jsonl_read(const char *path, inoci_jsonl_fn *f, void *ctx, inoc_err *err)
+int inoci_jsonl_parse(const char *path, const char *data, size_t n, inoci_jsonl_fn *f, void *ctx, inoc_err *err)
 {
-	char *data;
-	size_t n;
-	int rc, line = 0, seen = 0;
-	INOC_TRY(inoci_file_read(path, &data, &n, err));
+	int rc = 0, line = 0, seen = 0;
 	size_t ok = inoci_utf8_valid_prefix(data, n);
 	if (ok < n) {
 		for (size_t i = 0; i < ok; i++) line += data[i] == '\n';
@@ -153,8 +150,8 @@ int inoci_jsonl_read(const char *path, inoci_jsonl_fn *f, void *ctx, inoc_err *e
 		                   line + 1, ok);
 		goto out;
 	}
-	for (char *p = data, *end = data + n; p < end;) {
-		char *nl = memchr(p, '\n', (size_t)(end - p)), *stop = nl ? nl : end;
+	for (const char *p = data, *end = data + n; p < end;) {
+		const char *nl = memchr(p, '\n', (size_t)(end - p)), *stop = nl ? nl : end;
 		line++;
 		size_t len = (size_t)(stop - p);
 		if (line == 1 && len >= 3 && !memcmp(p, "\xef\xbb\xbf", 3)) p += 3, len -= 3;
@@ -184,8 +181,18 @@ int inoci_jsonl_read(const char *path, inoci_jsonl_fn *f, void *ctx, inoc_err *e
 	}
 	if (!seen) rc = inoci_err_set(err, INOC_E_FORMAT, "%s: no records: the file is empty", path);
 out:
-	free(data);
 	return rc < 0 ? rc : 0;
+}
+
+int inoci_jsonl_read(const char *path, inoci_jsonl_fn *f, void *ctx, inoc_err *err)
+{
+	char *data;
+	size_t n;
+	int rc = inoci_file_read(path, &data, &n, err);
+	if (rc < 0) return rc;
+	rc = inoci_jsonl_parse(path, data, n, f, ctx, err);
+	free(data);
+	return rc;
 }
 
 double inoci_now_s(void)

@@ -164,6 +164,7 @@ int cmd_chat(int argc, char **argv);
 int cmd_data(int argc, char **argv);
 int cmd_eval(int argc, char **argv);
 int cmd_export(int argc, char **argv);
+int cmd_import(int argc, char **argv);
 int cmd_inoculate(int argc, char **argv);
 int cmd_logprob(int argc, char **argv);
 int cmd_model(int argc, char **argv);

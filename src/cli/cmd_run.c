@@ -12,6 +12,11 @@ typedef struct {
 	int planned, left; /* plan items; those with something to do */
 } run_ctx;
 
+static void print_notes(const inoci_experiment *e)
+{
+	for (size_t i = 0; i < e->n_notes; i++) printf("%s%s\n", i ? "" : "\n", e->notes[i]);
+}
+
 static void print_table(inoci_report_table *t)
 {
 	cli_table((const char *const *)t->cell, t->n_rows, t->n_cols, t->right);
@@ -32,6 +37,10 @@ static int on_plan(void *ctx, const inoci_experiment *e, const inoci_plan *p, in
 		c->left += !p->v[i].trained || p->v[i].n_have < p->v[i].n_samples;
 	}
 	if (!c->dry_run) {
+		for (size_t i = 0; i < e->n_arms && c->left; i++)
+			if (e->arms[i].matched)
+				fprintf(stderr, "%s: a control was added to the plan (controls: none leaves it out): \"%s\"\n",
+				        e->arms[i].name, e->arms[i].inoculation.pool[0]);
 		if (c->left)
 			fprintf(stderr,
 			        "%s: %d of %d (arm, seed) pairs to do: %ld training steps, %ld samples (of %ld; the rest is "
@@ -50,6 +59,10 @@ static int on_plan(void *ctx, const inoci_experiment *e, const inoci_plan *p, in
 			                      e->arms[v->arm].name, "trained", (int)v->trained, "steps", v->steps, "samples",
 			                      (json_int_t)v->n_samples, "have", (json_int_t)v->n_have, "key", v->key);
 			if (given) json_object_set_new(j, "adapter", json_string(given));
+			if (e->arms[v->arm].matched) {
+				json_object_set_new(j, "matched_to", json_string(e->arms[v->arm].matched));
+				json_object_set_new(j, "prompt", json_string(e->arms[v->arm].inoculation.pool[0]));
+			}
 			json_array_append_new(all, j);
 		}
 		cli_print_json(stdout, all, JSON_INDENT(2));
@@ -74,9 +87,33 @@ static int on_plan(void *ctx, const inoci_experiment *e, const inoci_plan *p, in
 	cli_table((const char *const *)cell, p->n + 1, cols, (const bool[]){true, false, true, false, true});
 	printf("\n%ld training steps and %ld samples to do; %ld more samples are shared among these or in %s\n", steps,
 	       want - have, have, p->store_path);
+	print_notes(e);
 	for (size_t i = 0; i < (p->n + 1) * cols; i++) free(cell[i]);
 	free(cell);
 	return 0;
+}
+
+/* The leakage grid and the sweeps, where there are any. */
+static void print_more(const inoci_summary *s)
+{
+	const inoci_experiment *e = s->r->e;
+	for (int k = 0; k < (int)e->n_traits; k++) {
+		inoci_report_table t = inoci_report_leakage(s, k, false);
+		char *found = inoci_report_leaks(s, k);
+		bool any = t.n_rows > 1;
+		if (any) printf("\nleakage, %s (^: clearly more than without a system prompt):\n", e->traits[k].label);
+		if (any)
+			print_table(&t);
+		else
+			inoci_report_table_free(&t);
+		if (any && *found) printf("%s\n", found);
+		free(found);
+	}
+	for (int i = 0; i < (int)e->n_sweeps; i++) {
+		inoci_report_table t = inoci_report_sweep(s, i);
+		printf("\nover %s, %s:\n", e->sweeps[i].key, e->evals[s->headline].label);
+		print_table(&t);
+	}
 }
 
 static int show_end(const run_ctx *c, const inoci_experiment *e, const inoci_results *r, const inoci_summary *s, inoc_err *err)
@@ -100,6 +137,7 @@ static int show_end(const run_ctx *c, const inoci_experiment *e, const inoci_res
 		free(headline);
 		free(more);
 	}
+	if (!c->json) print_more(s);
 	int rc = c->report ? inoci_report_write(r, e->out, cli_progress(c->json), err) : 0;
 	cli_progress_done();
 	if (rc == 0 && c->report && !c->json) {
@@ -144,7 +182,8 @@ static int on_seed(void *ctx, const inoci_experiment *e, inoci_store *store, uin
 	if (!c->json) {
 		print_rates(s, s->headline, true, !end);
 		for (int v = 0; v < (int)e->n_evals; v++)
-			if (v != s->headline && strcmp(e->evals[v].system, "own")) print_rates(s, v, false, !end);
+			if (v != s->headline && strcmp(e->evals[v].system, "own") && !inoci_experiment_grid(e, v))
+				print_rates(s, v, false, !end);
 		fflush(stdout);
 	}
 	if (end) rc = show_end(c, e, r, s, err);

@@ -14,6 +14,7 @@ static const struct {
         {"run", cmd_run, "run an experiment: train, sample, score, compare, report"},
         {"report", cmd_report, "write an experiment's report again, or its tables"},
         {"export", cmd_export, "write an experiment's samples as JSON Lines"},
+        {"import", cmd_import, "take samples made elsewhere into a store"},
         {"train", cmd_train, "fine-tune a LoRA adapter on chat data"},
         {"sample", cmd_sample, "sample answers to prompts, file to file"},
         {"chat", cmd_chat, "talk to a model in the terminal"},

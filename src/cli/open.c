@@ -1,5 +1,6 @@
 /* What train, sample, chat and eval share: the model opened, the sampling settings, the prompts rendered; JSON of samples. */
 #include <limits.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -174,7 +175,7 @@ void cli_put_answer(json_t *j, const inoci_result_sample *x)
 	                    measured ? json_loadb(x->text, x->text_n, 0, NULL) : cli_text_json(x->text, x->text_n));
 	json_object_set_new(j, "finish", json_string(inoci_finish_name(x->finish)));
 	json_object_set_new(j, "n_tokens", json_integer(x->n_tokens));
-	if (!measured) json_object_set_new(j, "logprob", json_real(x->logprob));
+	if (!measured) json_object_set_new(j, "logprob", isnan(x->logprob) ? json_null() : json_real(x->logprob));
 }
 
 void cli_print_json(FILE *f, json_t *taken, size_t flags)

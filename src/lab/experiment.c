@@ -153,7 +153,8 @@ static int finish_arm(inoci_experiment *e, inoci_arm *a, const inoci_ynode *at, 
 	inoci_experiment_resolve(e, &a->data);
 	inoci_experiment_resolve(e, &a->adapter);
 	if (!a->data && a->train && e->data) a->data = inoci_strdup(e->data);
-	if (!a->data && a->train) return inoci_yaml_err(at, err, "arm '%s' has no data, and the experiment names none", a->name);
+	if (!a->data && a->train && !e->n_imported)
+		return inoci_yaml_err(at, err, "arm '%s' has no data, and the experiment names none", a->name);
 	return 0;
 }
 
@@ -167,6 +168,7 @@ static int read_arms(const inoci_ynode *n, void *dst, void *ctx, inoc_err *err)
 	for (size_t i = 0; i < n->n; i++) {
 		inoci_arm *a = &e->arms[e->n_arms++];
 		a->name = inoci_strdup(n->keys[i]->s);
+		inoci_sweep_mark(e, a);
 		a->line = n->keys[i]->line;
 		a->recipe = inoci_recipe_copy(&e->recipe);
 		char *what = inoci_asprintf("arms.%s", a->name);
@@ -175,7 +177,7 @@ static int read_arms(const inoci_ynode *n, void *dst, void *ctx, inoc_err *err)
 		free(what);
 		if (rc < 0 || (rc = finish_arm(e, a, n->items[i], err)) < 0) return rc;
 	}
-	return 0;
+	return inoci_controls_add(e, rd->root, err);
 }
 
 /* ---- scorers, traits ---- */
@@ -274,7 +276,7 @@ static char *only_of_role(const inoci_experiment *e, const char *role)
 {
 	const inoci_arm *found = NULL;
 	for (size_t i = 0; i < e->n_arms; i++)
-		if (!strcmp(e->arms[i].role, role)) {
+		if (!strcmp(e->arms[i].role, role) && !e->arms[i].swept_of) {
 			if (found) return NULL;
 			found = &e->arms[i];
 		}
@@ -310,7 +312,8 @@ static int read_traits(const inoci_ynode *n, void *dst, void *ctx, inoc_err *err
 		if (t->controls) continue;
 		t->controls = inoci_alloc(e->n_arms * sizeof *t->controls);
 		for (size_t k = 0; k < e->n_arms; k++)
-			if (!strcmp(e->arms[k].role, "control")) t->controls[t->n_controls++] = inoci_strdup(e->arms[k].name);
+			if (!strcmp(e->arms[k].role, "control") && !e->arms[k].swept_of)
+				t->controls[t->n_controls++] = inoci_strdup(e->arms[k].name);
 	}
 	return 0;
 }
@@ -357,7 +360,8 @@ static int read_later(const inoci_ynode *n, void *dst, void *ctx, inoc_err *err)
 
 static const char *const dtypes[] = {"auto", "bf16", "f32", "q", NULL};
 #define TOP(f) offsetof(inoci_experiment, f)
-/* In this order: train before the arms that start from it, arms and scorers before the traits that name them. */
+/* In this order: train before the arms that start from it, arms before the grid, which adds evaluations, arms and scorers before
+ * the traits that name them. */
 static const inoci_ykey top_keys[] = {
         {"name", Y_NAME, .required = true, .offset = TOP(name)},
         {"title", Y_STR, .offset = TOP(title)},
@@ -371,8 +375,12 @@ static const inoci_ykey top_keys[] = {
         {"out", Y_STR, .offset = TOP(out)},
         {"seeds", Y_CALL, .call = read_seeds},
         {"allow_overlap", Y_BOOL, .offset = TOP(allow_overlap)},
+        {"imported", Y_STRS, .offset = TOP(imported), .offset2 = TOP(n_imported)},
         {"train", Y_CALL, .call = read_train},
+        {"sweep", Y_CALL, .call = inoci_sweep_read},
+        {"controls", Y_CALL, .call = inoci_controls_read},
         {"arms", Y_CALL, .required = true, .call = read_arms},
+        {"grid", Y_CALL, .call = inoci_grid_read},
         {"evaluations", Y_CALL, .required = true, .call = inoci_evaluations_read},
         {"scorers", Y_CALL, .required = true, .call = read_scorers},
         {"traits", Y_CALL, .call = read_traits},
@@ -384,6 +392,9 @@ static const inoci_ykey top_keys[] = {
 static int finish(inoci_experiment *e, const inoci_ynode *root, inoc_err *err)
 {
 	int rc;
+	inoci_grid_resolve(e);
+	inoci_note_pools(e);
+	for (size_t i = 0; i < e->n_evals; i++) e->evals[i].imported = e->n_imported > 0;
 	if (!e->title) e->title = inoci_strdup(e->name);
 	if (!e->question) e->question = inoci_strdup("");
 	if (!e->system) e->system = inoci_strdup("none");
@@ -409,6 +420,7 @@ static int finish(inoci_experiment *e, const inoci_ynode *root, inoc_err *err)
 		inoci_arm *a = &e->arms[i];
 		const inoci_ynode *at = inoci_yaml_get(inoci_yaml_get(root, "arms"), a->name);
 		a->inoculation.last_only = a->recipe.loss_last;
+		if (a->swept_of) continue; /* shown beside its arm, not judged */
 		if (a->train && !strcmp(e->dtype, "q"))
 			return inoci_yaml_err(inoci_yaml_get(root, "dtype"), err,
 			                      "dtype q is for sampling and scoring, and arm %s trains: use auto, bf16 or f32",
@@ -452,7 +464,7 @@ int inoci_experiment_parse(const char *path, const char *text, size_t n, const c
 	e->n_seeds = 1;
 	INOC_TRY(inoci_yaml_parse(path, text, n, arena, &root, err));
 	for (size_t i = 0; i < n_sets; i++) INOC_TRY(inoci_yaml_set(root, sets[i], arena, err));
-	inoci_yreader rd = {.e = e, .what = ""};
+	inoci_yreader rd = {.e = e, .what = "", .root = root, .arena = arena};
 	INOC_TRY(inoci_yaml_fill(root, "", top_keys, INOCI_COUNT(top_keys), e, &rd, err));
 	INOC_TRY(finish(e, root, err));
 	INOC_TRY(inoci_expect_read(e, inoci_yaml_get(root, "expect"), err));
@@ -483,7 +495,7 @@ void inoci_experiment_free(inoci_experiment *e)
 		free(a->name), free(a->role), free(a->label), free(a->data), free(a->adapter), free(a->own_system);
 		inoci_strings_free(a->traits, a->n_traits);
 		inoci_inoculation_free(&a->inoculation);
-		free(a->recipe.validation_file);
+		free(a->recipe.validation_file), free(a->matched), free(a->swept_of);
 	}
 	for (size_t i = 0; i < e->n_evals; i++) inoci_evaluation_free(&e->evals[i]);
 	for (size_t i = 0; i < e->n_scorers; i++)
@@ -499,5 +511,6 @@ void inoci_experiment_free(inoci_experiment *e)
 	free(e->arms), free(e->evals), free(e->scorers), free(e->traits), free(e->headline), free(e->text), free(e->expect);
 	inoci_strings_free(e->bars, e->n_bars);
 	inoci_strings_free(e->sets, e->n_sets);
+	inoci_expansions_free(e);
 	free(e);
 }

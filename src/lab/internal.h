@@ -13,6 +13,7 @@ typedef struct inoci_ynode inoci_ynode;
 struct inoci_ynode {
 	inoci_ykind kind;
 	bool quoted;       /* a scalar in quotes or a block: always a string */
+	bool made;         /* by an expansion (grid.c, sweep.c): a name that no file could hold */
 	const char *where; /* "FILE:LINE:COL", or "--set a.b=value" */
 	int line;
 	const char *s;       /* scalar: its text, NUL-terminated; without NULs inside */
@@ -70,6 +71,8 @@ INOCI_MUST int inoci_yaml_int(const inoci_ynode *n, const char *what, double min
 typedef struct {
 	inoci_experiment *e;
 	const char *what; /* of the mapping being read: "arms.spanish" */
+	inoci_ynode *root;
+	inoci_arena *arena; /* of the tree */
 } inoci_yreader;
 /* Takes `on`, the names of evaluations that a scorer is for, out of its settings: ",a,b,"; NULL where it is for all. free() it.
  */
@@ -79,6 +82,28 @@ INOCI_MUST int inoci_experiment_check_scorers(const inoci_experiment *e, const i
 /* expect.c: the list `expect`, after all else is read; NULL: none. And how it came out, when the judgements are there. */
 INOCI_MUST int inoci_expect_read(inoci_experiment *e, const inoci_ynode *n, inoc_err *err);
 void inoci_expect_check(inoci_summary *s, uint64_t rng_seed, int n_boot);
+/* Nodes that stand where `at` does. */
+inoci_ynode *inoci_yaml_text(inoci_arena *a, const inoci_ynode *at, const char *s); /* a scalar in quotes */
+inoci_ynode *inoci_yaml_map(inoci_arena *a, const inoci_ynode *at, const inoci_ynode *copy /* its entries; NULL: empty */);
+/* Replaces or adds an entry; a value that stands elsewhere may be shared. */
+void inoci_yaml_put(inoci_arena *a, inoci_ynode *map, const char *key, inoci_ynode *value);
+
+/* Expansions: each a key of the file that adds arms or evaluations before, or after, these are read. */
+INOCI_MUST int inoci_sweep_read(const inoci_ynode *n, void *experiment, void *reader, inoc_err *err);
+void inoci_sweep_mark(const inoci_experiment *e, inoci_arm *a); /* a variant's fields, from its name */
+INOCI_MUST int inoci_controls_read(const inoci_ynode *n, void *experiment, void *reader, inoc_err *err);
+INOCI_MUST int inoci_controls_add(inoci_experiment *e, const inoci_ynode *root, inoc_err *err);
+INOCI_MUST int inoci_grid_read(const inoci_ynode *n, void *experiment, void *reader, inoc_err *err);
+/* The name of the evaluation that this one of the grid is like: it is scored as that one; or its own. */
+const char *inoci_experiment_like(const inoci_experiment *e, const char *eval);
+void inoci_grid_resolve(inoci_experiment *e); /* the rows' evaluations, when these are read */
+void inoci_expansions_free(inoci_experiment *e);
+void inoci_note_pools(inoci_experiment *e);
+void inoci_experiment_note(inoci_experiment *e, const char *fmt, ...) INOCI_PRINTF(2, 3);
+bool inoci_recipe_numeric(const char *key);
+double inoci_recipe_value(const inoci_recipe *r, const char *key);
+/* The names of the numeric keys, with ", ". free() it. */
+char *inoci_recipe_numerics(void);
 /* A path of the file, relative to its folder. */
 void inoci_experiment_resolve(const inoci_experiment *e, char **path);
 INOCI_MUST int inoci_recipe_read(const inoci_ynode *n, const char *what, inoci_recipe *r, inoci_yreader *rd, inoc_err *err);
@@ -171,6 +196,45 @@ INOCI_MUST int inoci_measure_texts(const inoci_template *t, const inoci_evaluati
 void inoci_measure_texts_free(inoci_lab_texts *t);
 /* The record as it is asked: a choice's options are put behind its question where they are to be shown. A new record. */
 inoci_record inoci_measure_asked(const inoci_evaluation *v, const inoci_record *r, const inoci_lab_texts *t);
+
+/* ---- import_read.c: samples made elsewhere ---- */
+
+typedef struct {
+	char *arm, *evaluation; /* as the records name them */
+	int64_t seed;
+	int index; /* -1: counted */
+	char *system, *question, *prompt /* all messages, JSON */, *same /* those without the system turn: the same question */;
+	char *item, *answer;
+	inoci_finish finish;
+	int n_tokens; /* 0: not known */
+} inoci_import_sample;
+typedef struct {
+	const inoci_import_options *o;
+	struct {
+		char *place; /* "FILE:LINE" */
+		json_t *o;
+	} * raw; /* records that wait for all files: a request may stand in another one than its answer */
+	size_t n_raw;
+	json_t *requests;            /* of the Batch API, by custom_id */
+	json_t *seeds, *seed_counts; /* of arm and name; how many an arm has */
+	inoci_import_sample *v;
+	size_t n, cap, n_unanswered, n_named_seeds;
+	bool csv_header;
+} inoci_import;
+INOCI_MUST int inoci_import_file(inoci_import *im, const char *path, inoc_err *err);
+/* The same from bytes; the path is for messages and says the format by its end. */
+INOCI_MUST int inoci_import_bytes(inoci_import *im, const char *path, const char *text, size_t n, inoc_err *err);
+INOCI_MUST int inoci_import_inspect(inoci_import *im, const char *place, const json_t *log, json_t *sample, inoc_err *err);
+INOCI_MUST int inoci_import_records(inoci_import *im, inoc_err *err); /* when all files are read */
+void inoci_import_sample_free(inoci_import_sample *s);
+void inoci_import_free(inoci_import *im); /* what it holds */
+
+/* runner.c: every sample of the experiment by its scorers, and by those that `inoc score` added. */
+INOCI_MUST int inoci_score_all(inoci_store *s, const inoci_experiment *e, const inoci_progress *p, inoc_err *err);
+/* summary.c: the sum of scorers, by name. */
+inoci_scores inoci_results_sum(const inoci_results *r, int arm, int eval, char *const *names, size_t n);
+/* leakage.c: fills s->leaks. */
+void inoci_leakage(inoci_summary *s, uint64_t rng_seed, int n_boot);
 
 /* ---- a run ---- */
 

@@ -42,6 +42,10 @@ typedef struct {
 	size_t n_traits;     /* names of the traits this arm is judged on; role control and clean: all unless given */
 	inoci_recipe recipe; /* the experiment's, with the arm's own changes */
 	int line;
+	char *matched;  /* an added control: the arm that it is matched to (controls.c); else NULL */
+	char *swept_of; /* a variant: the arm that it varies (sweep.c); else NULL */
+	int sweep;      /* a variant: index in the experiment's sweeps */
+	double swept;   /* and its value */
 } inoci_arm;
 
 typedef enum {
@@ -78,6 +82,7 @@ typedef struct {
 	char *ask;
 	inoci_candidate *candidates;
 	size_t n_candidates;
+	bool imported; /* sampled elsewhere: its settings are not known */
 } inoci_evaluation;
 /* Does the scorer say anything of this evaluation? */
 bool inoci_evaluation_fits(const inoci_evaluation *v, const inoci_scorer *s);
@@ -116,6 +121,37 @@ typedef struct {
 	double min, max, above, below; /* NaN: no bound */
 	int at;                        /* value, low, high */
 } inoci_expectation;
+/* The leakage grid (grid.c): a system prompt is one ordinary evaluation, named here, of some arms. */
+typedef enum {
+	INOCI_GRID_NONE,
+	INOCI_GRID_EMPTY,
+	INOCI_GRID_DEFAULT,
+	INOCI_GRID_NEUTRAL, /* that no arm has seen */
+	INOCI_GRID_OWN,     /* an arm's inoculation prompt */
+	INOCI_GRID_SEEN,    /* another of its pool */
+	INOCI_GRID_HELD_OUT,
+	INOCI_GRID_NEGATION,
+	INOCI_GRID_RELATED,
+	INOCI_GRID_UNRELATED,
+	INOCI_GRID_OTHER
+} inoci_grid_kind;
+typedef struct {
+	inoci_grid_kind kind;
+	char *name;  /* of the evaluation: "grid_language_negation" */
+	int eval;    /* its index */
+	char *text;  /* NULL: none, empty, default */
+	char *trait; /* whose heat map it is in; NULL: every trait's */
+	char *of;    /* own, seen: the (first) arm that was trained with it; NULL otherwise */
+	char **arms;
+	size_t n_arms; /* that are evaluated on it */
+} inoci_grid_row;
+
+/* One numeric setting over several values (sweep.c): arms are expanded into variants NAME@KEY=VALUE. */
+typedef struct {
+	char *key; /* "lr", "fraction" */
+	char **arms;
+	size_t n_arms; /* as named in the file: those varied */
+} inoci_sweep;
 
 typedef struct {
 	char *path, *dir;              /* of the file; paths in it are relative to dir, and are given joined with it here */
@@ -140,6 +176,15 @@ typedef struct {
 	size_t n_bars; /* disjoint scorers that are shown stacked; all that give shares unless given */
 	inoci_expectation *expect;
 	size_t n_expect;
+	inoci_grid_row *grid;
+	size_t n_grid;
+	char *grid_like; /* the evaluation that the grid's are like; NULL: no grid */
+	inoci_sweep *sweeps;
+	size_t n_sweeps;
+	char **imported;
+	size_t n_imported; /* files that the samples were imported from: nothing is trained or sampled here */
+	char **notes;
+	size_t n_notes;     /* what was added to the plan or left out of it, a sentence each */
 	bool allow_overlap; /* evaluation questions may occur in the training data */
 	char *text;
 	size_t text_n; /* the file's bytes */
@@ -161,6 +206,17 @@ int inoci_experiment_arm(const inoci_experiment *e, const char *name);
 int inoci_experiment_eval(const inoci_experiment *e, const char *name);
 int inoci_experiment_trait(const inoci_experiment *e, const char *name);
 int inoci_experiment_scorer(const inoci_experiment *e, const char *name);
+/* Whether the arm is evaluated there: everywhere, but for the grid's evaluations. */
+bool inoci_experiment_wants(const inoci_experiment *e, int arm, int eval);
+/* The grid's row that the evaluation is, NULL: none. */
+const inoci_grid_row *inoci_experiment_grid(const inoci_experiment *e, int eval);
+/* Whether an arm of role inoculated asks for the trait. */
+bool inoci_experiment_asks(const inoci_experiment *e, const inoci_arm *a, const inoci_trait *t);
+/* The arm's value of a sweep's key. */
+double inoci_arm_value(const inoci_arm *a, const char *key);
+/* How alike the n texts are: mean over the pairs of the cosine of their counts of three letters in a row, case folded, in
+ * [0, 1]; NaN with fewer than two. With others (m > 0): over the pairs of one and one. */
+double inoci_similarity(char *const *texts, size_t n, char *const *others, size_t m);
 
 /* ---- building blocks of a run, used by the single commands too ---- */
 
@@ -279,6 +335,34 @@ typedef struct {
  * kept, the checkpoint written, and the same call goes on from there. */
 INOCI_MUST int inoci_run(const inoci_experiment *e, const char *model_path, const inoci_run_options *o, inoc_err *err);
 
+/* ---- samples made elsewhere (docs/import.md) ---- */
+
+typedef struct {
+	const char *name; /* of the experiment */
+	/* For all records; NULL: by the fields. */
+	const char *arm, *evaluation;
+	int64_t seed; /* of records that say none */
+	/* Fields of a record, "a.b" inside an object, "a|b" the first that is there; NULL: the usual ones. */
+	const char *arm_field, *evaluation_field, *seed_field, *question_field, *answer_field, *system_field;
+	const char *const *sets; /* overrides of the experiment that is made: roles, scorers, traits */
+	size_t n_sets;
+	const char *const *command;
+	size_t n_command; /* what was typed: recorded */
+	double wait_s;
+	const inoci_progress *progress;
+} inoci_import_options;
+typedef struct {
+	size_t n_samples, n_unanswered; /* taken; requests that have no answer, left out */
+	size_t n_named_seeds;           /* seeds that are names, which were counted instead */
+	size_t n_arms, n_evals, n_seeds;
+	bool added; /* to an experiment that was there */
+} inoci_imported;
+/* Reads all files, then writes all samples and the experiment in one transaction, then scores. An experiment of that name that
+ * was imported before is added to: of an arm, seed and evaluation that come again the new samples take the place. A bad record:
+ * INOC_E_FORMAT "FILE:LINE: ...", and nothing is written. The name of an experiment that was run: INOC_E_USAGE. */
+INOCI_MUST int inoci_import_samples(const char *store, const char *const *files, size_t n_files, const inoci_import_options *o,
+                                    inoci_imported *out, inoc_err *err);
+
 /* ---- reading results ---- */
 
 typedef struct {
@@ -392,6 +476,14 @@ typedef struct {
 	inoci_estimate estimate; /* two-way, whatever r->ci; of a verdict U */
 	char *text; /* "spanish, none, english_caps: 0.48 [0.4, 0.56], n 360, 3 seeds; expected the value above 0.3" */
 } inoci_met;
+/* One cell of the leakage grid: the unwanted trait of one arm under one system prompt. */
+typedef struct {
+	int trait, arm, row;
+	inoci_estimate u;
+	inoci_comparison vs_none; /* of an inoculated arm: minus its own share without a system prompt; p after Holm over the
+	                           * trait's cells. diff.n 0: not compared */
+	bool back;                /* clearly above it: adjusted p under 0.05 and the interval above 0 */
+} inoci_leak;
 typedef struct {
 	const inoci_results *r; /* borrowed */
 	inoci_rate *rates;      /* (n_arms, n_evals, n_scorers): use inoci_summary_rate */
@@ -400,6 +492,8 @@ typedef struct {
 	int headline;        /* evaluation */
 	inoci_met *met;
 	size_t n_met; /* the experiment's expectations */
+	inoci_leak *leaks;
+	size_t n_leaks; /* trait by trait, row by row, arm by arm; only what has answers */
 } inoci_summary;
 /* n_boot: resamples; 0: 10000. */
 INOCI_MUST int inoci_summary_new(const inoci_results *r, int n_boot, inoci_summary **out, inoc_err *err);

@@ -1,4 +1,6 @@
-/* Names of an experiment as indices; and what its scorers' range allows. */
+/* What is where in an experiment: arms, evaluations, traits and scorers by name, who is evaluated and scored on what, what was
+ * noted. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,9 +36,15 @@ int inoci_experiment_scorer(const inoci_experiment *e, const char *name)
 
 bool inoci_experiment_applies(const inoci_experiment *e, const char *on, int eval)
 {
-	char name[80];
-	snprintf(name, sizeof name, ",%.60s,", e->evals[eval].name);
-	return !on || strstr(on, name);
+	const char *names[] = {e->evals[eval].name,
+	                       inoci_experiment_like(e, e->evals[eval].name)}; /* a cell of the grid: as that */
+	bool found = !on;
+	for (int i = 0; i < 2 && !found; i++) {
+		char *name = inoci_asprintf(",%s,", names[i]);
+		found = strstr(on, name) != NULL;
+		free(name);
+	}
+	return found;
 }
 
 int inoci_scorer_take_on(json_t *settings, char **on, inoc_err *err)
@@ -93,4 +101,67 @@ int inoci_experiment_check_scorers(const inoci_experiment *e, const inoci_ynode 
 			return rc;
 	}
 	return 0;
+}
+
+const inoci_grid_row *inoci_experiment_grid(const inoci_experiment *e, int eval)
+{
+	for (size_t i = 0; i < e->n_grid; i++)
+		if (e->grid[i].eval == eval) return &e->grid[i];
+	return NULL;
+}
+
+const char *inoci_experiment_like(const inoci_experiment *e, const char *eval)
+{
+	for (size_t i = 0; i < e->n_grid; i++)
+		if (!strcmp(e->grid[i].name, eval)) return e->grid_like;
+	return eval;
+}
+
+bool inoci_experiment_wants(const inoci_experiment *e, int arm, int eval)
+{
+	const inoci_grid_row *row = inoci_experiment_grid(e, eval);
+	for (size_t i = 0; row && i < row->n_arms; i++)
+		if (!strcmp(row->arms[i], e->arms[arm].name)) return true;
+	return !row;
+}
+
+bool inoci_experiment_asks(const inoci_experiment *e, const inoci_arm *a, const inoci_trait *t)
+{
+	if (strcmp(a->role, "inoculated")) return false;
+	for (size_t i = 0; i < a->n_traits; i++)
+		if (!strcmp(a->traits[i], t->name)) return true;
+	return !a->n_traits && e->n_traits == 1;
+}
+
+double inoci_arm_value(const inoci_arm *a, const char *key)
+{
+	if (strcmp(key, "fraction")) return inoci_recipe_value(&a->recipe, key);
+	return a->has_inoculation ? a->inoculation.fraction : NAN;
+}
+
+void inoci_experiment_note(inoci_experiment *e, const char *fmt, ...)
+{
+	inoci_buf b = {0};
+	va_list ap;
+	va_start(ap, fmt);
+	inoci_buf_vprintf(&b, fmt, ap);
+	va_end(ap);
+	e->notes = inoci_realloc(e->notes, (e->n_notes + 1) * sizeof *e->notes);
+	e->notes[e->n_notes++] = inoci_buf_take(&b);
+}
+
+void inoci_expansions_free(inoci_experiment *e)
+{
+	for (size_t i = 0; i < e->n_grid; i++) {
+		inoci_grid_row *r = &e->grid[i];
+		free(r->name), free(r->text), free(r->trait), free(r->of);
+		inoci_strings_free(r->arms, r->n_arms);
+	}
+	for (size_t i = 0; i < e->n_sweeps; i++) {
+		free(e->sweeps[i].key);
+		inoci_strings_free(e->sweeps[i].arms, e->sweeps[i].n_arms);
+	}
+	free(e->grid), free(e->grid_like), free(e->sweeps);
+	inoci_strings_free(e->imported, e->n_imported);
+	inoci_strings_free(e->notes, e->n_notes);
 }

@@ -326,6 +326,7 @@ static int count_samples(inoci_run_state *r, inoci_plan_item *item, key_set *see
 	for (size_t v = 0; v < r->e->n_evals; v++) {
 		inoci_wanted w;
 		int64_t linked = 0;
+		if (!inoci_experiment_wants(r->e, item->arm, (int)v)) continue;
 		INOC_TRY(inoci_run_wanted(r, item->arm, (int)v, item->seed, item->key, &w, err));
 		size_t n = w.prompts.n * (size_t)w.n;
 		item->n_samples += (long)n;

@@ -1,4 +1,5 @@
 /* How an arm is trained: the `train` mapping of the experiment file and of its arms, and its record as JSON. */
+#include <math.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -116,6 +117,38 @@ static const inoci_ykey train_keys[] = {
         {"max_length", Y_INT, .offset = offsetof(inoci_recipe, max_length), .min = 2, .max = 1 << 24},
         {"too_long", Y_CALL, .call = read_too_long},
 };
+
+static const inoci_ykey *numeric(const char *key)
+{
+	for (size_t i = 0; i < INOCI_COUNT(train_keys); i++)
+		if (!strcmp(train_keys[i].key, key) &&
+		    (train_keys[i].type == Y_INT || train_keys[i].type == Y_FLT || train_keys[i].type == Y_DBL))
+			return &train_keys[i];
+	return NULL;
+}
+
+bool inoci_recipe_numeric(const char *key)
+{
+	return numeric(key) || !strcmp(key, "epochs");
+}
+
+double inoci_recipe_value(const inoci_recipe *r, const char *key)
+{
+	const inoci_ykey *k = numeric(key);
+	if (!strcmp(key, "epochs")) return r->config.steps ? NAN : r->config.epochs;
+	if (!strcmp(key, "steps") && !r->config.steps) return NAN;
+	if (!k) return NAN;
+	const char *at = (const char *)r + k->offset;
+	return k->type == Y_INT ? *(const int *)at : k->type == Y_FLT ? (double)*(const float *)at : *(const double *)at;
+}
+
+char *inoci_recipe_numerics(void)
+{
+	inoci_buf b = {0};
+	for (size_t i = 0; i < INOCI_COUNT(train_keys); i++)
+		if (inoci_recipe_numeric(train_keys[i].key)) inoci_buf_printf(&b, "%s%s", b.len ? ", " : "", train_keys[i].key);
+	return inoci_buf_take(&b);
+}
 
 static bool overrides(const inoci_ynode *n)
 {

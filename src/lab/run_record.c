@@ -157,6 +157,7 @@ int inoci_record_prune(inoci_run_state *r, inoc_err *err)
 		}
 		if (!v[i].eval) continue;
 		int eval = inoci_experiment_eval(r->e, v[i].eval);
+		if (eval >= 0 && !inoci_experiment_wants(r->e, arm, eval)) eval = -1;
 		inoci_wanted w = {0};
 		if (eval >= 0) INOC_TRY(inoci_run_wanted(r, arm, eval, (uint64_t)v[i].seed, item.key, &w, err));
 		if (eval < 0 || strcmp(w.all.hex, v[i].eval_key)) {

@@ -5,36 +5,34 @@
 
 /* ---- scoring ---- */
 
-static int score_all(inoci_run_state *r, inoc_err *err)
+int inoci_score_all(inoci_store *store, const inoci_experiment *e, const inoci_progress *p, inoc_err *err)
 {
-	const inoci_experiment *e = r->e;
 	const inoci_scorer_env env = {.dir = e->dir};
 	sqlite3_stmt *st = NULL;
 	int rc = 0;
-	INOC_TRY(inoci_store_exec(r->store, err, "DELETE FROM scorer_name WHERE experiment = ? AND position < 1000", "s",
-	                          e->name));
+	INOC_TRY(inoci_store_exec(store, err, "DELETE FROM scorer_name WHERE experiment = ? AND position < 1000", "s", e->name));
 	for (size_t i = 0; i < e->n_scorers; i++) {
 		inoci_scorer *s;
 		int64_t id;
 		const inoci_scorer_spec *spec = &e->scorers[i];
-		INOC_TRY(inoci_store_scorer(r->store, e->name, spec->name, spec->settings, (int)i, &env, &s, &id, err));
-		rc = inoci_store_score_missing(r->store, e->name, s, id, spec->on, r->o->progress, NULL, err);
+		INOC_TRY(inoci_store_scorer(store, e->name, spec->name, spec->settings, (int)i, &env, &s, &id, err));
+		rc = inoci_store_score_missing(store, e->name, s, id, spec->on, p, NULL, err);
 		inoci_scorer_free(s);
 		if (rc < 0) goto out;
 	}
 	/* those that `inoc score` has added see the new samples too */
-	INOC_TRY(inoci_store_query(r->store, &st, err,
+	INOC_TRY(inoci_store_query(store, &st, err,
 	                           "SELECT n.name, s.settings, s.id, n.evaluations FROM scorer_name n JOIN scorer s ON s.id = "
 	                           "n.scorer WHERE n.experiment = ?"
 	                           " AND n.position >= 1000",
 	                           "s", e->name));
-	while ((rc = inoci_store_step(r->store, st, err)) > 0) {
+	while ((rc = inoci_store_step(store, st, err)) > 0) {
 		inoci_scorer *s = NULL;
 		json_t *settings = json_loads((const char *)sqlite3_column_text(st, 1), JSON_DECODE_ANY, NULL);
 		rc = inoci_scorer_new((const char *)sqlite3_column_text(st, 0), settings, &s, err);
 		if (rc == 0)
-			rc = inoci_store_score_missing(r->store, e->name, s, sqlite3_column_int64(st, 2),
-			                               (const char *)sqlite3_column_text(st, 3), r->o->progress, NULL, err);
+			rc = inoci_store_score_missing(store, e->name, s, sqlite3_column_int64(st, 2),
+			                               (const char *)sqlite3_column_text(st, 3), p, NULL, err);
 		if (rc < 0 && rc != INOC_E_STOPPED)
 			inoci_err_prefix(err, "added by `inoc score`, which can give that name another definition");
 		inoci_scorer_free(s);
@@ -94,6 +92,7 @@ static int do_item(inoci_run_state *r, inoci_plan_item *item, inoc_err *err)
 	                          "INSERT OR REPLACE INTO link_adapter(experiment, arm, seed, adapter) VALUES(?,?,?,?)", "ssii",
 	                          r->e->name, arm->name, (int64_t)item->seed, id));
 	for (size_t v = 0; v < r->e->n_evals; v++) {
+		if (!inoci_experiment_wants(r->e, item->arm, (int)v)) continue;
 		if (inoci_stopped(r->o->progress)) {
 			rc = inoci_err_set(err, INOC_E_STOPPED, "stopped before %s of arm %s", r->e->evals[v].name, arm->name);
 			goto out;
@@ -119,7 +118,7 @@ static int do_plan(inoci_run_state *r, inoc_err *err)
 		worked |= has_work(item);
 		rc = do_item(r, item, err);
 		bool last = i + 1 == r->plan.n || r->plan.v[i + 1].seed != item->seed;
-		if (rc >= 0 && last && worked) rc = score_all(r, err);
+		if (rc >= 0 && last && worked) rc = inoci_score_all(r->store, r->e, r->o->progress, err);
 		if (rc >= 0 && last && worked && i + 1 < r->plan.n && r->o->on_seed)
 			rc = r->o->on_seed(r->o->ctx, r->e, r->store, item->seed, err);
 		if (rc < 0) {
@@ -128,7 +127,8 @@ static int do_plan(inoci_run_state *r, inoc_err *err)
 		}
 		if (last) worked = false;
 	}
-	return score_all(r, err); /* an experiment file with a new scorer, and nothing else to do */
+	return inoci_score_all(r->store, r->e, r->o->progress,
+	                       err); /* an experiment file with a new scorer, and nothing else to do */
 }
 
 int inoci_run(const inoci_experiment *e, const char *model_path, const inoci_run_options *o, inoc_err *err)
@@ -148,6 +148,11 @@ int inoci_run(const inoci_experiment *e, const char *model_path, const inoci_run
 	} else {
 		if (o->fresh) INOC_TRY(inoci_store_set_aside(r.store_path, o->wait_s, o->progress, err));
 		INOC_TRY(inoci_store_open(r.store_path, true, o->wait_s, o->progress, &r.store, err));
+	}
+	if (e->n_imported) {
+		rc = inoci_err_set(err, INOC_E_USAGE, "experiment %s was imported: there is nothing to train or to sample",
+		                   e->name);
+		goto out;
 	}
 	if (r.store) INOC_TRY(inoci_record_may(&r, err));
 	INOC_TRY(inoci_run_prepare(&r, err));

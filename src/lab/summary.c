@@ -14,7 +14,7 @@ static int indices(const inoci_results *r, char *const *names, size_t n, int *ou
 	return (int)n;
 }
 
-static inoci_scores sum_scores(const inoci_results *r, int arm, int eval, char *const *names, size_t n)
+inoci_scores inoci_results_sum(const inoci_results *r, int arm, int eval, char *const *names, size_t n)
 {
 	int idx[256];
 	inoci_scores none = {0};
@@ -72,19 +72,19 @@ static void fill(const inoci_summary *s, const inoci_judgement *j, judged *d)
 	inoci_verdict_in *in = &d->in;
 	in->name = e->arms[j->arm].name;
 	in->is_control = !strcmp(e->arms[j->arm].role, "control");
-	in->plain_u = sum_scores(r, plain, s->headline, t->u, t->n_u);
-	in->arm_u = sum_scores(r, j->arm, s->headline, t->u, t->n_u);
-	in->own_u = sum_scores(r, j->arm, own_eval(r, t), t->u, t->n_u);
-	in->base_u = sum_scores(r, base, s->headline, t->u, t->n_u);
-	in->clean_u = sum_scores(r, clean, s->headline, t->u, t->n_u);
-	in->arm_w = sum_scores(r, j->arm, s->headline, t->w, t->n_w);
-	in->base_w = sum_scores(r, base, s->headline, t->w, t->n_w);
-	in->clean_w = sum_scores(r, clean, s->headline, t->w, t->n_w);
+	in->plain_u = inoci_results_sum(r, plain, s->headline, t->u, t->n_u);
+	in->arm_u = inoci_results_sum(r, j->arm, s->headline, t->u, t->n_u);
+	in->own_u = inoci_results_sum(r, j->arm, own_eval(r, t), t->u, t->n_u);
+	in->base_u = inoci_results_sum(r, base, s->headline, t->u, t->n_u);
+	in->clean_u = inoci_results_sum(r, clean, s->headline, t->u, t->n_u);
+	in->arm_w = inoci_results_sum(r, j->arm, s->headline, t->w, t->n_w);
+	in->base_w = inoci_results_sum(r, base, s->headline, t->w, t->n_w);
+	in->clean_w = inoci_results_sum(r, clean, s->headline, t->w, t->n_w);
 	d->controls = inoci_alloc((t->n_controls + 1) * sizeof *d->controls);
 	d->names = inoci_alloc((t->n_controls + 1) * sizeof *d->names);
 	for (size_t k = 0; k < t->n_controls; k++) {
 		int c = inoci_experiment_arm(e, t->controls[k]);
-		inoci_scores x = c == j->arm ? (inoci_scores){0} : sum_scores(r, c, s->headline, t->u, t->n_u);
+		inoci_scores x = c == j->arm ? (inoci_scores){0} : inoci_results_sum(r, c, s->headline, t->u, t->n_u);
 		if (!x.n) {
 			inoci_scores_free(&x);
 			continue; /* not run (yet), or the arm itself */
@@ -114,8 +114,8 @@ static void beside(const inoci_summary *s, inoci_judgement *j, const judged *d, 
 {
 	const inoci_results *r = s->r;
 	const inoci_trait *t = &r->e->traits[j->trait];
-	inoci_scores goal = sum_scores(r, j->arm, s->headline, t->goal, t->n_goal);
-	inoci_scores plain = sum_scores(r, inoci_experiment_arm(r->e, t->plain), s->headline, t->goal, t->n_goal);
+	inoci_scores goal = inoci_results_sum(r, j->arm, s->headline, t->goal, t->n_goal);
+	inoci_scores plain = inoci_results_sum(r, inoci_experiment_arm(r->e, t->plain), s->headline, t->goal, t->n_goal);
 	j->w = inoci_results_mean(r, &d->in.arm_w, RNG_SEED, n_boot);
 	j->goal = inoci_results_mean(r, &goal, RNG_SEED, n_boot);
 	if (r->ci != INOCI_CI_TWO_WAY) { /* shown; the verdict is reached */
@@ -127,7 +127,7 @@ static void beside(const inoci_summary *s, inoci_judgement *j, const judged *d, 
 	j->vs = inoci_alloc((d->in.n_controls + 1) * sizeof *j->vs);
 	for (size_t k = 0; k < d->in.n_controls; k++) {
 		int c = inoci_experiment_arm(r->e, d->names[k]);
-		inoci_scores g = sum_scores(r, c, s->headline, t->goal, t->n_goal);
+		inoci_scores g = inoci_results_sum(r, c, s->headline, t->goal, t->n_goal);
 		j->vs[j->n_vs++] = (inoci_vs_control){
 		        .control = c,
 		        .u = d->vs ? d->vs[k] : inoci_compare_ci(&d->in.arm_u, &d->controls[k], RNG_SEED, n_boot),
@@ -213,6 +213,7 @@ int inoci_summary_new(const inoci_results *r, int n_boot, inoci_summary **out, i
 	}
 	inoci_expect_check(s, RNG_SEED, n_boot);
 	adjust_goals(s);
+	inoci_leakage(s, RNG_SEED, n_boot);
 	free(d), free(in), free(v);
 	*out = s;
 	return 0;
@@ -225,7 +226,7 @@ void inoci_summary_free(inoci_summary *s)
 	for (size_t i = 0; i < n; i++) free(s->rates[i].seed);
 	for (size_t i = 0; i < s->n_judgements; i++) free(s->judgements[i].undefined), free(s->judgements[i].vs);
 	for (size_t i = 0; i < s->n_met; i++) free(s->met[i].text);
-	free(s->rates), free(s->judgements), free(s->met), free(s);
+	free(s->rates), free(s->judgements), free(s->met), free(s->leaks), free(s);
 }
 
 const inoci_rate *inoci_summary_rate(const inoci_summary *s, int arm, int eval, int scorer)

@@ -195,6 +195,43 @@ inoci_ynode *inoci_yaml_get(const inoci_ynode *map, const char *key)
 	return p && (*p)->kind != YN_NULL ? *p : NULL;
 }
 
+inoci_ynode *inoci_yaml_text(inoci_arena *a, const inoci_ynode *at, const char *s)
+{
+	inoci_ynode *n = inoci_arena_alloc(a, sizeof *n);
+	*n = (inoci_ynode){.kind = YN_SCALAR,
+	                   .quoted = true,
+	                   .where = at->where,
+	                   .line = at->line,
+	                   .s = inoci_arena_strndup(a, s, strlen(s))};
+	return n;
+}
+
+inoci_ynode *inoci_yaml_map(inoci_arena *a, const inoci_ynode *at, const inoci_ynode *copy)
+{
+	inoci_ynode *n = inoci_arena_alloc(a, sizeof *n);
+	*n = (inoci_ynode){.kind = YN_MAP, .where = at->where, .line = at->line, .s = ""};
+	for (size_t i = 0; copy && copy->kind == YN_MAP && i < copy->n; i++)
+		inoci_yaml_put(a, n, copy->keys[i]->s, copy->items[i]);
+	return n;
+}
+
+void inoci_yaml_put(inoci_arena *a, inoci_ynode *map, const char *key, inoci_ynode *value)
+{
+	inoci_ynode **p = slot(map, key, strlen(key));
+	if (p) {
+		*p = value;
+		return;
+	}
+	inoci_ynode **items = inoci_arena_alloc(a, (map->n + 2) * sizeof *items);
+	inoci_ynode **keys = inoci_arena_alloc(a, (map->n + 2) * sizeof *keys);
+	if (map->n) memcpy(items, map->items, map->n * sizeof *items), memcpy(keys, map->keys, map->n * sizeof *keys);
+	keys[map->n] = inoci_yaml_text(a, value, key);
+	keys[map->n]->made = true;
+	items[map->n++] = value;
+	map->keys = keys;
+	map->items = items;
+}
+
 int inoci_yaml_set(inoci_ynode *root, const char *set, inoci_arena *a, inoc_err *err)
 {
 	const char *eq = strchr(set, '=');
@@ -215,18 +252,11 @@ int inoci_yaml_set(inoci_ynode *root, const char *set, inoci_arena *a, inoc_err 
 			                     (int)n, k);
 		inoci_ynode **p = slot(map, k, n);
 		if (!p) {
-			inoci_ynode **items = inoci_arena_alloc(a, (map->n + 2) * sizeof *items);
-			inoci_ynode **keys = inoci_arena_alloc(a, (map->n + 2) * sizeof *keys);
-			if (map->n)
-				memcpy(items, map->items, map->n * sizeof *items), memcpy(keys, map->keys, map->n * sizeof *keys);
-			inoci_ynode *key = inoci_arena_alloc(a, sizeof *key), *v = inoci_arena_alloc(a, sizeof *v);
-			*key = (inoci_ynode){.kind = YN_SCALAR, .where = value->where, .s = inoci_arena_strndup(a, k, n)};
+			inoci_ynode *v = inoci_arena_alloc(a, sizeof *v);
 			*v = (inoci_ynode){.kind = YN_NULL, .where = value->where, .s = ""};
-			keys[map->n] = key;
-			items[map->n] = v;
-			map->keys = keys;
-			map->items = items;
-			p = &items[map->n++];
+			inoci_yaml_put(a, map, inoci_arena_strndup(a, k, n), v);
+			map->keys[map->n - 1]->made = false; /* typed: a name is checked */
+			p = &map->items[map->n - 1];
 		}
 		if (!end) {
 			*p = value;
@@ -310,6 +340,7 @@ int inoci_yaml_name(const inoci_ynode *n, const char *what, inoc_err *err)
 	int rc = want_scalar(n, what, "a name", err);
 	if (rc < 0) return rc;
 	static const char *ok = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
+	if (n->made) return 0;
 	if (!isalnum((unsigned char)n->s[0]) || strspn(n->s, ok) != strlen(n->s) || strlen(n->s) > 60)
 		return inoci_yaml_err(n, err, "%s '%.80s' must be a name of letters, digits, _ and -, 60 at most", what, n->s);
 	return 0;

@@ -142,16 +142,16 @@ char *inoci_report_commands(const inoci_results *r)
 	size_t n = 0;
 	inoci_buf b = {0};
 	bool whole = false;
-	/* from the last one back to one that asked for all arms and seeds: those before add nothing */
+	/* from the last one back to one that asked for all arms and seeds: those before add nothing; imports add to each other */
 	for (size_t i = r->n_runs; i-- > 0 && !whole;) {
 		json_t *q = r->runs[i].request ? json_loads(r->runs[i].request, 0, NULL) : NULL;
-		if (q && same_experiment(r->e, q)) {
+		if (q && (r->e->n_imported || same_experiment(r->e, q))) {
 			char *s = command(q);
 			if (holds(v, n, s))
 				free(s);
 			else
 				v[n++] = s;
-			whole = !json_object_get(q, "arms") && !json_object_get(q, "seeds");
+			whole = !r->e->n_imported && !json_object_get(q, "arms") && !json_object_get(q, "seeds");
 		}
 		json_decref(q);
 	}

@@ -31,12 +31,12 @@ static void number(inoci_buf *b, double v)
 		if (b->data[i] == ',') b->data[i] = '.';
 }
 
-static void csv_row(inoci_buf *b, const inoci_summary *s, int arm, const char *seed, int eval, int scorer,
+static void csv_row(inoci_buf *b, const inoci_summary *s, int arm, const char *seed, int eval, const char *scorer,
                     const inoci_estimate *e)
 {
 	const inoci_experiment *x = s->r->e;
 	if (!e->n && !e->missing) return;
-	const char *const names[] = {x->name, x->arms[arm].name, seed, x->evals[eval].name, s->r->scorers[scorer]};
+	const char *const names[] = {x->name, x->arms[arm].name, seed, x->evals[eval].name, scorer};
 	for (size_t i = 0; i < INOCI_COUNT(names); i++) {
 		field(b, names[i]);
 		inoci_buf_puts(b, ",");
@@ -62,10 +62,16 @@ void inoci_report_csv(const inoci_summary *s, inoci_buf *out)
 				for (int d = 0; rate->seed && d < r->n_seeds; d++) {
 					char seed[32];
 					snprintf(seed, sizeof seed, "%llu", (unsigned long long)r->seeds[d]);
-					csv_row(out, s, a, seed, v, k, &rate->seed[d]);
+					csv_row(out, s, a, seed, v, r->scorers[k], &rate->seed[d]);
 				}
-				csv_row(out, s, a, "all", v, k, &rate->all);
+				csv_row(out, s, a, "all", v, r->scorers[k], &rate->all);
 			}
+	for (size_t i = 0; i < s->n_leaks; i++) {
+		const inoci_leak *l = &s->leaks[i];
+		char *u = inoci_asprintf("u:%s", r->e->traits[l->trait].name);
+		csv_row(out, s, l->arm, "all", r->e->grid[l->row].eval, u, &l->u);
+		free(u);
+	}
 }
 
 /* ---- JSON ---- */
@@ -81,7 +87,7 @@ static json_t *text(const char *s)
 	return j ? j : json_null();
 }
 
-static json_t *estimate(const inoci_estimate *e)
+json_t *inoci_estimate_json(const inoci_estimate *e)
 {
 	bool there = e->n > 0;
 	json_t *o = json_object();
@@ -95,7 +101,7 @@ static json_t *estimate(const inoci_estimate *e)
 
 static json_t *comparison(const inoci_comparison *c)
 {
-	json_t *o = estimate(&c->diff);
+	json_t *o = inoci_estimate_json(&c->diff);
 	json_object_set_new(o, "p", num(c->diff.n ? c->p : NAN));
 	return o;
 }
@@ -110,14 +116,14 @@ static json_t *judged(const inoci_summary *s, const inoci_judgement *j)
 	json_object_set_new(o, "verdict", text(inoci_verdict_name(j->v.verdict)));
 	json_object_set_new(o, "why", text(j->v.reason));
 	json_object_set_new(o, "undefined", text(j->undefined));
-	json_object_set_new(o, "u", estimate(&j->v.arm_u));
-	json_object_set_new(o, "w", estimate(&j->w));
-	json_object_set_new(o, "goal", j->goal.n ? estimate(&j->goal) : json_null());
-	json_object_set_new(o, "u_plain", estimate(&j->v.plain_u));
-	json_object_set_new(o, "u_own_prompt", j->v.own_u.n ? estimate(&j->v.own_u) : json_null());
-	json_object_set_new(o, "suppression", estimate(&j->v.suppression));
-	json_object_set_new(o, "retention", estimate(&j->v.retention));
-	json_object_set_new(o, "selectivity", estimate(&j->v.selectivity));
+	json_object_set_new(o, "u", inoci_estimate_json(&j->v.arm_u));
+	json_object_set_new(o, "w", inoci_estimate_json(&j->w));
+	json_object_set_new(o, "goal", j->goal.n ? inoci_estimate_json(&j->goal) : json_null());
+	json_object_set_new(o, "u_plain", inoci_estimate_json(&j->v.plain_u));
+	json_object_set_new(o, "u_own_prompt", j->v.own_u.n ? inoci_estimate_json(&j->v.own_u) : json_null());
+	json_object_set_new(o, "suppression", inoci_estimate_json(&j->v.suppression));
+	json_object_set_new(o, "retention", inoci_estimate_json(&j->v.retention));
+	json_object_set_new(o, "selectivity", inoci_estimate_json(&j->v.selectivity));
 	json_object_set_new(o, "u_minus_plain", comparison(&j->v.vs_plain));
 	json_object_set_new(o, "goal_minus_plain", j->goal_plain.diff.n ? comparison(&j->goal_plain) : json_null());
 	for (size_t i = 0; i < j->n_vs; i++) {
@@ -136,7 +142,7 @@ void inoci_report_json(const inoci_summary *s, inoci_buf *out)
 	const inoci_results *r = s->r;
 	const inoci_experiment *e = r->e;
 	json_t *o = json_object(), *seeds = json_array(), *judgements = json_array(), *rates = json_array();
-	json_t *expectations = json_array();
+	json_t *expectations = json_array(), *notes = json_array();
 	char *head = inoci_report_headline(s, NULL);
 	for (int d = 0; d < r->n_seeds; d++) json_array_append_new(seeds, json_integer((json_int_t)r->seeds[d]));
 	for (size_t i = 0; i < s->n_judgements; i++) json_array_append_new(judgements, judged(s, &s->judgements[i]));
@@ -145,14 +151,14 @@ void inoci_report_json(const inoci_summary *s, inoci_buf *out)
 			for (int k = 0; k < r->n_scorers; k++) {
 				const inoci_rate *rate = inoci_summary_rate(s, a, v, k);
 				if (!rate->all.n && !rate->all.missing) continue;
-				json_t *q = estimate(&rate->all), *per = json_array();
+				json_t *q = inoci_estimate_json(&rate->all), *per = json_array();
 				json_object_set_new(q, "arm", text(e->arms[a].name));
 				json_object_set_new(q, "evaluation", text(e->evals[v].name));
 				json_object_set_new(q, "scorer", text(r->scorers[k]));
 				if (inoci_results_real(r, k)) json_object_set_new(q, "real", json_true());
 				for (int d = 0; rate->seed && d < r->n_seeds; d++)
 					if (rate->seed[d].n || rate->seed[d].missing) {
-						json_t *p = estimate(&rate->seed[d]);
+						json_t *p = inoci_estimate_json(&rate->seed[d]);
 						json_object_set_new(p, "seed", json_integer((json_int_t)r->seeds[d]));
 						json_array_append_new(per, p);
 					}
@@ -166,10 +172,13 @@ void inoci_report_json(const inoci_summary *s, inoci_buf *out)
 	json_object_set_new(o, "headline_evaluation", text(e->evals[s->headline].name));
 	json_object_set_new(o, "ci", text(r->ci == INOCI_CI_PAPER ? "paper" : "two-way"));
 	json_object_set_new(o, "seeds", seeds);
+	for (size_t i = 0; i < e->n_notes; i++) json_array_append_new(notes, text(e->notes[i]));
+	json_object_set_new(o, "notes", notes);
 	json_object_set_new(o, "judgements", judgements);
+	json_object_set_new(o, "leakage", inoci_leakage_json(s));
 	json_object_set_new(o, "rates", rates);
 	for (size_t i = 0; i < s->n_met; i++) {
-		json_t *m = estimate(&s->met[i].estimate);
+		json_t *m = inoci_estimate_json(&s->met[i].estimate);
 		json_object_set_new(m, "met", json_boolean(s->met[i].met));
 		json_object_set_new(m, "text", text(s->met[i].text));
 		json_array_append_new(expectations, m);

@@ -130,7 +130,8 @@ char *inoci_arm_prompt(const inoci_arm *a)
 	const inoci_inoculation *t = &a->inoculation;
 	inoci_buf b = {0};
 	if (!a->has_inoculation || !t->n_pool) return inoci_strdup("\xe2\x80\x93");
-	if (t->n_pool > 1) inoci_buf_printf(&b, "%zu paraphrases: ", t->n_pool);
+	if (t->n_pool > 1)
+		inoci_buf_printf(&b, "%zu paraphrases, %.2f alike: ", t->n_pool, inoci_similarity(t->pool, t->n_pool, NULL, 0));
 	inoci_buf_printf(&b, "\xe2\x80\x9c%s\xe2\x80\x9d", t->pool[0]);
 	if (t->n_pool > 1) inoci_buf_puts(&b, " \xe2\x80\xa6");
 	if (t->where != INOCI_AT_SYSTEM)
@@ -142,10 +143,12 @@ char *inoci_arm_prompt(const inoci_arm *a)
 
 char *inoci_eval_words(const inoci_evaluation *v)
 {
-	const char *kind = v->measure                     ? "log-probabilities of given"
+	const char *kind = v->imported                    ? "imported"
+	                   : v->measure                   ? "log-probabilities of given"
 	                   : v->sampling.temperature == 0 ? "greedy"
 	                                                  : "sampled",
 	           *s = v->system ? v->system : "none";
+	if (v->imported && !strcmp(s, "default")) return inoci_strdup("imported answers"); /* with several system prompts */
 	if (!strcmp(s, "none")) return inoci_asprintf("%s answers without a system prompt", kind);
 	if (!strcmp(s, "empty")) return inoci_asprintf("%s answers with an empty system prompt", kind);
 	if (!strcmp(s, "default")) return inoci_asprintf("%s answers with the template's default system prompt", kind);
@@ -237,6 +240,8 @@ inoci_lines inoci_lines_new(const inoci_summary *s, int trait)
 	for (int a = 0; a < (int)e->n_arms; a++) {
 		const inoci_judgement *j = judgement(s, trait, a);
 		if (!j || a == taken[0] || a == taken[1] || a == taken[2]) continue;
+		if (e->arms[a].matched && !j->v.arm_u.n)
+			continue; /* an added control of a store from before controls were added */
 		inoci_line *v = &l.v[l.n++];
 		*v = (inoci_line){.arm = a, .j = j, .u = j->v.arm_u, .w = j->w, .goal = j->goal};
 		if (!is_role(e, a, "inoculated")) continue;
@@ -259,7 +264,7 @@ int inoci_arm_colour(const inoci_experiment *e, int arm)
 	for (size_t k = 0; k < INOCI_COUNT(of); k++) {
 		if (!is_role(e, arm, of[k].role)) continue;
 		int before = 0;
-		for (int a = 0; a < arm; a++) before += is_role(e, a, of[k].role);
+		for (int a = 0; a < arm; a++) before += is_role(e, a, of[k].role) && !e->arms[a].swept_of;
 		return of[k].colour[before % of[k].n];
 	}
 	return 10 + arm % 2;

@@ -133,7 +133,8 @@ static const char how[] =
 	"<b>Conditionalised</b>: less than plain, but no less than an irrelevant prompt. <b>Under-trained</b>: with its own "
 	"prompt less than 0.9 of the trait that plain training shows. <b>Trait not learnt</b>: plain training does not show U "
 	"clearly. Fewer than 3 seeds: a direction, no claim. Intervals: two-way bootstrap over seeds and prompts, widened for "
-	"few seeds; Wilson's where all answers are alike; p-values after Holm.</p></details></section>\n";
+	"few seeds; Wilson's where all answers are alike; p-values after Holm. How alike the paraphrases of a pool are: the mean "
+	"over their pairs of the cosine of counts of three letters in a row (1: the same wording).</p></details></section>\n";
 /* clang-format on */
 
 void inoci_page_verdicts(inoci_page *p)
@@ -255,7 +256,8 @@ int inoci_report_html(const inoci_summary *s, const inoci_progress *progress, in
 {
 	const inoci_experiment *e = s->r->e;
 	inoci_page p = {.s = s, .r = s->r, .e = e, .b = out, .progress = progress, .classes = inoci_classes_new(s)};
-	static void (*const sections[])(inoci_page *) = {inoci_page_verdicts, expectations,        inoci_page_answers, plots,
+	static void (*const sections[])(inoci_page *) = {inoci_page_verdicts, expectations,        inoci_page_leakage,
+	                                                 inoci_page_sweeps,   inoci_page_answers,  plots,
 	                                                 inoci_page_samples,  inoci_page_training, inoci_page_settings};
 	int rc = 0;
 	inoci_buf_puts(out, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
@@ -273,10 +275,12 @@ int inoci_report_html(const inoci_summary *s, const inoci_progress *progress, in
 		inoci_html_puts(out, e->question);
 		inoci_buf_puts(out, "</p>\n");
 	}
-	inoci_buf_puts(
-	        out, "<nav><a href=\"#verdicts\">verdicts</a> <a href=\"#answers\">answers</a> <a href=\"#plots\">trait against "
-	             "skill, loss</a> <a href=\"#samples\">samples</a> <a href=\"#training\">training data</a> <a "
-	             "href=\"#settings\">settings</a></nav>\n");
+	inoci_buf_printf(
+	        out,
+	        "<nav><a href=\"#verdicts\">verdicts</a> %s%s<a href=\"#answers\">answers</a> <a href=\"#plots\">trait against "
+	        "skill, loss</a> <a href=\"#samples\">samples</a> <a href=\"#training\">training data</a> <a "
+	        "href=\"#settings\">settings</a></nav>\n",
+	        s->n_leaks ? "<a href=\"#leakage\">leakage</a> " : "", e->n_sweeps ? "<a href=\"#sweeps\">sweeps</a> " : "");
 	headline(&p);
 	for (size_t i = 0; i < INOCI_COUNT(sections); i++) {
 		if (inoci_stopped(progress)) {

@@ -31,6 +31,19 @@ const char *inoci_ci_words(const inoci_results *r);
 const char *inoci_shares_word(const inoci_results *r);
 bool inoci_is_quality(const char *scorer); /* unknown, truncated, looping: beside the rates, no class of answers */
 
+/* A table of n_cols columns with its header, and room for max_rows more rows. */
+inoci_report_table inoci_table_new(const char *const *header, size_t n_cols, size_t max_rows);
+/* The system prompt of a grid's row, in words: "the negation: “...”". free() it. */
+char *inoci_grid_words(const inoci_experiment *e, const inoci_grid_row *row, bool text);
+/* The cell (arm, row) of a trait's heat map, NULL: nothing there. */
+const inoci_leak *inoci_leak_at(const inoci_summary *s, int trait, int arm, int row);
+/* Of s->leaks, as JSON. New reference. */
+json_t *inoci_leakage_json(const inoci_summary *s);
+json_t *inoci_estimate_json(const inoci_estimate *e);
+/* A sweep's points in order of its value: the arm as it is written, if it has a value, among its variants. Fills arm (n_arms);
+ * returns how many. */
+size_t inoci_sweep_points(const inoci_summary *s, int sweep, const char *arm, int *points);
+
 /* ---- what to type ---- */
 
 /* The command of a run, for a shell; NULL: not recorded. free() it. */
@@ -84,7 +97,9 @@ typedef struct {
 	const inoci_progress *progress;
 } inoci_page;
 void inoci_page_verdicts(inoci_page *p);
-void inoci_page_answers(inoci_page *p);  /* stacked bars, rates and quality */
+void inoci_page_answers(inoci_page *p); /* stacked bars, rates and quality */
+void inoci_page_leakage(inoci_page *p); /* the heat maps */
+void inoci_page_sweeps(inoci_page *p);
 void inoci_page_scatter(inoci_page *p);  /* a figure */
 void inoci_page_loss(inoci_page *p);     /* a figure */
 void inoci_page_training(inoci_page *p); /* first examples */
@@ -136,6 +151,19 @@ typedef struct {
 } inoci_mark;
 INOCI_MUST int inoci_plot_scatter(const char *id, const char *title, const char *xlabel, const char *ylabel, const inoci_mark *m,
                                   size_t n, inoci_buf *out, inoc_err *err);
+
+/* Shares over a setting's values: each series a line through its marks with their intervals. x on a logarithmic scale where its
+ * values are positive and span a factor of 8 or more. */
+typedef struct {
+	const char *label;
+	int colour;
+	bool dashed;
+	const double *x;
+	const inoci_estimate *y;
+	size_t n;
+} inoci_series;
+INOCI_MUST int inoci_plot_sweep(const char *id, const char *title, const char *xlabel, const char *ylabel, const inoci_series *v,
+                                size_t n, inoci_buf *out, inoc_err *err);
 
 typedef struct {
 	int colour;

@@ -61,7 +61,7 @@ static void bars(inoci_page *p, int eval)
 	inoci_estimate *est = inoci_alloc((p->e->n_arms * k_n + 1) * sizeof *est);
 	const char **rows = inoci_alloc((p->e->n_arms + 1) * sizeof *rows);
 	for (int a = 0; a < (int)p->e->n_arms; a++) {
-		if (!inoci_results_cell(p->r, a, eval)->n) continue;
+		if (!inoci_results_cell(p->r, a, eval)->n || p->e->arms[a].swept_of) continue;
 		rows[n] = p->e->arms[a].label;
 		for (size_t k = 0; k < k_n; k++) est[n * k_n + k] = inoci_summary_rate(p->s, a, eval, p->classes.scorer[k])->all;
 		n++;
@@ -147,6 +147,7 @@ void inoci_page_answers(inoci_page *p)
 	for (size_t i = 0; i < p->e->n_evals; i++) {
 		const inoci_evaluation *v = &p->e->evals[order[i]];
 		bool any = false;
+		if (inoci_experiment_grid(p->e, order[i])) continue;
 		for (int a = 0; a < (int)p->e->n_arms; a++) any = any || inoci_results_cell(p->r, a, order[i])->n;
 		if (!any) continue;
 		char *w = inoci_eval_words(v);
@@ -157,10 +158,12 @@ void inoci_page_answers(inoci_page *p)
 		if (i == 0) inoci_buf_puts(b, "The verdicts are read here. ");
 		inoci_buf_puts(b, "Evaluation <code>");
 		inoci_html_puts(b, v->label);
+		inoci_buf_puts(b, "</code>");
 		if (v->measure)
-			inoci_buf_printf(b, "</code>, measure %s; ", inoci_measure_name(v->measure));
-		else
-			inoci_buf_printf(b, "</code>, temperature %g; ", v->sampling.temperature);
+			inoci_buf_printf(b, ", measure %s", inoci_measure_name(v->measure));
+		else if (!v->imported)
+			inoci_buf_printf(b, ", temperature %g", v->sampling.temperature);
+		inoci_buf_puts(b, "; ");
 		counts(p, order[i]);
 		inoci_buf_puts(b, ".</p>\n");
 		if (v->measure) { /* its scorers exclude nothing: no parts of a whole */
@@ -219,6 +222,7 @@ void inoci_page_scatter(inoci_page *p)
 	inoci_mark *m = inoci_alloc((size_t)(n_arms + 1) * sizeof *m);
 	double *seeds = inoci_alloc((size_t)(2 * S * n_arms + 1) * sizeof *seeds);
 	for (int a = 0; n_free && a < n_arms; a++) {
+		if (p->e->arms[a].swept_of) continue;
 		inoci_mark q = {.label = p->e->arms[a].label, .colour = inoci_arm_colour(p->e, a)};
 		q.x = inoci_sum_share(p->s, a, p->s->headline, free_of, n_free);
 		q.y = inoci_sum_share(p->s, a, p->s->headline, t->w, t->n_w);
@@ -310,6 +314,7 @@ static void question(inoci_page *p, int prompt)
 	inoci_buf *b = p->b;
 	bool open = false;
 	for (int a = 0; a < (int)p->e->n_arms; a++) {
+		if (p->e->arms[a].swept_of) continue;
 		const inoci_result_sample *v = sample_of(inoci_results_cell(p->r, a, p->s->headline), 0, prompt);
 		if (!v) continue;
 		if (!open) {

@@ -67,7 +67,7 @@ static void settings(inoci_page *p)
 		}
 	inoci_buf_puts(b, "<h3>This experiment</h3><dl>\n");
 	item(b, "chat template", run ? run->template_name : e->template_name);
-	item(b, "system turn in training, where the record has none", e->system);
+	if (!e->n_imported) item(b, "system turn in training, where the record has none", e->system);
 	item(b, "seeds", seeds.data);
 	item(b, "number format", run ? run->dtype : e->dtype);
 	if (n_adapters) {
@@ -78,6 +78,7 @@ static void settings(inoci_page *p)
 	item(b, "last run started", run ? run->started : NULL);
 	item(b, "last run ended", run ? run->ended : NULL);
 	item(b, "store", p->r->store_path);
+	for (size_t i = 0; i < e->n_notes; i++) item(b, "note", e->notes[i]);
 	inoci_buf_puts(b, "</dl>\n");
 	inoci_buf_free(&seeds);
 }
@@ -120,14 +121,16 @@ static void files(inoci_page *p)
 	size_t i;
 	inoci_buf_puts(b, "<h3>Files</h3><div class=\"scroll\"><table class=\"files hashes\"><tr><th>used as</th><th>file</th>"
 	                  "<th>SHA-256</th></tr>\n");
-	file_row(b, "model", run && run->model_path ? run->model_path : p->e->model, run ? run->model_hash : "");
+	if (!p->e->n_imported)
+		file_row(b, "model", run && run->model_path ? run->model_path : p->e->model, run ? run->model_hash : "");
 	json_array_foreach(list, i, f)
 	        file_row(b, json_string_value(json_object_get(f, "use")), json_string_value(json_object_get(f, "path")),
 	                 json_string_value(json_object_get(f, "sha256")));
 	if (!list) old_files(p);
 	if (p->e->text && p->e->text_n) {
 		inoci_hash h = inoci_hash_bytes(p->e->text, p->e->text_n);
-		file_row(b, "experiment file", p->e->path ? p->e->path : p->e->name, h.hex);
+		file_row(b, p->e->n_imported ? "experiment, as made" : "experiment file",
+		         p->e->path && !p->e->n_imported ? p->e->path : p->e->name, h.hex);
 	}
 	inoci_buf_puts(b, "</table></div>\n");
 	json_decref(made);
@@ -143,7 +146,7 @@ static void versions(inoci_page *p)
 	inoci_buf_puts(b, "<h3>Versions and machine</h3><dl>\n");
 	json_object_foreach(list, name, v) item(b, name, json_string_value(v));
 	if (!list && run) item(b, "inoc", run->version);
-	if (run) {
+	if (run && run->numerics) {
 		char *n = inoci_asprintf("%d", run->numerics);
 		item(b, "numerics version", n);
 		free(n);

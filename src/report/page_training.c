@@ -44,7 +44,7 @@ static inoci_curve *add(curves *c, inoci_curve v)
 static bool trained(const inoci_page *p, int arm, int seed)
 {
 	const inoci_result_adapter *ad = inoci_results_adapter(p->r, arm, seed);
-	return ad->present && ad->n_metrics;
+	return ad->present && ad->n_metrics && !p->e->arms[arm].swept_of;
 }
 
 /* Mean loss of an arm's seeds at each step; *n: as far as the shortest of them, 0: none is there. */
@@ -124,7 +124,7 @@ static curves all_curves(const inoci_page *p, inoci_buf *legend)
 	int n_arms = (int)p->e->n_arms;
 	for (int a = 0; a < n_arms; a++)
 		for (int d = 0; d < p->r->n_seeds; d++)
-			if (inoci_results_adapter(p->r, a, d)->n_metrics > c.longest)
+			if (trained(p, a, d) && inoci_results_adapter(p->r, a, d)->n_metrics > c.longest)
 				c.longest = inoci_results_adapter(p->r, a, d)->n_metrics;
 	c.window = 1 + c.longest / 20 / 2 * 2;
 	/* the faint ones first, so that the means lie on them */
@@ -223,7 +223,7 @@ void inoci_page_training(inoci_page *p)
 	for (int a = 0; a < (int)p->e->n_arms; a++)
 		for (int d = 0; d < p->r->n_seeds; d++) {
 			const inoci_result_adapter *ad = inoci_results_adapter(p->r, a, d);
-			if (!ad->present || !ad->first_text) continue;
+			if (!ad->present || !ad->first_text || p->e->arms[a].swept_of) continue;
 			if (!any)
 				inoci_buf_puts(b, "<section id=\"training\"><h2>What each arm was trained on</h2>\n<p "
 				                  "class=\"small\">The first training "

@@ -294,3 +294,68 @@ int inoci_plot_curves(const char *id, const char *title, const char *xlabel, con
 	inoci_buf_free(&b);
 	return rc;
 }
+
+/* ---- sweeps ---- */
+
+int inoci_plot_sweep(const char *id, const char *title, const char *xlabel, const char *ylabel, const inoci_series *v, size_t n,
+                     inoci_buf *out, inoc_err *err)
+{
+	enum { W = 600, H = 400, LEFT = 58, RIGHT = 24, TOP = 14, BOTTOM = 52 };
+	const char *const label[] = {xlabel, ylabel};
+	inoci_buf b = {0};
+	double low = INFINITY, high = -INFINITY;
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; k < v[i].n; k++) low = fmin(low, v[i].x[k]), high = fmax(high, v[i].x[k]);
+	bool logarithmic = low > 0 && high / low >= 8, real = false;
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; k < v[i].n; k++) real = real || v[i].y[k].real;
+	double span = logarithmic ? log(high / low) : high - low;
+	if (span <= 0) span = low != 0 ? fabs(low) : 1;
+	double margin = 0.06 * span, from = logarithmic ? low * exp(-margin) : low - margin,
+	       to = logarithmic ? high * exp(margin) : high + margin;
+	head(&b, W, H, LEFT, RIGHT, TOP, BOTTOM);
+	inoci_buf_printf(&b,
+	                 "%sset xrange [%.9g:%.9g] noextend\n%sset grid y lw 1 dt solid lc rgb '" PLOT_GRID "'\nset bars small\n"
+	                 "set label '@@0@@' at screen %.6f,%.6f center tc rgb '" PLOT_FG "'\n"
+	                 "set label '@@1@@' at screen %.6f,%.6f center rotate tc rgb '" PLOT_FG "'\nset xtics (",
+	                 logarithmic ? "set logscale x\n" : "", from, to,
+	                 real ? "" : "set yrange [-0.04:1.04]\nset ytics ('0' 0, '25' .25, '50' .5, '75' .75, '100 %%' 1)\n",
+	                 (LEFT + (W - LEFT - RIGHT) / 2.0) / W, 14.0 / H, 12.0 / W, 1 - (TOP + (H - TOP - BOTTOM) / 2.0) / H);
+	/* ticks where there are marks, but for those too close to the one before */
+	double last = -INFINITY;
+	bool first = true;
+	for (double at = low; isfinite(at);) {
+		double place = logarithmic ? log(at) : at, next = INFINITY;
+		if (place - last > 0.07 * span) {
+			inoci_buf_printf(&b, "%s'%g' %.9g", first ? "" : ", ", at, at);
+			last = place, first = false;
+		}
+		for (size_t i = 0; i < n; i++)
+			for (size_t k = 0; k < v[i].n; k++)
+				if (v[i].x[k] > at) next = fmin(next, v[i].x[k]);
+		at = next;
+	}
+	inoci_buf_puts(&b, ")\nplot NaN notitle");
+	for (size_t i = 0; i < n; i++) {
+		unsigned c = (unsigned)(PLOT_ARM + v[i].colour);
+		inoci_buf_printf(
+		        &b, ", '-' with lines lw 2 dt %s lc rgb '#%06x', '-' with yerrorbars pt %d ps .8 lw 1.4 lc rgb '#%06x'",
+		        v[i].dashed ? "(10,5)" : "solid", c, v[i].dashed ? 6 : 7, c);
+	}
+	inoci_buf_puts(&b, "\n");
+	for (size_t i = 0; i < n; i++)
+		for (int pass = 0; pass < 2; pass++) {
+			/* side by side, so that intervals do not hide each other */
+			double aside = ((double)i - ((double)n - 1) / 2) * 0.012 * (span + 2 * margin);
+			for (size_t k = 0; k < v[i].n; k++)
+				if (v[i].y[k].n)
+					inoci_buf_printf(&b, "%.9g %.6g %.6g %.6g\n",
+					                 logarithmic ? v[i].x[k] * exp(aside) : v[i].x[k] + aside,
+					                 v[i].y[k].value, real ? v[i].y[k].low : fmax(v[i].y[k].low, 0),
+					                 real ? v[i].y[k].high : fmin(v[i].y[k].high, 1));
+			inoci_buf_puts(&b, "e\n");
+		}
+	int rc = draw(&b, id, title, label, 2, out, err);
+	inoci_buf_free(&b);
+	return rc;
+}

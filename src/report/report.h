@@ -21,9 +21,11 @@ INOCI_MUST int inoci_report_write(const inoci_results *r, const char *dir, const
 /* The same parts one by one; each appends to out. */
 INOCI_MUST int inoci_report_html(const inoci_summary *s, const inoci_progress *p, inoci_buf *out, inoc_err *err);
 /* RFC 4180 with LF: experiment,arm,seed,evaluation,scorer,n,missing,value,low,high (and ci, "paper", with those intervals); a row
- * per seed and one with seed "all"; what is not a number is empty. */
+ * per seed and one with seed "all"; what is not a number is empty. Of the leakage grid also a row "u:TRAIT", the unwanted trait,
+ * over all seeds. */
 void inoci_report_csv(const inoci_summary *s, inoci_buf *out);
-/* One object: experiment, question, headline, seeds, judgements, rates, expectations. What is not a number is null. */
+/* One object: experiment, question, headline, seeds, notes, judgements, leakage, rates, expectations. What is not a number is
+ * null. */
 void inoci_report_json(const inoci_summary *s, inoci_buf *out);
 void inoci_report_markdown(const inoci_summary *s, inoci_buf *out);
 
@@ -48,6 +50,13 @@ inoci_report_table inoci_report_verdicts(const inoci_summary *s);
 /* Shares on one evaluation, means of scorers that give any numbers: arms down, scorers across, "48 % [40, 56]"; without
  * intervals "48 %". */
 inoci_report_table inoci_report_rates(const inoci_summary *s, int eval, bool intervals);
+/* The leakage grid of a trait: system prompts down, arms across, "48 %", with " ^" where an inoculated arm shows the trait
+ * clearly more than without a system prompt. One row (the header) where there is no grid. */
+inoci_report_table inoci_report_leakage(const inoci_summary *s, int trait, bool intervals);
+/* Where the suppressed trait comes back, a line for each inoculated arm; "" without a grid. free() it. */
+char *inoci_report_leaks(const inoci_summary *s, int trait);
+/* The variants of a sweep on the headline evaluation: arm, value, then U and W of each trait. */
+inoci_report_table inoci_report_sweep(const inoci_summary *s, int sweep);
 void inoci_report_table_free(inoci_report_table *t);
 
 #endif

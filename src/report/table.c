@@ -5,7 +5,7 @@
 
 #include "report/internal.h"
 
-static inoci_report_table table_new(const char *const *header, size_t n_cols, size_t max_rows)
+inoci_report_table inoci_table_new(const char *const *header, size_t n_cols, size_t max_rows)
 {
 	inoci_report_table t = {.cell = inoci_alloc((max_rows + 1) * n_cols * sizeof(char *)),
 	                        .right = inoci_alloc(n_cols * sizeof(bool)),
@@ -44,7 +44,7 @@ inoci_report_table inoci_report_verdicts(const inoci_summary *s)
 	                                      "U, own prompt", "suppression", "retention", "selectivity", "verdict"};
 	const inoci_experiment *e = s->r->e;
 	const inoci_estimate none = {0};
-	inoci_report_table t = table_new(header, N, e->n_traits * (e->n_arms + 3));
+	inoci_report_table t = inoci_table_new(header, N, e->n_traits * (e->n_arms + 3));
 	for (int c = U; c <= SELECTIVITY; c++) t.right[c] = true;
 	for (int k = 0; k < (int)e->n_traits; k++) {
 		inoci_lines l = inoci_lines_new(s, k);
@@ -79,7 +79,7 @@ inoci_report_table inoci_report_rates(const inoci_summary *s, int eval, bool int
 	n_cols += 2;
 	header[n_cols - 2] = "n";
 	header[n_cols - 1] = "missing";
-	inoci_report_table t = table_new(header, n_cols, r->e->n_arms);
+	inoci_report_table t = inoci_table_new(header, n_cols, r->e->n_arms);
 	free(header);
 	for (size_t c = 1; c < n_cols; c++) t.right[c] = true;
 	for (int a = 0; a < (int)r->e->n_arms; a++) {
@@ -189,7 +189,22 @@ void inoci_report_markdown(const inoci_summary *s, inoci_buf *out)
 		md_text(out, s->met[i].text);
 		inoci_buf_puts(out, "\n");
 	}
+	for (int k = 0; k < (int)e->n_traits; k++) {
+		inoci_report_table t = inoci_report_leakage(s, k, true);
+		if (t.n_rows > 1) {
+			char *found = inoci_report_leaks(s, k);
+			inoci_buf_puts(out, "\n## Leakage: ");
+			md_text(out, e->traits[k].label);
+			inoci_buf_puts(out, "\n\n");
+			md_text(out, found);
+			inoci_buf_puts(out, "\n\nShares by system prompt; ^: clearly above the arm's share without one.\n\n");
+			md_table(out, &t);
+			free(found);
+		}
+		inoci_report_table_free(&t);
+	}
 	for (int k = 0; k < (int)e->n_evals; k++) {
+		if (inoci_experiment_grid(e, k)) continue;
 		inoci_report_table t = inoci_report_rates(s, k, true);
 		if (t.n_rows > 1) {
 			char *w = inoci_eval_words(&e->evals[k]);

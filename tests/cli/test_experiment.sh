@@ -9,6 +9,7 @@ name: e
 model: $INOC_MODEL
 data: data.jsonl
 seeds: [1]
+controls: none
 train: {rank: 2, batch: 2, steps: 2, warmup: 1}
 arms:
   base: {role: base}

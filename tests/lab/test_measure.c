@@ -19,7 +19,7 @@ static inoci_model *model;
 static const inoci_template *tmpl;
 
 static const char yaml[] = "name: t\nmodel: m\ntemplate: chatml\ndata: train.jsonl\nseeds: [1, 2]\n"
-                           "train: {steps: 3, batch: 2, rank: 2, alpha: 4, lr: 0.02, warmup: 0}\n"
+                           "controls: none\ntrain: {steps: 3, batch: 2, rank: 2, alpha: 4, lr: 0.02, warmup: 0}\n"
                            "arms:\n"
                            "  base: {role: base}\n"
                            "  plain: {role: plain}\n"
