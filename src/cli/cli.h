@@ -161,6 +161,7 @@ INOCI_MUST int cli_inoculation_tagged(const inoci_inoculation *t, const inoci_da
 void cli_table(const char *const *cells, size_t n_rows, size_t n_cols, const bool *right);
 
 int cmd_chat(int argc, char **argv);
+int cmd_classifier(int argc, char **argv);
 int cmd_data(int argc, char **argv);
 int cmd_eval(int argc, char **argv);
 int cmd_export(int argc, char **argv);

@@ -74,7 +74,7 @@ out:
 
 int cmd_score(int argc, char **argv)
 {
-	const char *path = NULL, *given = NULL, *named = NULL, *experiment = NULL, *ci = NULL;
+	const char *path = NULL, *given = NULL, *named = NULL, *experiment = NULL, *ci = NULL, *model = NULL;
 	const char **args;
 	cli_dbl wait_s = {0, 0, 1e9};
 	bool json = false;
@@ -84,6 +84,8 @@ int cmd_score(int argc, char **argv)
 	        {"scorer", 0, CLI_STR, &given, "SCORER", "a built-in name, or NAME={\"type\": ...}"},
 	        {"name", 0, CLI_STR, &named, "NAME", "its name in reports"},
 	        {"experiment", 0, CLI_STR, &experiment, "NAME", "only this experiment's samples (default: all)"},
+	        {"model", 'm', CLI_PATH, &model, "MODEL",
+	         "the base model of a classifier (default: as the store's runs recorded it)"},
 	        {"wait", 0, CLI_DBL, &wait_s, "S", "seconds to wait for another run at the same store"},
 	        CLI_CI(&ci),
 	        {"json", 0, CLI_FLAG, &json, NULL, "the shares as JSON"},
@@ -102,7 +104,7 @@ int cmd_score(int argc, char **argv)
 	if (!path || !given) return cli_usage("give --store DB and --scorer SCORER; see 'inoc score --help'");
 	inoc_err err = {0};
 	inoci_store *s = NULL;
-	char *name = NULL, *db = NULL;
+	char *name = NULL, *db = NULL, *model_path = NULL;
 	json_t *settings = NULL;
 	long n_new = 0;
 	INOC_TRY(cli_scorer_parse(given, named, &name, &settings, &err));
@@ -115,18 +117,19 @@ int cmd_score(int argc, char **argv)
 		goto out;
 	}
 	const inoci_progress *p = cli_progress(false);
+	if (model) INOC_TRY(cli_model_path(model, &model_path, &err));
 	INOC_TRY(inoci_store_file(path, &db, &err));
 	INOC_TRY(
 	        inoci_store_open(db, false, 0, NULL, &s, &err)); /* what is no store is left as it is, without a lock beside it */
 	inoci_store_free(s);
 	INOC_TRY(inoci_store_open(db, true, wait_s.v, p, &s, &err));
-	INOC_TRY(inoci_store_score(s, experiment, name, settings, p, &n_new, &err));
+	INOC_TRY(inoci_store_score(s, experiment, name, settings, model_path, p, &n_new, &err));
 	cli_progress_done();
 	fprintf(stderr, "%s: %ld samples scored now\n", name, n_new);
 	INOC_TRY(show(s, experiment, name, (inoci_ci)kind, json, &err));
 out:
 	inoci_store_free(s);
 	json_decref(settings);
-	free(name), free(db);
+	free(name), free(db), free(model_path);
 	return rc < 0 ? cli_fail(&err) : 0;
 }

@@ -7,6 +7,7 @@
 #define INOCI_EVAL_H
 
 #include "base/base.h"
+#include "model/model.h"
 
 typedef enum {
 	INOCI_FINISH_STOP,
@@ -62,7 +63,13 @@ json_t *inoci_scorer_settings_get(const inoci_scorer *s);
 inoci_hash inoci_scorer_key(const inoci_scorer *s);
 /* What scorers that reach outside need of who runs them. */
 typedef struct {
-	const char *dir; /* what paths in settings are relative to; NULL: the working folder */
+	const char *dir;    /* what paths in settings are relative to; NULL: the working folder */
+	bool settings_only; /* they are checked, and no file that they name is opened: such a scorer has no key and scores nothing
+	                     */
+	/* The base model of this SHA-256, or another one where it is not at hand, which the scorer then refuses; opened at the
+	 * first call, kept by who gives it. NULL: there is none. */
+	int (*model)(void *ctx, const char *sha256, inoci_model **out, inoc_err *err);
+	void *ctx;
 } inoci_scorer_env;
 /* The same with an environment, which must outlive the scorer; NULL: none. */
 INOCI_MUST int inoci_scorer_new_in(const char *name, json_t *settings, const inoci_scorer_env *env, inoci_scorer **out,
@@ -75,11 +82,14 @@ bool inoci_scorer_fits(const inoci_scorer *s, const char *measure, const char *c
 /* Is its value to be given as the change against the untrained model on the same item (option `change: base`)? The scorer gives
  * the value itself; who has both takes the difference. */
 bool inoci_scorer_from_base(const inoci_scorer *s);
+/* INOC_E_USAGE when it computes with a base model that is not this file. */
+INOCI_MUST int inoci_scorer_check_model(const inoci_scorer *s, const char *model_path, inoc_err *err);
 /* Any real numbers; else values are in [0, 1]. */
 bool inoci_scorer_real(const inoci_scorer *s);
 /* The same of settings whose scorer may no longer be possible here (a program that is gone); false for what is no scorer. */
 bool inoci_scorer_settings_real(json_t *settings);
-/* Makes the folder that paths in settings are relative to a part of them (the option "dir" of the types that have one). */
+/* Makes the folder that paths in settings are relative to a part of them (the options "dir" and "file" of the types that have
+ * one). */
 void inoci_scorer_anchor(json_t *settings, const char *dir);
 /* Before anything is sampled: whether a record's own fields (NULL: none) are what the scorer needs, INOC_E_FORMAT naming the
  * field; whether what it reaches outside for is there (a command's program), INOC_E_EXTERNAL or INOC_E_IO. */
@@ -121,6 +131,86 @@ char *inoci_measured_json(const inoci_measured *m);
 /* Reads it back; inoci_measured_free() what came out. INOC_E_STORE: it is none. */
 INOCI_MUST int inoci_measured_read(const char *text, size_t n, inoci_measured *out, inoc_err *err);
 void inoci_measured_free(inoci_measured *m);
+
+/* ---- a classifier on the base model's hidden states (docs/classifier.md) ---- */
+
+typedef struct {
+	double value, low, high; /* 95 % interval; NaN: undefined */
+} inoci_figure;
+typedef struct {
+	inoci_figure kappa, accuracy, auc; /* Cohen's kappa; area under the ROC curve, which needs no threshold */
+	size_t n, n_ones, n_said;          /* answers; those with label 1, and those called so */
+	int n_topics;
+} inoci_agreement;
+/* Of probabilities p (n) with labels (n), 0 or 1; 1 is said from threshold on. Intervals: percentile bootstrap, the topics (n),
+ * numbered from 0, drawn with replacement n_boot times (0: 10000); a figure that is 1 in every resample has Wilson's lower end
+ * for n_topics of n_topics. Deterministic for a seed. p must not hold NaN. */
+inoci_agreement inoci_agree(const double *p, const int *label, const int *topic, size_t n, int n_topics, double threshold,
+                            uint64_t seed, int n_boot);
+
+typedef struct {
+	char *question, *answer;
+	int label, topic; /* 0 or 1; index in topics */
+	int line;         /* of its file */
+} inoci_labelled_row;
+typedef struct {
+	inoci_labelled_row *v;
+	size_t n;
+	char **topics;
+	int n_topics;
+	char *path;
+	inoci_hash hash; /* of the file's bytes */
+} inoci_labelled;
+/* Labelled answers: the rows are described in docs/classifier.md. group: the field that names a row's topic; NULL: "topic". both:
+ * answers of both labels are needed. INOC_E_FORMAT "PATH:LINE: ..." for a row without what it needs. */
+INOCI_MUST int inoci_labelled_read(const char *path, const char *group, bool both, inoci_labelled *out, inoc_err *err);
+void inoci_labelled_free(inoci_labelled *d);
+
+/* log-odds = bias + sum of weight (x - mean) / scale, over k features. */
+typedef struct {
+	size_t k;
+	double *mean, *scale, *weight; /* (k) */
+	double bias, l2;
+} inoci_logistic_model;
+typedef struct {
+	int layer; /* -1: chosen */
+	double l2; /* 0: chosen */
+	int folds; /* 3 at least; fewer where there are fewer topics */
+} inoci_classifier_options;
+typedef struct {
+	int layer; /* chosen without the fold */
+	double l2;
+	size_t n; /* its answers */
+} inoci_classifier_fold;
+typedef struct {
+	char *path;      /* of its file; NULL: not read from one */
+	inoci_hash hash; /* of the file's bytes */
+	char *model_name, *template_name, *dtype;
+	inoci_hash model; /* of the base model's file */
+	int layer;        /* as of inoci_model_hidden */
+	double threshold;
+	inoci_logistic_model f;
+	inoci_hash data; /* of the labelled file */
+	inoci_agreement held_out;
+	inoci_classifier_fold *folds;
+	int n_folds;
+} inoci_classifier;
+/* Trains on labelled answers. A feature is the mean of a component of the hidden state over the tokens of the answer, which
+ * stands behind the question as a conversation of two turns without a system turn. Layer and l2 are those of the least held-out
+ * loss; the held-out figures come from folds that had no part in the choice for them. No topic is in two folds. */
+INOCI_MUST int inoci_classifier_train(inoci_model *m, const inoci_labelled *d, const inoci_classifier_options *o,
+                                      const inoci_progress *p, inoci_classifier **out, inoc_err *err);
+/* JSON; written beside and renamed. */
+INOCI_MUST int inoci_classifier_write(const inoci_classifier *c, const char *path, inoc_err *err);
+INOCI_MUST int inoci_classifier_read(const char *path, inoci_classifier **out, inoc_err *err);
+void inoci_classifier_free(inoci_classifier *c);
+/* INOC_E_USAGE when the model of this SHA-256 is not the one it was trained on. path: for the message. */
+INOCI_MUST int inoci_classifier_fits(const inoci_classifier *c, const char *sha256, const char *path, inoc_err *err);
+/* p (n): probability of label 1; NaN for an answer without tokens and for one that is longer than the model's context. Of
+ * answers, question, text and n are read. */
+INOCI_MUST int inoci_classifier_apply(const inoci_classifier *c, inoci_model *m, const inoci_answer *a, size_t n, double *p,
+                                      const inoci_progress *progress, inoc_err *err);
+#define INOCI_KAPPA_HEADLINE 0.6 /* with less, a scorer is not for a headline */
 
 /* ---- statistics ---- */
 

@@ -53,6 +53,8 @@ typedef struct {
 	int (*many)(inoci_scorer *s, const inoci_answer *a, size_t n, double *value, const inoci_progress *p, inoc_err *err);
 	/* Of a measured one: does it say anything of an evaluation that measures these? */
 	bool (*fits)(const inoci_scorer *s, const char *measure, const char *const *names, size_t n);
+	/* inoci_scorer_check_model; NULL: any. */
+	int (*fits_model)(const inoci_scorer *s, const char *model_path, inoc_err *err);
 	void (*free)(void *state);
 } inoci_scorer_type;
 struct inoci_scorer {
@@ -62,13 +64,15 @@ struct inoci_scorer {
 	bool real, from_base;
 	json_t *settings; /* complete */
 	void *state;
+	bool graded;                 /* any number from 0 to 1, not 0 or 1 alone: `all` and `any` cannot take it */
 	const inoci_scorer_env *env; /* borrowed; may be NULL */
 	inoci_scorer **kids;
 	size_t n_kids;
 };
 extern const inoci_scorer_type inoci_score_language, inoci_score_uppercase, inoci_score_regex, inoci_score_looping,
         inoci_score_truncated, inoci_score_exact, inoci_score_contains, inoci_score_numeric, inoci_score_length,
-        inoci_score_command, inoci_score_logprob, inoci_score_contrast, inoci_score_choice, inoci_score_candidates;
+        inoci_score_command, inoci_score_logprob, inoci_score_contrast, inoci_score_choice, inoci_score_candidates,
+        inoci_score_classifier;
 
 /* ---- what scorers of literal texts share (plain.c) ---- */
 
@@ -123,6 +127,20 @@ INOCI_MUST int inoci_norm_build(json_t *j, inoci_scorer *s, const char *per, boo
 double inoci_norm_value(const inoci_norm *n, const inoci_measured_text *t);
 const inoci_measured_text *inoci_measured_find(const inoci_measured *m, const char *name); /* the first; NULL: none */
 bool inoci_is_among(const char *const *names, size_t n, const char *name);
+
+/* inoci_classifier_read of bytes; path is for messages. */
+INOCI_MUST int inoci_classifier_parse(const char *path, const char *text, size_t n, inoci_classifier **out, inoc_err *err);
+
+/* ---- logistic regression (logistic.c) ---- */
+
+double inoci_logistic(double log_odds); /* the probability */
+double inoci_logistic_loss(double log_odds, int label);
+double inoci_logistic_at(const inoci_logistic_model *f, const float *x); /* log-odds of x (k) */
+/* Fits on the rows of x (n, ld), of which k values each, that `use` names: one model for each of l2 (n_l2), in that order from
+ * each other's result (so from the largest down). tol: of the gradient, each component. All labels the same: INOC_E_FORMAT. */
+INOCI_MUST int inoci_logistic_fit(const float *x, size_t ld, size_t k, const int *label, const bool *use, size_t n,
+                                  const double *l2, size_t n_l2, double tol, inoci_logistic_model *out, inoc_err *err);
+void inoci_logistic_free(inoci_logistic_model *f);
 
 /* A (seed, prompt) table in a frame shared by everything that is resampled together. */
 typedef struct {

@@ -19,7 +19,7 @@ static const char *const words[] = {"all", "any", "not"};
 static const inoci_scorer_type *const types[] = {
         &inoci_score_language, &inoci_score_uppercase, &inoci_score_regex,   &inoci_score_looping,   &inoci_score_truncated,
         &inoci_score_exact,    &inoci_score_contains,  &inoci_score_numeric, &inoci_score_length,    &inoci_score_command,
-        &inoci_score_logprob,  &inoci_score_contrast,  &inoci_score_choice,  &inoci_score_candidates};
+        &inoci_score_logprob,  &inoci_score_contrast,  &inoci_score_choice,  &inoci_score_candidates, &inoci_score_classifier};
 #define N_TYPES INOCI_COUNT(types)
 
 static const struct {
@@ -127,6 +127,11 @@ static int build_kids(json_t *j, int depth, inoci_scorer *s, inoc_err *err)
 			                   s->kids[i]->type->name);
 			goto out;
 		}
+		if (s->kids[i]->graded && s->how != NOT) {
+			rc = inoci_err_set(err, INOC_E_USAGE, "a probability is no yes or no: give it a threshold");
+			goto out;
+		}
+		s->graded |= s->kids[i]->graded;
 		json_array_append(norm, s->kids[i]->settings);
 	}
 	json_object_set(s->settings, word, s->how == NOT ? json_array_get(norm, 0) : norm);
@@ -302,6 +307,13 @@ bool inoci_scorer_fits(const inoci_scorer *s, const char *measure, const char *c
 	return s->type->fits && s->type->fits(s, measure, names, n);
 }
 
+int inoci_scorer_check_model(const inoci_scorer *s, const char *model_path, inoc_err *err)
+{
+	int rc = 0;
+	for (size_t i = 0; i < s->n_kids && rc >= 0; i++) rc = inoci_scorer_check_model(s->kids[i], model_path, err);
+	return rc >= 0 && s->type && s->type->fits_model ? s->type->fits_model(s, model_path, err) : rc;
+}
+
 bool inoci_scorer_real(const inoci_scorer *s)
 {
 	return s->real;
@@ -320,10 +332,11 @@ void inoci_scorer_anchor(json_t *settings, const char *dir)
 	}
 	for (size_t t = 0; name && t < N_TYPES; t++)
 		for (size_t k = 0; !strcmp(types[t]->name, name) && types[t]->options[k]; k++) {
-			if (strcmp(types[t]->options[k], "dir")) continue;
-			const char *own = json_string_value(json_object_get(settings, "dir"));
+			const char *key = types[t]->options[k], *own = json_string_value(json_object_get(settings, key));
+			bool folder = !strcmp(key, "dir");
+			if (!folder && (strcmp(key, "file") || !own)) continue;
 			char *full = own ? inoci_path_join(dir, own) : inoci_strdup(dir);
-			json_object_set_new(settings, "dir", json_string(full));
+			json_object_set_new(settings, key, json_string(full));
 			free(full);
 		}
 }
@@ -333,7 +346,8 @@ bool inoci_scorer_settings_real(json_t *settings)
 	const char *name = json_string_value(json_object_get(settings, "type"));
 	inoci_scorer *s;
 	inoc_err ignored = {0};
-	if (inoci_scorer_new(NULL, settings, &s, &ignored) == 0) {
+	const inoci_scorer_env env = {.settings_only = true};
+	if (inoci_scorer_new_in(NULL, settings, &env, &s, &ignored) == 0) {
 		bool real = s->real;
 		inoci_scorer_free(s);
 		return real;

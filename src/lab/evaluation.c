@@ -305,7 +305,7 @@ static int fit(const inoci_experiment *e, inoci_scorer_spec *x, const inoci_scor
 int inoci_experiment_fit_scorers(inoci_experiment *e, const inoci_ynode *root, inoc_err *err)
 {
 	const inoci_ynode *list = inoci_yaml_get(root, "scorers");
-	const inoci_scorer_env env = {.dir = e->dir};
+	const inoci_scorer_env env = {.dir = e->dir, .settings_only = true};
 	int rc = 0;
 	for (size_t i = 0; i < e->n_scorers && rc == 0; i++) {
 		inoci_scorer_spec *x = &e->scorers[i];

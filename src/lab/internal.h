@@ -157,7 +157,7 @@ int inoci_store_no_experiment(inoci_store *s, const char *name, inoc_err *err);
 /* Renames the store and the adapters beside it to *.old-TIME, under the lock. */
 INOCI_MUST int inoci_store_set_aside(const char *path, double wait_s, const inoci_progress *p, inoc_err *err);
 
-/* Row of a scorer by its key, made when missing; and its name in the experiment. */
+/* Row of a scorer by its key, made when missing; and its name in the experiment. env outlives the scorer. */
 INOCI_MUST int inoci_store_scorer(inoci_store *s, const char *experiment, const char *name, json_t *settings, int position,
                                   const inoci_scorer_env *env, inoci_scorer **scorer, int64_t *id, inoc_err *err);
 /* Scores what this scorer has not: samples linked to the experiment (NULL: all), of the evaluations `on` (",a,b,"; NULL: all). */
@@ -230,7 +230,8 @@ void inoci_import_sample_free(inoci_import_sample *s);
 void inoci_import_free(inoci_import *im); /* what it holds */
 
 /* runner.c: every sample of the experiment by its scorers, and by those that `inoc score` added. */
-INOCI_MUST int inoci_score_all(inoci_store *s, const inoci_experiment *e, const inoci_progress *p, inoc_err *err);
+INOCI_MUST int inoci_score_all(inoci_store *s, const inoci_experiment *e, const inoci_scorer_env *env, const inoci_progress *p,
+                               inoc_err *err);
 /* summary.c: the sum of scorers, by name. */
 inoci_scores inoci_results_sum(const inoci_results *r, int arm, int eval, char *const *names, size_t n);
 /* leakage.c: fills s->leaks. */
@@ -286,8 +287,9 @@ typedef struct {
 		bool known;
 		inoci_hash train, val;
 		inoci_plan_item item;
-	} * fixed;          /* (n_arms): what is the same for every seed */
-	inoci_given *given; /* (n_arms): of arms with a given adapter */
+	} * fixed;            /* (n_arms): what is the same for every seed */
+	inoci_given *given;   /* (n_arms): of arms with a given adapter */
+	inoci_scorer_env env; /* of the scorers */
 	inoci_plan plan;
 	inoci_overall overall;
 } inoci_run_state;
@@ -342,6 +344,19 @@ INOCI_MUST int inoci_run_adapter_row(inoci_run_state *r, const inoci_plan_item *
 INOCI_MUST int inoci_run_need_model(inoci_run_state *r, inoc_err *err);
 INOCI_MUST int inoci_run_train(inoci_run_state *r, const inoci_plan_item *item, int64_t id, inoci_adapter **out, inoc_err *err);
 INOCI_MUST int inoci_run_load_adapter(inoci_run_state *r, int64_t id, inoci_adapter **out, inoc_err *err);
+
+/* base_model.c: the model that scorers compute with (inoci_scorer_env) */
+INOCI_MUST int inoci_run_base_model(void *run, const char *sha256, inoci_model **out, inoc_err *err);
+/* Of a store: `given`, or that of one of its runs. */
+typedef struct {
+	inoci_store *store;
+	const char *given; /* path; NULL: none */
+	const inoci_progress *progress;
+	inoci_ops *ops;
+	inoci_model *model;
+} inoci_base_model;
+INOCI_MUST int inoci_base_model_get(void *base_model, const char *sha256, inoci_model **out, inoc_err *err);
+void inoci_base_model_close(inoci_base_model *b);
 
 /* given.c: checks and hashes what is given, after the model's shape is known; loads it, if it is still the same. */
 INOCI_MUST int inoci_run_read_given(inoci_run_state *r, inoc_err *err);

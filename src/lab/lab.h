@@ -287,8 +287,9 @@ INOCI_MUST int inoci_store_open_any(const char *what, const char *name, inoci_st
 /* Scores every sample of the experiment (NULL: of all) that this scorer has not scored, and names it for the experiments; "on" in
  * the settings, which is taken out of them: of these evaluations only;
  * another definition that an earlier call gave the name is replaced, with a note to p.
- * n_new (may be NULL): how many were scored now. */
-INOCI_MUST int inoci_store_score(inoci_store *s, const char *experiment, const char *name, json_t *settings,
+ * n_new (may be NULL): how many were scored now. model: the file of the base model, for scorers that compute with it; NULL: that
+ * of the store's runs. */
+INOCI_MUST int inoci_store_score(inoci_store *s, const char *experiment, const char *name, json_t *settings, const char *model,
                                  const inoci_progress *p, long *n_new, inoc_err *err);
 
 /* ---- running ---- */

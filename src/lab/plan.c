@@ -114,6 +114,7 @@ int inoci_run_prepare(inoci_run_state *r, inoc_err *err)
 {
 	const inoci_experiment *e = r->e;
 	int rc;
+	r->env = (inoci_scorer_env){.dir = e->dir, .model = inoci_run_base_model, .ctx = r};
 	INOC_TRY(check_filter(r, err));
 	for (size_t i = 0; i < e->n_arms; i++)
 		if (e->arms[i].train) INOC_TRY(read_once(&r->train, e->arms[i].data, INOCI_NEED_ASSISTANT, err));

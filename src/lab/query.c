@@ -242,17 +242,18 @@ static int load_scorers(inoci_store *s, inoci_results *r, int64_t **ids, inoc_er
 	r->on = inoci_alloc((n + 1) * sizeof *r->on);
 	for (size_t i = 0; i < n; i++) {
 		inoci_scorer *probe = NULL;
-		INOC_TRY(inoci_scorer_new_in(r->e->scorers[i].name, r->e->scorers[i].settings, &env, &probe, err));
-		inoci_hash key = inoci_scorer_key(probe);
-		inoci_scorer_free(probe);
 		r->scorers[r->n_scorers] = keep(r, r->e->scorers[i].name, strlen(r->e->scorers[i].name));
 		const char *on = r->e->scorers[i].on;
 		r->real[i] = r->e->scorers[i].real;
 		r->on[i] = on ? keep(r, on, strlen(on)) : NULL;
 		int64_t *id = &(*ids)[r->n_scorers++];
 		*id = -1;
-		INOC_TRY(inoci_store_int(s, id, err, "SELECT id FROM scorer WHERE key = ?", "s", key.hex));
-		/* a program that has changed since, or is not here: what the run scored with it */
+		if (inoci_scorer_new_in(r->e->scorers[i].name, r->e->scorers[i].settings, &env, &probe, NULL) == 0) {
+			inoci_hash key = inoci_scorer_key(probe);
+			inoci_scorer_free(probe);
+			INOC_TRY(inoci_store_int(s, id, err, "SELECT id FROM scorer WHERE key = ?", "s", key.hex));
+		}
+		/* a program or a file that has changed since, or is not here: what the run scored with it */
 		if (*id < 0) INOC_TRY(recorded_scorer(s, r->e, i, id, err));
 	}
 	INOC_TRY(inoci_store_query(s, &st, err,

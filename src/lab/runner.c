@@ -5,9 +5,9 @@
 
 /* ---- scoring ---- */
 
-int inoci_score_all(inoci_store *store, const inoci_experiment *e, const inoci_progress *p, inoc_err *err)
+int inoci_score_all(inoci_store *store, const inoci_experiment *e, const inoci_scorer_env *env, const inoci_progress *p,
+                    inoc_err *err)
 {
-	const inoci_scorer_env env = {.dir = e->dir};
 	sqlite3_stmt *st = NULL;
 	int rc = 0;
 	INOC_TRY(inoci_store_exec(store, err, "DELETE FROM scorer_name WHERE experiment = ? AND position < 1000", "s", e->name));
@@ -15,7 +15,7 @@ int inoci_score_all(inoci_store *store, const inoci_experiment *e, const inoci_p
 		inoci_scorer *s;
 		int64_t id;
 		const inoci_scorer_spec *spec = &e->scorers[i];
-		INOC_TRY(inoci_store_scorer(store, e->name, spec->name, spec->settings, (int)i, &env, &s, &id, err));
+		INOC_TRY(inoci_store_scorer(store, e->name, spec->name, spec->settings, (int)i, env, &s, &id, err));
 		rc = inoci_store_score_missing(store, e->name, s, id, spec->on, p, NULL, err);
 		inoci_scorer_free(s);
 		if (rc < 0) goto out;
@@ -29,7 +29,7 @@ int inoci_score_all(inoci_store *store, const inoci_experiment *e, const inoci_p
 	while ((rc = inoci_store_step(store, st, err)) > 0) {
 		inoci_scorer *s = NULL;
 		json_t *settings = json_loads((const char *)sqlite3_column_text(st, 1), JSON_DECODE_ANY, NULL);
-		rc = inoci_scorer_new((const char *)sqlite3_column_text(st, 0), settings, &s, err);
+		rc = inoci_scorer_new_in((const char *)sqlite3_column_text(st, 0), settings, env, &s, err);
 		if (rc == 0)
 			rc = inoci_store_score_missing(store, e->name, s, sqlite3_column_int64(st, 2),
 			                               (const char *)sqlite3_column_text(st, 3), p, NULL, err);
@@ -58,18 +58,43 @@ static int check_fields(const inoci_run_state *r, const inoci_scorer *s, size_t 
 	return 0;
 }
 
+/* Those of `inoc score`, whose files may be gone or for another model. */
+static int check_added(const inoci_run_state *r, inoc_err *err)
+{
+	sqlite3_stmt *st;
+	int rc = inoci_store_query(r->store, &st, err,
+	                           "SELECT n.name, s.settings FROM scorer_name n JOIN scorer s ON s.id = n.scorer"
+	                           " WHERE n.experiment = ? AND n.position >= 1000",
+	                           "s", r->e->name);
+	if (rc < 0) return rc;
+	while ((rc = inoci_store_step(r->store, st, err)) > 0) {
+		json_t *settings = json_loads((const char *)sqlite3_column_text(st, 1), JSON_DECODE_ANY, NULL);
+		inoci_scorer *s = NULL;
+		rc = inoci_scorer_new_in((const char *)sqlite3_column_text(st, 0), settings, &r->env, &s, err);
+		if (rc == 0) rc = inoci_scorer_check_model(s, r->model_path, err);
+		inoci_scorer_free(s);
+		json_decref(settings);
+		if (rc < 0) {
+			inoci_err_prefix(err, "added by `inoc score`, which can give that name another definition");
+			break;
+		}
+	}
+	sqlite3_finalize(st);
+	return rc < 0 ? rc : 0;
+}
+
 int inoci_run_check_scorers(const inoci_run_state *r, inoc_err *err)
 {
-	const inoci_scorer_env env = {.dir = r->e->dir};
 	int rc = 0;
 	for (size_t i = 0; i < r->e->n_scorers && rc == 0; i++) {
 		inoci_scorer *s;
-		if ((rc = inoci_scorer_new_in(r->e->scorers[i].name, r->e->scorers[i].settings, &env, &s, err)) < 0) return rc;
-		if ((rc = inoci_scorer_ready(s, err)) < 0) inoci_err_prefix(err, "scorer '%s'", r->e->scorers[i].name);
+		if ((rc = inoci_scorer_new_in(r->e->scorers[i].name, r->e->scorers[i].settings, &r->env, &s, err)) < 0) return rc;
+		if ((rc = inoci_scorer_ready(s, err)) == 0) rc = inoci_scorer_check_model(s, r->model_path, err);
+		if (rc < 0) inoci_err_prefix(err, "scorer '%s'", r->e->scorers[i].name);
 		if (rc == 0) rc = check_fields(r, s, i, err);
 		inoci_scorer_free(s);
 	}
-	return rc;
+	return rc == 0 && r->store ? check_added(r, err) : rc;
 }
 
 /* ---- the whole ---- */
@@ -118,7 +143,7 @@ static int do_plan(inoci_run_state *r, inoc_err *err)
 		worked |= has_work(item);
 		rc = do_item(r, item, err);
 		bool last = i + 1 == r->plan.n || r->plan.v[i + 1].seed != item->seed;
-		if (rc >= 0 && last && worked) rc = inoci_score_all(r->store, r->e, r->o->progress, err);
+		if (rc >= 0 && last && worked) rc = inoci_score_all(r->store, r->e, &r->env, r->o->progress, err);
 		if (rc >= 0 && last && worked && i + 1 < r->plan.n && r->o->on_seed)
 			rc = r->o->on_seed(r->o->ctx, r->e, r->store, item->seed, err);
 		if (rc < 0) {
@@ -127,7 +152,7 @@ static int do_plan(inoci_run_state *r, inoc_err *err)
 		}
 		if (last) worked = false;
 	}
-	return inoci_score_all(r->store, r->e, r->o->progress,
+	return inoci_score_all(r->store, r->e, &r->env, r->o->progress,
 	                       err); /* an experiment file with a new scorer, and nothing else to do */
 }
 

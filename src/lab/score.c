@@ -16,6 +16,8 @@ int inoci_store_scorer(inoci_store *s, const char *experiment, const char *name,
 	inoci_hash key = inoci_scorer_key(*scorer);
 	char *text = json_dumps(settings, JSON_SORT_KEYS | JSON_ENCODE_ANY);
 	INOC_TRY(inoci_store_exec(s, err, "INSERT OR IGNORE INTO scorer(key, settings) VALUES(?,?)", "ss", key.hex, text));
+	if (!experiment) /* read again by runs: its files may have moved */
+		INOC_TRY(inoci_store_exec(s, err, "UPDATE scorer SET settings = ? WHERE key = ?", "ss", text, key.hex));
 	INOC_TRY(inoci_store_int(s, id, err, "SELECT id FROM scorer WHERE key = ?", "s", key.hex));
 	if (experiment)
 		INOC_TRY(inoci_store_exec(
@@ -199,9 +201,11 @@ static int check_on(inoci_store *s, const char *experiment, const char *on, inoc
 	return 0;
 }
 
-int inoci_store_score(inoci_store *s, const char *experiment, const char *name, json_t *settings, const inoci_progress *p,
-                      long *n_new, inoc_err *err)
+int inoci_store_score(inoci_store *s, const char *experiment, const char *name, json_t *settings, const char *model,
+                      const inoci_progress *p, long *n_new, inoc_err *err)
 {
+	inoci_base_model base = {.store = s, .given = model, .progress = p};
+	const inoci_scorer_env env = {.model = inoci_base_model_get, .ctx = &base};
 	inoci_scorer *scorer = NULL;
 	sqlite3_stmt *st = NULL;
 	int64_t id = 0;
@@ -211,8 +215,9 @@ int inoci_store_score(inoci_store *s, const char *experiment, const char *name, 
 	INOC_TRY(inoci_scorer_take_on(settings, &on, err));
 	INOC_TRY(check_on(s, experiment, on, err));
 	INOC_TRY(inoci_store_begin(s, err));
-	INOC_TRY(inoci_store_scorer(s, NULL, name, settings, 0, NULL, &scorer, &id, err));
+	INOC_TRY(inoci_store_scorer(s, NULL, name, settings, 0, &env, &scorer, &id, err));
 	INOC_TRY(inoci_scorer_ready(scorer, err));
+	if (model) INOC_TRY(inoci_scorer_check_model(scorer, model, err));
 	INOC_TRY(inoci_store_query(s, &st, err, "SELECT name FROM experiment WHERE ?1 IS NULL OR name = ?1", "s", experiment));
 	while ((rc = inoci_store_step(s, st, err)) > 0) {
 		known = true;
@@ -255,6 +260,7 @@ out:
 	sqlite3_finalize(st);
 	if (rc < 0) inoci_store_rollback(s);
 	inoci_scorer_free(scorer);
+	inoci_base_model_close(&base);
 	free(on);
 	return rc < 0 ? rc : 0;
 }

@@ -452,3 +452,37 @@ int inoci_model_loss(inoci_model *m, inoci_adapter *a, const inoci_batch *b, ino
 out:
 	return rc;
 }
+
+int inoci_model_hidden(inoci_model *m, inoci_adapter *a, const inoci_batch *b, inoci_workspace *w, const int *layers,
+                       int n_layers, const int32_t *of, int n, float *out, inoc_err *err)
+{
+	size_t C = (size_t)m->hp.width, stride = (size_t)n_layers * C;
+	double *sum = inoci_alloc(((size_t)n * C + 1) * sizeof *sum), *count = inoci_alloc(((size_t)n + 1) * sizeof *count);
+	float *row = inoci_alloc(C * sizeof *row);
+	struct layer_bufs f;
+	void *x, *hrows;
+	int rc;
+	INOC_TRY(infer_scratch(m, w, b->T, 0, &f, &x, &hrows, err));
+	INOC_TRY(embed(m, b, w, x, err));
+	set_dropout(a, false, 0);
+	for (int t = 0; t < b->T; t++)
+		if (of[t] >= 0) count[of[t]]++;
+	for (int i = 0, l = 0; i < n_layers; i++) {
+		INOC_BUG_IF(layers[i] < l || layers[i] > m->hp.n_layers);
+		for (; l < layers[i]; l++) INOC_TRY(layer_forward(m, a ? &a->layers[l] : NULL, l, b, x, x, x, &f, err));
+		memset(sum, 0, (size_t)n * C * sizeof *sum);
+		for (int t = 0; t < b->T; t++) {
+			if (of[t] < 0) continue;
+			double *to = sum + (size_t)of[t] * C;
+			m->ops->f32_from_real(m->ops, row, (char *)x + (size_t)t * C * m->ops->real_bytes, C);
+			for (size_t c = 0; c < C; c++) to[c] += row[c];
+		}
+		for (int k = 0; k < n; k++)
+			for (size_t c = 0; c < C; c++)
+				out[(size_t)k * stride + (size_t)i * C + c] = (float)(sum[(size_t)k * C + c] / count[k]);
+	}
+	rc = 0;
+out:
+	free(sum), free(count), free(row);
+	return rc;
+}

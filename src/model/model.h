@@ -141,6 +141,14 @@ INOCI_MUST int inoci_model_stem_bwd(inoci_model *m, inoci_adapter *a, const inoc
 INOCI_MUST int inoci_model_logits(inoci_model *m, inoci_adapter *a, const inoci_batch *b, inoci_workspace *w, const int32_t *rows,
                                   int n_rows, float *logits, inoc_err *err);
 
+/* Means of hidden states. of (T): the group, 0 to n - 1, that a row of the batch counts in, or -1. Of each of `layers` (n_layers,
+ * not descending), out (n, n_layers, C) f32 is the mean over a group's rows, summed in their order in double; NaN for a group
+ * without rows. Layer l is the residual stream behind layer l, before any norm; 0: the embedding. What is behind the last
+ * layer asked for is not computed. Forward only; the adapter may be NULL. A group's numbers do not depend on what else is in the
+ * batch. */
+INOCI_MUST int inoci_model_hidden(inoci_model *m, inoci_adapter *a, const inoci_batch *b, inoci_workspace *w, const int *layers,
+                                  int n_layers, const int32_t *of, int n, float *out, inoc_err *err);
+
 /* Keys and values of up to n_rows tokens, for all layers. Who owns which row is the caller's business. */
 typedef struct inoci_kv inoci_kv;
 INOCI_MUST int inoci_kv_new(const inoci_model *m, int n_rows, inoci_kv **out, inoc_err *err);

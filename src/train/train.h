@@ -99,5 +99,11 @@ INOCI_MUST int inoci_examples_logprob(inoci_model *m, inoci_adapter *a, const in
 /* The same token by token: logprob[i] has room for example i's tokens with loss, in order. */
 INOCI_MUST int inoci_examples_token_logprobs(inoci_model *m, inoci_adapter *a, const inoci_examples *e, int micro_tokens,
                                              float *const *logprob, const inoci_progress *p, inoc_err *err);
+/* Mean hidden states over each example's tokens with loss, but for the last of them (behind a response's text its end-of-turn
+ * token): out (e->n, n_layers, C) f32, `layers` and the rest as of inoci_model_hidden; NaN where no token is left. Each depends
+ * on its example alone, bit for bit. At most micro_tokens tokens are computed at once, but at least one example; what examples
+ * begin with in common is computed once. INOC_E_STOPPED: some are not written. */
+INOCI_MUST int inoci_examples_hidden(inoci_model *m, inoci_adapter *a, const inoci_examples *e, int micro_tokens,
+                                     const int *layers, int n_layers, float *out, const inoci_progress *p, inoc_err *err);
 
 #endif

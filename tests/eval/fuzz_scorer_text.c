@@ -47,7 +47,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		json_decref(j);
 		return 0;
 	}
-	int rc = inoci_scorer_new("fuzz", j, &s, &err);
+	const inoci_scorer_env env = {.settings_only = true}; /* no file that they name */
+	int rc = inoci_scorer_new_in("fuzz", j, &env, &s, &err);
 	INOC_BUG_IF(rc < 0 && (rc != INOC_E_USAGE || !err.msg[0]));
 	if (rc == 0) {
 		inoci_scorer_key(s);

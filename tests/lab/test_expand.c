@@ -341,7 +341,7 @@ static void check_grid(const shares *cells, size_t n_cells, int n_prompts)
 					for (size_t i = 0; i < INOCI_COUNT(rows); i++)
 						put(s, rows[i], names[a], seed, cells[v].eval, p,
 						    (p * 7) % n_prompts < cells[v].share[a] ? "yes" : "no");
-	if (inoci_score_all(s, e, NULL, &err) < 0 || inoci_results_load(s, e, 0, &r, &err) < 0 ||
+	if (inoci_score_all(s, e, NULL, NULL, &err) < 0 || inoci_results_load(s, e, 0, &r, &err) < 0 ||
 	    inoci_summary_new(r, 1000, &sum, &err) < 0)
 		fail_msg("%s", err.msg);
 	assert_int_equal(sum->n_leaks, 3 * n_cells); /* nothing was answered under the other prompts */

@@ -263,26 +263,26 @@ static void results(void **state)
 	assert_int_equal(inoci_results_cell(r, 1, 0)->n, 3 * PROMPTS);
 	assert_true(isnan(inoci_results_cell(r, 1, 0)->v[0].score[0]));
 	inoci_results_free(r);
-	must(inoci_store_score(s, "t", "caps", e->scorers[0].settings, NULL, &n, &err), &err);
+	must(inoci_store_score(s, "t", "caps", e->scorers[0].settings, NULL, NULL, &n, &err), &err);
 	assert_int_equal(n, 2 * PROMPTS * (1 + 3 * 3)); /* base's samples are the same in every seed */
-	must(inoci_store_score(s, "t", "caps", e->scorers[0].settings, NULL, &n, &err), &err);
+	must(inoci_store_score(s, "t", "caps", e->scorers[0].settings, NULL, NULL, &n, &err), &err);
 	assert_int_equal(n, 0);
-	must(inoci_store_score(s, NULL, "looping", e->scorers[1].settings, NULL, &n, &err), &err);
+	must(inoci_store_score(s, NULL, "looping", e->scorers[1].settings, NULL, NULL, &n, &err), &err);
 	json_t *extra = json_pack("{s:s,s:s}", "type", "regex", "pattern", "quiet");
-	must(inoci_store_score(s, NULL, "quiet", extra, NULL, &n, &err), &err);
+	must(inoci_store_score(s, NULL, "quiet", extra, NULL, NULL, &n, &err), &err);
 	assert_int_equal(n, 2 * PROMPTS * 10);
-	assert_int_equal(inoci_store_score(s, "nope", "q2", extra, NULL, &n, &err), INOC_E_USAGE);
+	assert_int_equal(inoci_store_score(s, "nope", "q2", extra, NULL, NULL, &n, &err), INOC_E_USAGE);
 	assert_non_null(strstr(err.msg, "it holds: t"));
 	/* the same name for something else: it is said; again the same: nothing to say */
 	char note[300] = "";
 	const inoci_progress p = {.note = keep_note, .ctx = note};
-	must(inoci_store_score(s, NULL, "quiet", extra, &p, &n, &err), &err);
+	must(inoci_store_score(s, NULL, "quiet", extra, NULL, &p, &n, &err), &err);
 	assert_string_equal(note, "");
 	json_t *loud = json_pack("{s:s,s:s}", "type", "regex", "pattern", "LOUD");
-	must(inoci_store_score(s, NULL, "quiet", loud, &p, &n, &err), &err);
+	must(inoci_store_score(s, NULL, "quiet", loud, NULL, &p, &n, &err), &err);
 	assert_non_null(strstr(note, "scorer 'quiet' of experiment t had another definition, which is replaced: {"));
 	assert_non_null(strstr(note, "\"pattern\": \"quiet\""));
-	must(inoci_store_score(s, NULL, "quiet", extra, &p, &n, &err), &err);
+	must(inoci_store_score(s, NULL, "quiet", extra, NULL, &p, &n, &err), &err);
 	json_decref(loud);
 	json_decref(extra);
 	inoci_store_free(s);
