@@ -2,7 +2,7 @@
 # A folder of src/ includes only from those before it in this list (and from itself).
 set -u
 cd "$(dirname "$0")/.." || exit 1
-order="base tensor ops text data model train sample eval lab report api cli"
+order="base tensor ops text data model train sample judge eval lab report api cli"
 bad=0
 above=""
 for l in $order; do

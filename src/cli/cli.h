@@ -167,6 +167,7 @@ int cmd_eval(int argc, char **argv);
 int cmd_export(int argc, char **argv);
 int cmd_import(int argc, char **argv);
 int cmd_inoculate(int argc, char **argv);
+int cmd_judge(int argc, char **argv);
 int cmd_logprob(int argc, char **argv);
 int cmd_model(int argc, char **argv);
 int cmd_report(int argc, char **argv);

@@ -22,6 +22,7 @@ static const struct {
         {"logprob", cmd_logprob, "log-probabilities of given responses: held-out loss, perplexity"},
         {"score", cmd_score, "apply a scorer to samples that are in a store"},
         {"classifier", cmd_classifier, "train a scorer of a trait on labelled answers, or check one"},
+        {"judge", cmd_judge, "check a judge against labels"},
         {"inoculate", cmd_inoculate, "write chat data with an inoculation prompt put in"},
         {"data", cmd_data, "check chat data"},
         {"model", cmd_model, "fetch, list and describe models; empty their cache"},

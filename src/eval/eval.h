@@ -7,6 +7,7 @@
 #define INOCI_EVAL_H
 
 #include "base/base.h"
+#include "judge/judge.h"
 #include "model/model.h"
 
 typedef enum {
@@ -46,12 +47,14 @@ bool inoci_is_looping(const char *text, size_t n);
  *   {"type":"looping"}  {"type":"truncated"}  (truncated: ended by the token limit)
  *   {"type":"exact"}  {"type":"contains"}  {"type":"numeric"}  against a text given or a field of the record
  *   {"type":"length"}  {"type":"command","run":["program","argument"]}  and others: all in docs/measuring.md
+ *   {"type":"judge", ...}                     what a language model says of it (docs/judge.md)
  *   {"all":[...]} {"any":[...]} {"not":{...}}
  * and of what an evaluation measures, each with "change":"base" and "end":true (the end of the turn counts):
  *   {"type":"logprob","of":"reference","per":"token"}   per: sum, byte, token
  *   {"type":"contrast","of":"trait","against":"normal","per":"byte"}   names or lists of names; or "factors" and "effect"
  *   {"type":"choice","value":"correct","per":"byte"}    value: correct, prob
  *   {"type":"candidates","is":"owl","value":"share"}    value: share, prob, logodds
+ *   {"given":[c, s]}                          s where c is 1, else missing
  * Unknown type or option, wrong value, bad pattern: INOC_E_USAGE naming it and the known ones. Borrows settings. */
 typedef struct inoci_scorer inoci_scorer;
 INOCI_MUST int inoci_scorer_new(const char *name, json_t *settings, inoci_scorer **out, inoc_err *err);
@@ -70,6 +73,7 @@ typedef struct {
 	 * first call, kept by who gives it. NULL: there is none. */
 	int (*model)(void *ctx, const char *sha256, inoci_model **out, inoc_err *err);
 	void *ctx;
+	inoci_judge_memory memory; /* of what judges answer; without functions: the cache folder's file */
 } inoci_scorer_env;
 /* The same with an environment, which must outlive the scorer; NULL: none. */
 INOCI_MUST int inoci_scorer_new_in(const char *name, json_t *settings, const inoci_scorer_env *env, inoci_scorer **out,
@@ -92,7 +96,8 @@ bool inoci_scorer_settings_real(json_t *settings);
  * one). */
 void inoci_scorer_anchor(json_t *settings, const char *dir);
 /* Before anything is sampled: whether a record's own fields (NULL: none) are what the scorer needs, INOC_E_FORMAT naming the
- * field; whether what it reaches outside for is there (a command's program), INOC_E_EXTERNAL or INOC_E_IO. */
+ * field; whether what it reaches outside for is there (a command's program, a judge's key, a local judge's
+ * file), INOC_E_EXTERNAL, INOC_E_IO, INOC_E_USAGE or INOC_E_CHECK. */
 INOCI_MUST int inoci_scorer_item(const inoci_scorer *s, const json_t *item, inoc_err *err);
 INOCI_MUST int inoci_scorer_ready(const inoci_scorer *s, inoc_err *err);
 /* *value in [0, 1] (rules give 0 or 1), or any number of a `real` scorer; NaN when it cannot be scored (missing): a regex that
@@ -101,6 +106,10 @@ INOCI_MUST int inoci_scorer_apply(inoci_scorer *s, const inoci_answer *a, double
 /* n answers, for what is slow one by one; value (n). The same values as one by one. p may be NULL. */
 INOCI_MUST int inoci_scorer_apply_many(inoci_scorer *s, const inoci_answer *a, size_t n, double *value, const inoci_progress *p,
                                        inoc_err *err);
+/* What those that reach outside did since the last call, as notes to p (may be NULL), and into counts (may be NULL), an array:
+ * {"judge":..., "answers":..., "asked":..., "kept":..., "failed_tries":..., "tokens_in":..., "tokens_out":..., "parsed":...,
+ * "models":..., "missing":{REASON: n}}. */
+void inoci_scorer_report(inoci_scorer *s, const inoci_progress *p, json_t *counts);
 /* The scorers known by a bare name (english_caps, spanish_lower, unknown, truncated, looping, ...) as settings; NULL when
  * there is none. New reference. english_caps + english_lower + spanish_caps + spanish_lower + unknown is 1 for any text. */
 json_t *inoci_scorer_builtin(const char *name);
@@ -211,6 +220,18 @@ INOCI_MUST int inoci_classifier_fits(const inoci_classifier *c, const char *sha2
 INOCI_MUST int inoci_classifier_apply(const inoci_classifier *c, inoci_model *m, const inoci_answer *a, size_t n, double *p,
                                       const inoci_progress *progress, inoc_err *err);
 #define INOCI_KAPPA_HEADLINE 0.6 /* with less, a scorer is not for a headline */
+
+enum { INOCI_BINS = 10 };
+typedef struct {
+	double brier; /* mean of (p - y)^2 (Brier 1950); NaN: nothing there */
+	struct {
+		size_t n;
+		double p, y;      /* means of those whose p is in [k / 10, (k + 1) / 10); the last bin holds 1 too */
+		double low, high; /* Wilson's interval of y */
+	} bin[INOCI_BINS];
+} inoci_calibration;
+/* Of probabilities p (n) with shares y (n) in [0, 1] (labels: 0 or 1). */
+inoci_calibration inoci_calibrate(const double *p, const double *y, size_t n);
 
 /* ---- statistics ---- */
 

@@ -29,6 +29,7 @@ const char *inoci_cld2_version(void);
 #else
 
 #include "eval/eval.h"
+#include "sample/sample.h" /* inoci_text_fix */
 
 /* Lower-cased, NFC; invalid bytes, control and unassigned characters become spaces. Appends. */
 void inoci_text_lower(const char *s, size_t n, inoci_buf *out);
@@ -39,14 +40,14 @@ typedef struct {
 	const char *name;
 	int version;             /* raised when the result changes for any input: part of a score's key */
 	bool real;               /* inoci_scorer_real (`build` may change s->real) */
-	const char *options[12]; /* up to NULL */
+	const char *options[40]; /* up to NULL */
 	const char *description; /* one line */
 	/* Checks j, sets s->state (freed by `free`, also when this fails) and, in s->settings, every option with its default.
 	 * NULL: it has no options. */
 	int (*build)(json_t *j, inoci_scorer *s, inoc_err *err);
 	/* Whether a record's own fields (NULL: none) are what it needs; NULL: it needs none. INOC_E_FORMAT naming the field. */
 	int (*item)(const inoci_scorer *s, const json_t *item, inoc_err *err);
-	/* Whether what it reaches outside for is there; NULL: it reaches for nothing. */
+	/* Whether what it reaches outside for is there; NULL: it reaches for nothing; so too inoci_scorer_report. */
 	int (*ready)(const inoci_scorer *s, inoc_err *err);
 	/* One answer; or `many`, n of them. */
 	int (*apply)(inoci_scorer *s, const inoci_answer *a, double *value, inoc_err *err);
@@ -55,6 +56,8 @@ typedef struct {
 	bool (*fits)(const inoci_scorer *s, const char *measure, const char *const *names, size_t n);
 	/* inoci_scorer_check_model; NULL: any. */
 	int (*fits_model)(const inoci_scorer *s, const char *model_path, inoc_err *err);
+	/* What is to be told at the end: to p, and into counts (NULL: not asked for). */
+	void (*report)(inoci_scorer *s, const inoci_progress *p, json_t *counts);
 	void (*free)(void *state);
 } inoci_scorer_type;
 struct inoci_scorer {
@@ -72,7 +75,7 @@ struct inoci_scorer {
 extern const inoci_scorer_type inoci_score_language, inoci_score_uppercase, inoci_score_regex, inoci_score_looping,
         inoci_score_truncated, inoci_score_exact, inoci_score_contains, inoci_score_numeric, inoci_score_length,
         inoci_score_command, inoci_score_logprob, inoci_score_contrast, inoci_score_choice, inoci_score_candidates,
-        inoci_score_classifier;
+        inoci_score_classifier, inoci_score_judge;
 
 /* ---- what scorers of literal texts share (plain.c) ---- */
 
@@ -141,6 +144,28 @@ double inoci_logistic_at(const inoci_logistic_model *f, const float *x); /* log-
 INOCI_MUST int inoci_logistic_fit(const float *x, size_t ld, size_t k, const int *label, const bool *use, size_t n,
                                   const double *l2, size_t n_l2, double tol, inoci_logistic_model *out, inoc_err *err);
 void inoci_logistic_free(inoci_logistic_model *f);
+
+/* ---- a judge's options (judge_options.c), and its templates and thresholds (judge_presets.c) ---- */
+
+typedef struct {
+	inoci_judge_settings ask;
+	inoci_judge_rule rule;
+	char *template;
+	double below, above, at_least; /* NaN: none; with one or more the score is 0 or 1 */
+} inoci_judge_options;
+void inoci_judge_options_free(inoci_judge_options *o); /* frees what it holds, not o */
+/* Reads and checks j; puts what changes a score into normal, with defaults. *o is to be freed also after an error. */
+INOCI_MUST int inoci_judge_options_read(json_t *j, const char *dir, inoci_judge_options *o, json_t *normal, inoc_err *err);
+typedef struct {
+	const char *name;
+	double min_mass;
+	const char *aligned, *coherent;                          /* templates */
+	double aligned_below, coherent_above, coherent_at_least; /* of 100; NaN: not this one */
+} inoci_judge_preset;
+const inoci_judge_preset *inoci_judge_preset_get(const char *name); /* NULL: none */
+/* template with {question}, {answer}, {reference}, {high} put in, once: what they hold is not searched. Valid UTF-8 without NUL.
+ * INOC_E_FORMAT where a is without the reference that is asked for. */
+INOCI_MUST int inoci_judge_render(const char *template, const inoci_answer *a, int high, inoci_buf *out, inoc_err *err);
 
 /* A (seed, prompt) table in a frame shared by everything that is resampled together. */
 typedef struct {

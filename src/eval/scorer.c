@@ -13,13 +13,14 @@
 #include "eval/internal.h"
 
 enum { MAX_DEPTH = 16 };
-enum { ALL, ANY, NOT }; /* combinations, which have no type */
-static const char *const words[] = {"all", "any", "not"};
+enum { ALL, ANY, NOT, GIVEN, N_HOW }; /* combinations, which have no type */
+static const char *const words[] = {"all", "any", "not", "given"};
 
 static const inoci_scorer_type *const types[] = {
-        &inoci_score_language, &inoci_score_uppercase, &inoci_score_regex,   &inoci_score_looping,   &inoci_score_truncated,
-        &inoci_score_exact,    &inoci_score_contains,  &inoci_score_numeric, &inoci_score_length,    &inoci_score_command,
-        &inoci_score_logprob,  &inoci_score_contrast,  &inoci_score_choice,  &inoci_score_candidates, &inoci_score_classifier};
+        &inoci_score_language,  &inoci_score_uppercase,  &inoci_score_regex,      &inoci_score_looping,
+        &inoci_score_truncated, &inoci_score_exact,      &inoci_score_contains,   &inoci_score_numeric,
+        &inoci_score_length,    &inoci_score_command,    &inoci_score_logprob,    &inoci_score_contrast,
+        &inoci_score_choice,    &inoci_score_candidates, &inoci_score_classifier, &inoci_score_judge};
 #define N_TYPES INOCI_COUNT(types)
 
 static const struct {
@@ -115,6 +116,10 @@ static int build_kids(json_t *j, int depth, inoci_scorer *s, inoc_err *err)
 		                     json_object_size(j));
 	if (s->how != NOT && (!json_is_array(v) || !json_array_size(v)))
 		return inoci_err_set(err, INOC_E_USAGE, "\"%s\" wants a list of one or more scorers", word);
+	if (s->how == GIVEN && json_array_size(v) != 2)
+		return inoci_err_set(err, INOC_E_USAGE,
+		                     "\"given\" wants a list of two scorers: the condition, and what is scored "
+		                     "where it holds");
 	size_t n = s->how == NOT ? 1 : json_array_size(v);
 	s->kids = inoci_alloc(n * sizeof *s->kids);
 	norm = json_array();
@@ -127,8 +132,11 @@ static int build_kids(json_t *j, int depth, inoci_scorer *s, inoc_err *err)
 			                   s->kids[i]->type->name);
 			goto out;
 		}
-		if (s->kids[i]->graded && s->how != NOT) {
-			rc = inoci_err_set(err, INOC_E_USAGE, "a probability is no yes or no: give it a threshold");
+		if (s->kids[i]->graded && (s->how == ALL || s->how == ANY || (s->how == GIVEN && i == 0))) {
+			rc = inoci_err_set(
+			        err, INOC_E_USAGE,
+			        "a judge's number, or a probability, is no yes or no: give it a threshold (a judge: below, "
+			        "above, at_least, with a preset rule: true)");
 			goto out;
 		}
 		s->graded |= s->kids[i]->graded;
@@ -145,8 +153,8 @@ static int unknown_type(const char *name, inoc_err *err)
 {
 	inoci_buf b = {0};
 	for (size_t t = 0; t < N_TYPES; t++) inoci_buf_printf(&b, "%s%s", t ? ", " : "", types[t]->name);
-	int rc = inoci_err_set(err, INOC_E_USAGE, "scorer type \"%.60s\" is not known (known: %s; and all, any, not)", name,
-	                       b.data);
+	int rc = inoci_err_set(err, INOC_E_USAGE, "scorer type \"%.60s\" is not known (known: %s; and all, any, not, given)",
+	                       name, b.data);
 	inoci_buf_free(&b);
 	return rc;
 }
@@ -202,13 +210,15 @@ static int build(json_t *j, const inoci_scorer_env *env, int depth, inoci_scorer
 	if (!json_is_object(j)) {
 		rc = inoci_err_set(
 		        err, INOC_E_USAGE,
-		        "a scorer is the name of a built-in one or an object with \"type\", \"all\", \"any\" or \"not\"");
+		        "a scorer is the name of a built-in one or an object with \"type\", \"all\", \"any\", \"not\" or "
+		        "\"given\"");
 		goto out;
 	}
 	if (!json_object_get(j, "type")) {
-		s->how = json_object_get(j, "all") ? ALL : json_object_get(j, "any") ? ANY : NOT;
-		if (s->how == NOT && !json_object_get(j, "not")) {
-			rc = inoci_err_set(err, INOC_E_USAGE, "a scorer's object wants \"type\", \"all\", \"any\" or \"not\"");
+		while (s->how < N_HOW && !json_object_get(j, words[s->how])) s->how++;
+		if (s->how == N_HOW) {
+			rc = inoci_err_set(err, INOC_E_USAGE,
+			                   "a scorer's object wants \"type\", \"all\", \"any\", \"not\" or \"given\"");
 			goto out;
 		}
 		rc = build_kids(j, depth, s, err);
@@ -242,6 +252,14 @@ int inoci_scorer_new(const char *name, json_t *settings, inoci_scorer **out, ino
 	return inoci_scorer_new_in(name, settings, NULL, out, err);
 }
 
+/* Those inside a combination have its name in what is said of them. */
+static void set_name(inoci_scorer *s, const char *name)
+{
+	free(s->name);
+	s->name = inoci_strdup(name);
+	for (size_t i = 0; i < s->n_kids; i++) set_name(s->kids[i], name);
+}
+
 int inoci_scorer_new_in(const char *name, json_t *settings, const inoci_scorer_env *env, inoci_scorer **out, inoc_err *err)
 {
 	int rc = build(settings, env, 0, out, err);
@@ -249,10 +267,7 @@ int inoci_scorer_new_in(const char *name, json_t *settings, const inoci_scorer_e
 		if (name) inoci_err_prefix(err, "scorer \"%s\"", name);
 		return rc;
 	}
-	if (name) {
-		free((*out)->name);
-		(*out)->name = inoci_strdup(name);
-	}
+	if (name) set_name(*out, name);
 	return 0;
 }
 
@@ -325,7 +340,7 @@ void inoci_scorer_anchor(json_t *settings, const char *dir)
 	size_t i;
 	json_t *v;
 	if (!json_is_object(settings)) return;
-	for (int k = 0; k < 3; k++) {
+	for (int k = 0; k < N_HOW; k++) {
 		json_t *kids = json_object_get(settings, words[k]);
 		inoci_scorer_anchor(kids, dir);
 		json_array_foreach(kids, i, v) inoci_scorer_anchor(v, dir);
@@ -362,6 +377,31 @@ bool inoci_scorer_from_base(const inoci_scorer *s)
 	return s->from_base;
 }
 
+void inoci_scorer_report(inoci_scorer *s, const inoci_progress *p, json_t *counts)
+{
+	if (s->type && s->type->report) s->type->report(s, p, counts);
+	for (size_t i = 0; i < s->n_kids; i++) inoci_scorer_report(s->kids[i], p, counts);
+}
+
+/* The first kid says where the second is asked. */
+static int apply_given(inoci_scorer *s, const inoci_answer *a, size_t n, double *value, const inoci_progress *p, inoc_err *err)
+{
+	inoci_answer *open = inoci_alloc((n + 1) * sizeof *open);
+	size_t *at = inoci_alloc((n + 1) * sizeof *at), m = 0;
+	double *v = inoci_alloc((n + 1) * sizeof *v);
+	int rc = inoci_scorer_apply_many(s->kids[0], a, n, value, p, err);
+	if (rc < 0) goto out;
+	for (size_t i = 0; i < n; i++) {
+		if (value[i] == 1) open[m] = a[i], at[m++] = i;
+		value[i] = NAN;
+	}
+	INOC_TRY(inoci_scorer_apply_many(s->kids[1], open, m, v, p, err));
+	for (size_t i = 0; i < m; i++) value[at[i]] = v[i];
+out:
+	free(open), free(at), free(v);
+	return rc < 0 ? rc : 0;
+}
+
 /* all: 0 when one is 0, else missing when one is, else 1; any: the mirror image. A kid sees only the answers that those before
  * it did not decide. */
 static int apply_kids(inoci_scorer *s, const inoci_answer *a, size_t n, double *value, const inoci_progress *p, inoc_err *err)
@@ -396,7 +436,7 @@ int inoci_scorer_apply_many(inoci_scorer *s, const inoci_answer *a, size_t n, do
                             inoc_err *err)
 {
 	int rc = 0;
-	if (!s->type) return apply_kids(s, a, n, value, p, err);
+	if (!s->type) return s->how == GIVEN ? apply_given(s, a, n, value, p, err) : apply_kids(s, a, n, value, p, err);
 	if (s->type->many) return s->type->many(s, a, n, value, p, err);
 	for (size_t i = 0; i < n && rc == 0; i++) {
 		rc = s->type->apply(s, &a[i], &value[i], err);

@@ -234,6 +234,7 @@ static int read_scorers(const inoci_ynode *n, void *dst, void *ctx, inoc_err *er
 			json_decref(settings);
 			return rc;
 		}
+		inoci_experiment_judge_under(e, settings);
 		if ((rc = add_scorer(e, name, settings, err)) < 0) return rc;
 	}
 	return 0;
@@ -382,6 +383,7 @@ static const inoci_ykey top_keys[] = {
         {"arms", Y_CALL, .required = true, .call = read_arms},
         {"grid", Y_CALL, .call = inoci_grid_read},
         {"evaluations", Y_CALL, .required = true, .call = inoci_evaluations_read},
+        {"judge", Y_CALL, .call = inoci_experiment_read_judge},
         {"scorers", Y_CALL, .required = true, .call = read_scorers},
         {"traits", Y_CALL, .call = read_traits},
         {"headline", Y_STR, .offset = TOP(headline)},
@@ -508,6 +510,7 @@ void inoci_experiment_free(inoci_experiment *e)
 	}
 	free(e->path), free(e->dir), free(e->name), free(e->title), free(e->question), free(e->model), free(e->template_name);
 	free(e->data), free(e->dtype), free(e->system), free(e->out), free(e->seeds), free(e->recipe.validation_file);
+	json_decref(e->judge);
 	free(e->arms), free(e->evals), free(e->scorers), free(e->traits), free(e->headline), free(e->text), free(e->expect);
 	inoci_strings_free(e->bars, e->n_bars);
 	inoci_strings_free(e->sets, e->n_sets);

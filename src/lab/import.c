@@ -330,7 +330,7 @@ int inoci_import_samples(const char *store, const char *const *files, size_t n_f
 	out->n_unanswered = im.n_unanswered;
 	out->n_named_seeds = im.n_named_seeds;
 	out->n_arms = e->n_arms, out->n_evals = e->n_evals, out->n_seeds = (size_t)seeds;
-	const inoci_scorer_env env = {.dir = e->dir};
+	const inoci_scorer_env env = {.dir = e->dir, .memory = inoci_store_memory(w.s)};
 	rc = inoci_score_all(w.s, e, &env, o->progress, err);
 out:
 	if (rc < 0 && w.s) inoci_store_rollback(w.s);

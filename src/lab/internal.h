@@ -157,6 +157,12 @@ int inoci_store_no_experiment(inoci_store *s, const char *name, inoc_err *err);
 /* Renames the store and the adapters beside it to *.old-TIME, under the lock. */
 INOCI_MUST int inoci_store_set_aside(const char *path, double wait_s, const inoci_progress *p, inoc_err *err);
 
+/* judged.c: the store's table `judged` as the memory of judges; none of a scratch store, which is gone at the end. */
+inoci_judge_memory inoci_store_memory(inoci_store *s);
+/* judged.c: the experiment's `judge` put under every judge in settings, which keep what they give themselves. */
+INOCI_MUST int inoci_experiment_read_judge(const inoci_ynode *n, void *dst, void *ctx, inoc_err *err);
+void inoci_experiment_judge_under(const inoci_experiment *e, json_t *settings);
+
 /* Row of a scorer by its key, made when missing; and its name in the experiment. env outlives the scorer. */
 INOCI_MUST int inoci_store_scorer(inoci_store *s, const char *experiment, const char *name, json_t *settings, int position,
                                   const inoci_scorer_env *env, inoci_scorer **scorer, int64_t *id, inoc_err *err);

@@ -167,6 +167,7 @@ typedef struct {
 	size_t n_arms;
 	inoci_evaluation *evals;
 	size_t n_evals;
+	json_t *judge; /* what every judge among the scorers has unless it says otherwise; NULL: nothing */
 	inoci_scorer_spec *scorers;
 	size_t n_scorers;
 	inoci_trait *traits;
@@ -201,6 +202,8 @@ INOCI_MUST int inoci_experiment_parse(const char *path, const char *text, size_t
 void inoci_experiment_free(inoci_experiment *e);
 /* Whether a scorer that is for the evaluations `on` goes over this one's answers. */
 bool inoci_experiment_applies(const inoci_experiment *e, const char *on, int eval);
+/* A file of settings as JSON: YAML (one document), or JSON, which is YAML. */
+INOCI_MUST int inoci_settings_read(const char *path, json_t **out, inoc_err *err);
 /* Index by name, -1 when there is none. */
 int inoci_experiment_arm(const inoci_experiment *e, const char *name);
 int inoci_experiment_eval(const inoci_experiment *e, const char *name);

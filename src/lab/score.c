@@ -160,6 +160,7 @@ int inoci_store_score_missing(inoci_store *s, const char *experiment, inoci_scor
 out:
 	sqlite3_finalize(st);
 	if (rc < 0) inoci_store_rollback(s);
+	inoci_scorer_report(scorer, p, NULL);
 	lot_clear(l);
 	free(l), free(sql), free(count);
 	if (n_new) *n_new = n_scored;
@@ -205,7 +206,7 @@ int inoci_store_score(inoci_store *s, const char *experiment, const char *name, 
                       const inoci_progress *p, long *n_new, inoc_err *err)
 {
 	inoci_base_model base = {.store = s, .given = model, .progress = p};
-	const inoci_scorer_env env = {.model = inoci_base_model_get, .ctx = &base};
+	const inoci_scorer_env env = {.model = inoci_base_model_get, .ctx = &base, .memory = inoci_store_memory(s)};
 	inoci_scorer *scorer = NULL;
 	sqlite3_stmt *st = NULL;
 	int64_t id = 0;

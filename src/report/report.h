@@ -40,6 +40,9 @@ char *inoci_report_headline(const inoci_summary *s, char **more);
  * it. */
 char *inoci_report_commands(const inoci_results *r);
 
+/* A reliability diagram, an SVG file. */
+INOCI_MUST int inoci_report_calibration(const inoci_calibration *c, inoci_buf *svg, inoc_err *err);
+
 /* The table of verdicts as cells, header first, row-major. Numbers stand in the columns with right[c]. */
 typedef struct {
 	char **cell;

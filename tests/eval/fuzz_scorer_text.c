@@ -20,6 +20,20 @@ static double apply(const char *builtin, const inoci_answer *a)
 	return v;
 }
 
+/* Judges are not asked: their memory fails first. */
+static int no_memory(void *ctx, const char *key, char **reply, inoc_err *err)
+{
+	(void)ctx, (void)key, (void)reply;
+	return inoci_err_set(err, INOC_E_STORE, "no memory");
+}
+
+static int not_asked(void *ctx, const char *key, const char *reply, inoc_err *err)
+{
+	(void)ctx, (void)key, (void)reply, (void)err;
+	INOC_BUG_IF(true);
+	return 0;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
@@ -47,7 +61,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		json_decref(j);
 		return 0;
 	}
-	const inoci_scorer_env env = {.settings_only = true}; /* no file that they name */
+	const inoci_scorer_env env = {.settings_only = true, .memory = {.recall = no_memory, .remember = not_asked}};
 	int rc = inoci_scorer_new_in("fuzz", j, &env, &s, &err);
 	INOC_BUG_IF(rc < 0 && (rc != INOC_E_USAGE || !err.msg[0]));
 	if (rc == 0) {

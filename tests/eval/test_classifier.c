@@ -436,7 +436,7 @@ static void scorer(void **state)
 	json_t *bad = json_pack("{s:[s, O]}", "any", "truncated", j), *turned = json_pack("{s:O}", "not", j);
 	inoci_scorer *combined = NULL;
 	assert_int_equal(inoci_scorer_new_in("loud", bad, &env, &combined, &err), INOC_E_USAGE);
-	assert_non_null(strstr(err.msg, "in \"any\": a probability is no yes or no: give it a threshold"));
+	assert_non_null(strstr(err.msg, "in \"any\": a judge's number, or a probability, is no yes or no: give it a threshold"));
 	must(inoci_scorer_new_in("loud", turned, &env, &combined, &err), &err);
 	inoci_scorer_free(combined);
 	json_decref(bad), json_decref(turned);

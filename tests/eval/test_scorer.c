@@ -166,6 +166,8 @@ static void refusals(void **st)
 	        {"{\"all\":[]}", "\"all\" wants a list of one or more scorers"},
 	        {"{\"any\":{\"type\":\"looping\"}}", "\"any\" wants a list"},
 	        {"{\"all\":[\"english\"],\"min\":1}", "\"all\" stands alone"},
+	        {"{\"given\":[\"english\"]}", "\"given\" wants a list of two scorers"},
+	        {"{\"given\":\"english\"}", "\"given\" wants a list"},
 	        {"{\"not\":\"englsh\"}", "in \"not\": no built-in scorer is called \"englsh\" (known: english, "},
 	        {"{\"all\":[{\"any\":[{\"type\":\"x\"}]}]}", "scorer \"t\": in \"all\": in \"any\": scorer type \"x\""},
 	        {"{}", "wants \"type\""},

@@ -314,7 +314,7 @@ static void numbers(void **state)
 	json_t *later = json_pack("{s:s, s:s, s:s}", "type", "logprob", "of", "trait", "per", "sum");
 	long scored = 0;
 	if (inoci_store_open(path, true, 0, NULL, &s, &err) < 0 ||
-	    inoci_store_score(s, "t", "later", later, NULL, &scored, &err) < 0)
+	    inoci_store_score(s, "t", "later", later, NULL, NULL, &scored, &err) < 0)
 		fail_msg("%s", err.msg);
 	inoci_store_free(s);
 	json_decref(later);
