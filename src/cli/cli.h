@@ -160,6 +160,7 @@ INOCI_MUST int cli_inoculation_tagged(const inoci_inoculation *t, const inoci_da
 /* One aligned table on standard output. cells row-major, header first; numbers right-aligned where `right[c]`. */
 void cli_table(const char *const *cells, size_t n_rows, size_t n_cols, const bool *right);
 
+int cmd_analyse(int argc, char **argv);
 int cmd_chat(int argc, char **argv);
 int cmd_classifier(int argc, char **argv);
 int cmd_data(int argc, char **argv);
@@ -169,6 +170,7 @@ int cmd_import(int argc, char **argv);
 int cmd_inoculate(int argc, char **argv);
 int cmd_judge(int argc, char **argv);
 int cmd_logprob(int argc, char **argv);
+int cmd_merge(int argc, char **argv);
 int cmd_model(int argc, char **argv);
 int cmd_report(int argc, char **argv);
 int cmd_run(int argc, char **argv);

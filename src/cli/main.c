@@ -15,6 +15,7 @@ static const struct {
         {"report", cmd_report, "write an experiment's report again, or its tables"},
         {"export", cmd_export, "write an experiment's samples as JSON Lines"},
         {"import", cmd_import, "take samples made elsewhere into a store"},
+        {"analyse", cmd_analyse, "what explains an experiment's results: surprise, gradients, updates"},
         {"train", cmd_train, "fine-tune a LoRA adapter on chat data"},
         {"sample", cmd_sample, "sample answers to prompts, file to file"},
         {"chat", cmd_chat, "talk to a model in the terminal"},
@@ -24,6 +25,7 @@ static const struct {
         {"classifier", cmd_classifier, "train a scorer of a trait on labelled answers, or check one"},
         {"judge", cmd_judge, "check a judge against labels"},
         {"inoculate", cmd_inoculate, "write chat data with an inoculation prompt put in"},
+        {"merge", cmd_merge, "write a model with an adapter put into its weights"},
         {"data", cmd_data, "check chat data"},
         {"model", cmd_model, "fetch, list and describe models; empty their cache"},
 };

@@ -277,6 +277,9 @@ inoci_estimate inoci_ratio_ci(const inoci_scores *a, const inoci_scores *b, cons
                               uint64_t rng_seed, int n_boot);
 /* Holm's step-down: p[i] becomes the adjusted p-value; NaN stays and does not count. */
 void inoci_holm(double *p, size_t n);
+/* Spearman's rank correlation of n pairs; equal values have the mean of their ranks. NaN: fewer than 2, or all of one equal, or a
+ * NaN among them. */
+double inoci_spearman(const double *x, const double *y, size_t n);
 /* Wilson's 95 % interval for k of n; [0, 1] when n is 0. */
 void inoci_wilson(double k, double n, double *low, double *high);
 

@@ -380,6 +380,8 @@ static const inoci_ykey top_keys[] = {
         {"train", Y_CALL, .call = read_train},
         {"sweep", Y_CALL, .call = inoci_sweep_read},
         {"controls", Y_CALL, .call = inoci_controls_read},
+        {"curves", Y_CALL, .call = inoci_curves_read},
+        {"directions", Y_CALL, .call = inoci_directions_read},
         {"arms", Y_CALL, .required = true, .call = read_arms},
         {"grid", Y_CALL, .call = inoci_grid_read},
         {"evaluations", Y_CALL, .required = true, .call = inoci_evaluations_read},
@@ -402,6 +404,7 @@ static int finish(inoci_experiment *e, const inoci_ynode *root, inoc_err *err)
 	if (!e->system) e->system = inoci_strdup("none");
 	if (!e->dtype) e->dtype = inoci_strdup("auto");
 	if (!e->out) e->out = inoci_asprintf("out/%s", e->name);
+	if ((rc = inoci_curves_check(e, root, err)) < 0) return rc;
 	if (!strcmp(e->system, "own"))
 		return inoci_yaml_err(inoci_yaml_get(root, "system"), err,
 		                      "'own' is for evaluations; training takes none, empty, default or a text");
@@ -515,5 +518,6 @@ void inoci_experiment_free(inoci_experiment *e)
 	inoci_strings_free(e->bars, e->n_bars);
 	inoci_strings_free(e->sets, e->n_sets);
 	inoci_expansions_free(e);
+	inoci_curves_free(e);
 	free(e);
 }

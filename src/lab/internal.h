@@ -119,6 +119,14 @@ char *inoci_experiment_fitting(const inoci_experiment *e, const inoci_scorer *s,
  * one: an error at the scorer. */
 INOCI_MUST int inoci_experiment_fit_scorers(inoci_experiment *e, const inoci_ynode *root, inoc_err *err);
 
+/* curves.c: `curves` and `directions` of the file, `eval_at` of a recipe; what one key's table cannot say. */
+enum { INOCI_MAX_CURVES = 12 };
+inoci_ycall inoci_curves_read, inoci_directions_read, inoci_eval_at_read;
+INOCI_MUST int inoci_curves_check(const inoci_experiment *e, const inoci_ynode *root, inoc_err *err);
+void inoci_curves_free(inoci_experiment *e);
+/* Its records, each with the response as its last turn. */
+INOCI_MUST int inoci_curve_set_open(const inoci_curve_set *c, inoci_dataset *out, inoc_err *err);
+
 /* ---- the store ---- */
 
 struct inoci_store {
@@ -129,8 +137,8 @@ struct inoci_store {
 	bool in_tx;
 	double tx_began;
 };
-/* 2: run.request and run.provenance; 3: prompt.item, scorer_name.evaluations and judged. An older store is read without them, and
- * gets them when it is opened to write. */
+/* 2: run.request and run.provenance; 3: prompt.item, scorer_name.evaluations, judged, curves and analyses. An older store is read
+ * without them, and gets them when it is opened to write. */
 #define STORE_SCHEMA 3
 
 /* Prepares, binds by the letters of `types` (i: int64_t, d: double with NaN as null, s: const char * with NULL as null, b: const
@@ -293,9 +301,10 @@ typedef struct {
 		bool known;
 		inoci_hash train, val;
 		inoci_plan_item item;
-	} * fixed;            /* (n_arms): what is the same for every seed */
-	inoci_given *given;   /* (n_arms): of arms with a given adapter */
-	inoci_scorer_env env; /* of the scorers */
+	} * fixed;             /* (n_arms): what is the same for every seed */
+	inoci_given *given;    /* (n_arms): of arms with a given adapter */
+	inoci_scorer_env env;  /* of the scorers */
+	inoci_dataset *curves; /* (n_curves) */
 	inoci_plan plan;
 	inoci_overall overall;
 } inoci_run_state;
@@ -321,6 +330,50 @@ typedef struct {
 INOCI_MUST int inoci_run_wanted(inoci_run_state *r, int arm, int eval, uint64_t seed, const char *adapter_key, inoci_wanted *out,
                                 inoc_err *err);
 void inoci_wanted_free(inoci_wanted *w);
+/* Examples as they are measured, not trained on. */
+typedef struct {
+	inoci_examples e;
+	long *bytes, n_bytes; /* (e.n) of the responses' text; all */
+} inoci_probes;
+/* Records `which` (n; NULL: the first n) of d, inoculated by t (NULL: not). system: for records without a system turn. */
+INOCI_MUST int inoci_probes_make(const inoci_run_state *r, const inoci_dataset *d, const int32_t *which, size_t n,
+                                 const inoci_inoculation *t, const char *system, const inoci_recipe *recipe, uint64_t seed,
+                                 inoci_probes *out, inoc_err *err);
+void inoci_probes_free(inoci_probes *m);
+/* Bytes of the assistant turns' text (the last one's alone), those of weight 0 left out. */
+long inoci_response_bytes(const inoci_record *r, bool last);
+/* The arm's inoculation on every record, whatever share or tag it has in training. Borrows from a. */
+inoci_inoculation inoci_arm_prompt_always(const inoci_arm *a);
+
+/* run_curves.c */
+typedef struct {
+	int set;
+	bool prompt; /* with the arm's own */
+	inoci_probes m;
+} inoci_curve_job;
+typedef struct {
+	inoci_curve_job *v;
+	size_t n;
+} inoci_curve_jobs;
+INOCI_MUST int inoci_run_curves_open(inoci_run_state *r, inoc_err *err); /* reads r->curves */
+void inoci_run_curves_close(inoci_run_state *r);
+INOCI_MUST int inoci_run_curve_examples(const inoci_run_state *r, int arm, int set, bool prompt, uint64_t seed, inoci_probes *out,
+                                        inoc_err *err);
+/* What is measured of (arm, seed): nothing without eval_at. */
+INOCI_MUST int inoci_curve_jobs_make(const inoci_run_state *r, int arm, uint64_t seed, inoci_curve_jobs *out, inoc_err *err);
+void inoci_curve_jobs_free(inoci_curve_jobs *j);
+INOCI_MUST int inoci_curve_jobs_run(inoci_run_state *r, const inoci_curve_jobs *jobs, int64_t adapter, inoci_adapter *a, int step,
+                                    inoc_err *err);
+/* *ok (true beforehand) becomes false when the curves that (arm, seed) is to have are not all there. */
+INOCI_MUST int inoci_run_curves_ok(inoci_run_state *r, int arm, uint64_t seed, const char *key, bool *ok, inoc_err *err);
+INOCI_MUST int inoci_run_curves_link(inoci_run_state *r, const inoci_plan_item *item, int64_t adapter, inoc_err *err);
+
+/* neutral.c: up to n texts about nothing in particular, as long in tokens as the texts (n_texts; their mean), in capitals where
+ * these are; returns how many. free() each. */
+size_t inoci_neutral_texts(const inoci_tokenizer *tok, char *const *texts, size_t n_texts, size_t n, char **out);
+/* analysis.c: fills r->analysis, whose memory is r's. */
+INOCI_MUST int inoci_analysis_load(inoci_store *s, inoci_results *r, inoc_err *err);
+
 /* Whether the adapter's folder holds what the store says. */
 INOCI_MUST int inoci_run_adapter_ok(const inoci_run_state *r, const char *key, bool *ok, inoc_err *err);
 

@@ -25,7 +25,22 @@ typedef struct {
 	bool loss_last;            /* loss on the last assistant turn only */
 	bool drop_too_long;        /* an example longer than max_length is dropped and counted; else an error */
 	int max_length;            /* tokens; 0: the model's context */
+	int eval_at[64];           /* optimizer steps after which the `curves` are measured, ascending; 0: before the first */
+	size_t n_eval_at;          /* they change nothing of the training */
 } inoci_recipe;
+
+/* Held-out responses to follow through training (curves.c). */
+typedef struct {
+	char *name;      /* "trait" */
+	char *path;      /* records that end with an assistant turn; with `reference` evaluation records */
+	char *reference; /* which of the records' references is the response ("ES"); NULL: the assistant turns */
+	int limit;       /* records used, from the first; 0: all */
+} inoci_curve_set;
+/* Away from the responses of one set, towards those of another (indices): a trait, where the two are parallel. */
+typedef struct {
+	char *name;
+	int toward, from;
+} inoci_direction;
 
 typedef struct {
 	char *name;    /* "spanish" */
@@ -187,6 +202,10 @@ typedef struct {
 	char **notes;
 	size_t n_notes;     /* what was added to the plan or left out of it, a sentence each */
 	bool allow_overlap; /* evaluation questions may occur in the training data */
+	inoci_curve_set *curves;
+	size_t n_curves;
+	inoci_direction *directions;
+	size_t n_directions;
 	char *text;
 	size_t text_n; /* the file's bytes */
 	char **sets;
@@ -367,6 +386,59 @@ typedef struct {
 INOCI_MUST int inoci_import_samples(const char *store, const char *const *files, size_t n_files, const inoci_import_options *o,
                                     inoci_imported *out, inoc_err *err);
 
+/* ---- why it works (docs/analyse.md) ---- */
+
+enum { INOCI_PART_SURPRISE = 1, INOCI_PART_GRADIENTS = 2, INOCI_PART_UPDATES = 4, INOCI_PART_ALL = 7 };
+typedef struct {
+	unsigned parts;            /* 0: all */
+	int n_records, n_controls; /* training records of `surprise` (0: 100), neutral texts for each prompt (0: 3) */
+	int n_gradient_records, n_gradient_seeds; /* 0: 48, and all of the experiment's seeds */
+	double wait_s;
+	inoci_ops *ops; /* borrowed; NULL: opened from the experiment's dtype and threads */
+	const inoci_progress *progress;
+} inoci_analyse_options;
+/* Measures of the experiment, as the store has it, what is not yet there. Its data files must be where they were. */
+INOCI_MUST int inoci_analyse(const inoci_experiment *e, const char *store_path, const char *model_path,
+                             const inoci_analyse_options *o, inoc_err *err);
+
+typedef struct {
+	size_t n; /* training records; 0: not measured */
+	double gain,
+	        control; /* log-probability of the responses with the prompt - without, nats a byte; of neutral texts' mean */
+	double removed, low, high; /* gain - control: the surprise that the prompt removes; its 95 % interval over records */
+	const double *contrast; /* (n_directions): log-probability per byte, `toward` - `from`, with the prompt - neutral texts */
+	size_t n_controls;
+	const char *const *controls;
+} inoci_result_surprise;
+typedef struct {
+	size_t n; /* training records; 0: not measured */
+	/* Of the mean loss per token at step 0, for full weights (inoci_adapter_grad_dot): norms with the arm's prompt (NaN: it
+	 * has none) and without, their cosine; cosine of minus the gradient with each direction (n_directions). */
+	double with, without, same;
+	const double *toward_with, *toward_without;
+} inoci_result_gradient;
+typedef struct {
+	int n_layers;       /* 0: not measured */
+	const double *norm; /* (n_layers, INOCI_N_PROJ): Frobenius norm of the change; NaN: no target */
+} inoci_result_update;
+typedef struct {
+	int arm, seed, set; /* indices; set: of the experiment's curves */
+	bool prompt;        /* with the arm's own */
+	size_t n;           /* in order of step */
+	const int *step;
+	const double *logprob; /* nats per byte of the responses */
+} inoci_result_curve;
+typedef struct {
+	bool any;
+	inoci_result_surprise *surprise;  /* (n_arms) */
+	inoci_result_gradient *gradients; /* (n_arms, n_seeds) */
+	inoci_result_update *updates;     /* (n_arms, n_seeds) */
+	inoci_result_curve *curves;
+	size_t n_curves;
+} inoci_analysis;
+/* The norm over all targets, of one projection (layer -1) or of one layer (proj -1), or all (both -1). */
+double inoci_update_norm(const inoci_result_update *u, int layer, int proj);
+
 /* ---- reading results ---- */
 
 typedef struct {
@@ -435,6 +507,7 @@ typedef struct {
 	inoci_result_run *runs;
 	size_t n_runs; /* in order of time */
 	char *store_path;
+	inoci_analysis analysis;
 	void *arena; /* owns the texts */
 } inoci_results;
 enum { INOCI_LOAD_LOGPROBS = 1 };
@@ -452,6 +525,26 @@ inoci_scores inoci_results_scores(const inoci_results *r, int arm, int eval, con
 void inoci_scores_free(inoci_scores *s);
 /* Their mean with the interval that r->ci asks for. */
 inoci_estimate inoci_results_mean(const inoci_results *r, const inoci_scores *s, uint64_t rng_seed, int n_boot);
+
+/* Spearman's rho, its 95 % interval (bootstrap over prompts and seeds), two-sided p (permuted prompts). NaN: undefined. */
+typedef struct {
+	double rho, low, high, p;
+} inoci_rank;
+/* Surprise removed before training against suppression after it, over an experiment's prompts. */
+typedef struct {
+	int trait, n_seeds;
+	size_t n, n_controls; /* prompts: arms with one that are judged on the trait and were measured; of role control */
+	bool drop; /* no clean arm, or none that differs: plain - arm takes the place of (plain - arm) / (plain - clean) */
+	int *arm;  /* (n) */
+	double *x, *y, *seed_y;  /* (n): nats per byte; (n): share; (n, n_seeds) */
+	double *goal;            /* (n): share of the trait's goal, which broken answers do not raise; NULL: it has none */
+	inoci_rank u, goal_rank; /* of y; of goal in its place */
+	/* (n_directions), in x's place: toward_without - toward_with; contrast. rho NaN where that was not measured. */
+	inoci_rank *toward, *contrast;
+} inoci_relation;
+/* n_boot: resamples and permutations; 0: 10000. n is 0 where there is nothing to relate. */
+inoci_relation inoci_relation_of(const inoci_results *r, int trait, int n_boot);
+void inoci_relation_free(inoci_relation *x);
 
 /* ---- what is concluded ---- */
 

@@ -122,6 +122,9 @@ int inoci_run_prepare(inoci_run_state *r, inoc_err *err)
 	for (size_t t = 0; t < r->train.n && !e->allow_overlap; t++)
 		for (size_t p = 0; p < r->prompts.n; p++) INOC_TRY(check_overlap(&r->train.v[t], &r->prompts.v[p], err));
 	INOC_TRY(inoci_run_check_scorers(r, err));
+	INOC_TRY(inoci_run_curves_open(r, err));
+	for (size_t t = 0; t < r->train.n && !e->allow_overlap; t++)
+		for (size_t c = 0; c < e->n_curves; c++) INOC_TRY(check_overlap(&r->train.v[t], &r->curves[c], err));
 	INOC_TRY(inoci_gguf_open(r->model_path, &r->gguf, err));
 	INOC_TRY(inoci_hparams_read(r->gguf, &r->hp, err));
 	INOC_TRY(inoci_tok_open(r->gguf, &r->tok, err));
@@ -144,6 +147,7 @@ void inoci_run_state_free(inoci_run_state *r)
 	for (size_t i = 0; i < r->prompts.n; i++) inoci_dataset_free(&r->prompts.v[i]);
 	free(r->train.v);
 	free(r->prompts.v);
+	inoci_run_curves_close(r);
 	inoci_model_free(r->model);
 	inoci_template_free(r->tmpl);
 	inoci_tok_free(r->tok);
@@ -381,6 +385,7 @@ int inoci_run_plan(inoci_run_state *r, inoc_err *err)
 			INOC_TRY(inoci_run_key(r, (int)a, seeds[s], item, err));
 			item->trained = !r->e->arms[a].train;
 			if (!item->trained) INOC_TRY(inoci_run_adapter_ok(r, item->key, &item->trained, err));
+			if (item->trained) INOC_TRY(inoci_run_curves_ok(r, (int)a, seeds[s], item->key, &item->trained, err));
 			for (size_t i = 0; i < r->plan.n && !item->trained; i++)
 				item->trained = !strcmp(r->plan.v[i].key, item->key);
 			if (item->trained) item->steps = 0;

@@ -111,6 +111,7 @@ static const inoci_ykey train_keys[] = {
         {"clip", Y_DBL, .offset = CFG(clip), .min = 0, .max = 1e9},
         {"checkpoint_every", Y_INT, .offset = CFG(checkpoint_every), .min = 0, .max = 10000000},
         {"eval_every", Y_INT, .offset = CFG(eval_every), .min = 0, .max = 10000000},
+        {"eval_at", Y_CALL, .call = inoci_eval_at_read},
         {"patience", Y_INT, .offset = CFG(patience), .min = 0, .max = 1000000},
         {"loss_on", Y_CALL, .call = read_loss_on},
         {"validation", Y_CALL, .call = read_validation},

@@ -98,7 +98,7 @@ int inoci_record_end(inoci_run_state *r, int64_t id, int code, inoc_err *err)
 
 static int unlink_arm(inoci_run_state *r, const char *arm, int64_t seed, const char *key, inoc_err *err)
 {
-	static const char *const tables[] = {"link_adapter", "link_eval", "link_sample"};
+	static const char *const tables[] = {"link_adapter", "link_eval", "link_sample", "link_curve", "link_analysis"};
 	for (size_t i = 0; i < INOCI_COUNT(tables); i++) {
 		char *sql = inoci_asprintf("DELETE FROM %s WHERE experiment = ? AND arm = ? AND seed = ?", tables[i]);
 		int rc = inoci_store_exec(r->store, err, sql, "ssi", r->e->name, arm, seed);

@@ -12,6 +12,7 @@ typedef struct {
 	inoci_run_state *r;
 	int64_t adapter;
 	inoci_metrics_file *file;
+	inoci_curve_jobs curves;
 } train_ctx;
 
 static int on_resume(void *ctx, int step, inoc_err *err)
@@ -19,7 +20,16 @@ static int on_resume(void *ctx, int step, inoc_err *err)
 	train_ctx *t = ctx;
 	int rc = inoci_store_exec(t->r->store, err, "DELETE FROM metric WHERE adapter = ? AND step > ?", "ii", t->adapter,
 	                          (int64_t)step);
+	if (rc >= 0)
+		rc = inoci_store_exec(t->r->store, err, "DELETE FROM curve WHERE adapter = ? AND step > ?", "ii", t->adapter,
+		                      (int64_t)step);
 	return rc < 0 ? rc : inoci_metrics_resume(t->file, step, err);
+}
+
+static int on_eval(void *ctx, inoci_adapter *a, int step, inoc_err *err)
+{
+	train_ctx *t = ctx;
+	return inoci_curve_jobs_run(t->r, &t->curves, t->adapter, a, step, err);
 }
 
 static int on_step(void *ctx, const inoci_metric *m, inoc_err *err)
@@ -124,10 +134,14 @@ int inoci_run_train(inoci_run_state *r, const inoci_plan_item *item, int64_t id,
 	INOC_TRY(inoci_run_examples(r, item->arm, item->seed, &p, err));
 	if (p.n_dropped)
 		inoci_note(r->o->progress, "%s: %zu examples are too long and were left out, as asked", arm->name, p.n_dropped);
+	INOC_TRY(inoci_curve_jobs_make(r, item->arm, item->seed, &t.curves, err));
 	INOC_TRY(inoci_metrics_open(metrics, &t.file, err));
 	inoci_train_hooks h = {.checkpoint = checkpoint,
 	                       .on_step = on_step,
 	                       .on_resume = on_resume,
+	                       .eval_at = arm->recipe.eval_at,
+	                       .n_eval_at = arm->recipe.n_eval_at,
+	                       .on_eval = on_eval,
 	                       .ctx = &t,
 	                       .progress = &r->overall.own,
 	                       .label = label};
@@ -141,6 +155,7 @@ int inoci_run_train(inoci_run_state *r, const inoci_plan_item *item, int64_t id,
 	note_saved(r, item, &res);
 out:
 	inoci_metrics_close(t.file);
+	inoci_curve_jobs_free(&t.curves);
 	inoci_prepared_free(&p);
 	free(dir), free(home), free(full), free(checkpoint), free(metrics), free(file), free(label);
 	return rc < 0 ? rc : 0;

@@ -110,9 +110,11 @@ static int do_item(inoci_run_state *r, inoci_plan_item *item, inoc_err *err)
 	/* asked again: an arm before this one may have had the same content */
 	have = !arm->train;
 	if (!have) INOC_TRY(inoci_run_adapter_ok(r, item->key, &have, err));
+	if (have && arm->train) INOC_TRY(inoci_run_curves_ok(r, item->arm, item->seed, item->key, &have, err));
 	if (!have) INOC_TRY(inoci_run_train(r, item, id, &a, err));
 	item->trained = true;
 	if (arm->train) INOC_TRY(inoci_run_link(r, item, err));
+	if (arm->train) INOC_TRY(inoci_run_curves_link(r, item, id, err));
 	INOC_TRY(inoci_store_exec(r->store, err,
 	                          "INSERT OR REPLACE INTO link_adapter(experiment, arm, seed, adapter) VALUES(?,?,?,?)", "ssii",
 	                          r->e->name, arm->name, (int64_t)item->seed, id));

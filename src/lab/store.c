@@ -24,6 +24,17 @@
 /* What hosted judges answered, by the hash of what was asked. */
 #define JUDGED "CREATE TABLE judged(key TEXT PRIMARY KEY, answer TEXT NOT NULL) WITHOUT ROWID;"
 
+/* What was measured while and after training (run_curves.c, analyse.c). */
+#define ANALYSES                                                                                                               \
+	"CREATE TABLE curve(adapter INTEGER NOT NULL REFERENCES adapter ON DELETE CASCADE, key TEXT, step INTEGER, n INTEGER," \
+	" tokens INTEGER, bytes INTEGER, logprob REAL, PRIMARY KEY(adapter, key, step)) WITHOUT ROWID;"                        \
+	"CREATE TABLE link_curve(experiment TEXT, arm TEXT, seed INTEGER, name TEXT, prompt INTEGER,"                          \
+	" adapter INTEGER NOT NULL REFERENCES adapter ON DELETE CASCADE, key TEXT NOT NULL,"                                   \
+	" PRIMARY KEY(experiment, arm, seed, name, prompt)) WITHOUT ROWID;"                                                    \
+	"CREATE TABLE analysis(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;"                                      \
+	"CREATE TABLE link_analysis(experiment TEXT, part TEXT, arm TEXT, seed INTEGER, key TEXT NOT NULL,"                    \
+	" PRIMARY KEY(experiment, part, arm, seed)) WITHOUT ROWID;"
+
 static const char schema[] =
         "CREATE TABLE experiment(name TEXT PRIMARY KEY, path TEXT, text BLOB, sets TEXT, updated TEXT);"
         "CREATE TABLE run(id INTEGER PRIMARY KEY, experiment TEXT, started TEXT, ended TEXT, status TEXT, model_path TEXT, "
@@ -60,7 +71,7 @@ static const char schema[] =
         " PRIMARY KEY(experiment, arm, seed, evaluation)) WITHOUT ROWID;"
         "CREATE TABLE scorer_name(experiment TEXT, name TEXT, position INTEGER, scorer INTEGER NOT NULL REFERENCES scorer, "
         "evaluations TEXT,"
-        " PRIMARY KEY(experiment, name)) WITHOUT ROWID;" JUDGED;
+        " PRIMARY KEY(experiment, name)) WITHOUT ROWID;" JUDGED ANALYSES;
 
 int inoci_store_fail(inoci_store *s, inoc_err *err, const char *doing)
 {
@@ -276,7 +287,7 @@ static int upgrade(inoci_store *s, inoc_err *err)
 		rc = simple(s, "ALTER TABLE run ADD COLUMN request TEXT; ALTER TABLE run ADD COLUMN provenance TEXT;", err);
 	if (rc == 0)
 		rc = simple(s,
-		            "ALTER TABLE prompt ADD COLUMN item TEXT; ALTER TABLE scorer_name ADD COLUMN evaluations TEXT;" JUDGED
+		            "ALTER TABLE prompt ADD COLUMN item TEXT; ALTER TABLE scorer_name ADD COLUMN evaluations TEXT;" JUDGED ANALYSES
 		            "PRAGMA user_version=3",
 		            err);
 	if (rc == 0) rc = inoci_store_commit(s, err);

@@ -32,8 +32,7 @@ static inoci_lora *product_of(inoci_layer_lora *L, int proj)
 	return proj <= INOCI_PROJ_V ? &L->qkv : proj == INOCI_PROJ_O ? &L->o : proj <= INOCI_PROJ_UP ? &L->gu : &L->down;
 }
 
-/* The slice of (layer, proj), or NULL when it is not a target. */
-static inoci_lora_slice *slice_of(const inoci_adapter *a, int layer, int proj)
+inoci_lora_slice *inoci_adapter_slice(const inoci_adapter *a, int layer, int proj, int *k)
 {
 	if (!(a->cfg.targets & (1u << proj))) return NULL;
 	inoci_lora *l = product_of(&a->layers[layer], proj);
@@ -42,7 +41,13 @@ static inoci_lora_slice *slice_of(const inoci_adapter *a, int layer, int proj)
 	                   : proj <= INOCI_PROJ_UP ? INOCI_PROJ_GATE
 	                                           : proj;
 	for (int p = first; p < proj; p++) i += (a->cfg.targets >> p) & 1;
+	if (k) *k = l->k;
 	return &l->s[i];
+}
+
+static inoci_lora_slice *slice_of(const inoci_adapter *a, int layer, int proj)
+{
+	return inoci_adapter_slice(a, layer, proj, NULL);
 }
 
 static void point(inoci_adapter *a, bool grads)
@@ -368,6 +373,11 @@ int inoci_adapter_load(const inoci_model *m, const char *dir, inoci_adapter **ou
 	inoci_adapter_free(*out);
 	*out = NULL;
 	return rc;
+}
+
+int inoci_adapter_read(const inoci_hparams *h, const char *dir, inoci_adapter **out, inoc_err *err)
+{
+	return read_adapter(h, NULL, dir, out, err);
 }
 
 int inoci_adapter_check(const inoci_hparams *h, const char *dir, inoc_err *err)

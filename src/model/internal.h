@@ -8,6 +8,9 @@ struct inoci_layer {
 	inoci_mat *qkv, *o, *gu, *down;
 };
 
+/* The slice of (layer, proj), or NULL when it is not a target; *k (k may be NULL): its inputs. */
+inoci_lora_slice *inoci_adapter_slice(const inoci_adapter *a, int layer, int proj, int *k);
+
 /* ---- what a pass keeps for its backward (keep.c) ---- */
 
 enum { S_X0, S_X1, S_QKV, S_ATT, S_LSE, S_GU, S_UQKV, S_UO, S_UGU, S_UDOWN, S_N };

@@ -84,6 +84,25 @@ INOCI_MUST int inoci_adapter_load(const inoci_model *m, const char *dir, inoci_a
 /* Whether DIR holds an adapter of a model of this shape, without the model: what inoci_adapter_load would refuse is refused. */
 INOCI_MUST int inoci_adapter_check(const inoci_hparams *h, const char *dir, inoc_err *err);
 inoci_hash inoci_adapter_hash(const inoci_adapter *a);
+/* The adapter in DIR without a model, for looking at: it cannot compute. */
+INOCI_MUST int inoci_adapter_read(const inoci_hparams *h, const char *dir, inoci_adapter **out, inoc_err *err);
+
+/* ---- what an adapter is, seen as a change of the weights (update.c) ---- */
+
+/* norm (n_layers, INOCI_N_PROJ): the Frobenius norm of scale B A, the change of that weight; NaN where it is no target. Not
+ * formed: |BA|^2 = sum over (i, j) of (B^T B)_ij (A A^T)_ij. */
+void inoci_adapter_norms(const inoci_adapter *a, double *norm);
+/* x, y (n_params): gradients of two functions with respect to this adapter's parameters while B is 0, when those of A are 0 and
+ * those of B are scale G A^T, G (N, K) being the gradient with respect to the weight itself. A's entries are drawn uniformly from
+ * +-1/sqrt K, so the mean of A^T A over draws is R/(3K) times the identity, and
+ *     sum over targets of 3K / (R scale^2) <x_B, y_B>
+ * has <G_x, G_y>, over all targets' weights, as its mean over draws of A (a random projection to R dimensions). That is returned.
+ */
+double inoci_adapter_grad_dot(const inoci_adapter *a, const float *x, const float *y);
+/* Writes the model of the GGUF file `model` with the adapter in DIR added to its weights, W + scale B A, as the GGUF file `out`:
+ * changed tensors in `type` (INOCI_BF16 or INOCI_F32), all else byte for byte. */
+INOCI_MUST int inoci_model_merge(const char *model, const char *dir, int type, const char *out, const inoci_progress *p,
+                                 inoc_err *err);
 
 /* ---- batches: a packed forest ---- */
 

@@ -256,9 +256,9 @@ int inoci_report_html(const inoci_summary *s, const inoci_progress *progress, in
 {
 	const inoci_experiment *e = s->r->e;
 	inoci_page p = {.s = s, .r = s->r, .e = e, .b = out, .progress = progress, .classes = inoci_classes_new(s)};
-	static void (*const sections[])(inoci_page *) = {inoci_page_verdicts, expectations,        inoci_page_leakage,
-	                                                 inoci_page_sweeps,   inoci_page_answers,  plots,
-	                                                 inoci_page_samples,  inoci_page_training, inoci_page_settings};
+	static void (*const sections[])(inoci_page *) = {
+	        inoci_page_verdicts, expectations,       inoci_page_leakage,  inoci_page_sweeps,  inoci_page_answers, plots,
+	        inoci_page_analysis, inoci_page_samples, inoci_page_training, inoci_page_settings};
 	int rc = 0;
 	inoci_buf_puts(out, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
 	                    "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n<title>");
@@ -278,9 +278,10 @@ int inoci_report_html(const inoci_summary *s, const inoci_progress *progress, in
 	inoci_buf_printf(
 	        out,
 	        "<nav><a href=\"#verdicts\">verdicts</a> %s%s<a href=\"#answers\">answers</a> <a href=\"#plots\">trait against "
-	        "skill, loss</a> <a href=\"#samples\">samples</a> <a href=\"#training\">training data</a> <a "
+	        "skill, loss</a> %s<a href=\"#samples\">samples</a> <a href=\"#training\">training data</a> <a "
 	        "href=\"#settings\">settings</a></nav>\n",
-	        s->n_leaks ? "<a href=\"#leakage\">leakage</a> " : "", e->n_sweeps ? "<a href=\"#sweeps\">sweeps</a> " : "");
+	        s->n_leaks ? "<a href=\"#leakage\">leakage</a> " : "", e->n_sweeps ? "<a href=\"#sweeps\">sweeps</a> " : "",
+	        s->r->analysis.any ? "<a href=\"#why\">why it works</a> " : "");
 	headline(&p);
 	for (size_t i = 0; i < INOCI_COUNT(sections); i++) {
 		if (inoci_stopped(progress)) {

@@ -102,6 +102,7 @@ void inoci_page_leakage(inoci_page *p); /* the heat maps */
 void inoci_page_sweeps(inoci_page *p);
 void inoci_page_scatter(inoci_page *p);  /* a figure */
 void inoci_page_loss(inoci_page *p);     /* a figure */
+void inoci_page_analysis(inoci_page *p); /* why it works; nothing where nothing was measured */
 void inoci_page_training(inoci_page *p); /* first examples */
 void inoci_page_samples(inoci_page *p);
 void inoci_page_settings(inoci_page *p);
@@ -152,6 +153,10 @@ typedef struct {
 INOCI_MUST int inoci_plot_scatter(const char *id, const char *title, const char *xlabel, const char *ylabel, const inoci_mark *m,
                                   size_t n, inoci_buf *out, inoc_err *err);
 
+/* The same for any numbers: the axes go as far as they do. */
+INOCI_MUST int inoci_plot_points(const char *id, const char *title, const char *xlabel, const char *ylabel, const inoci_mark *m,
+                                 size_t n, inoci_buf *out, inoc_err *err);
+
 /* Shares over a setting's values: each series a line through its marks with their intervals. x on a logarithmic scale where its
  * values are positive and span a factor of 8 or more. */
 typedef struct {
@@ -173,5 +178,13 @@ typedef struct {
 } inoci_curve;
 INOCI_MUST int inoci_plot_curves(const char *id, const char *title, const char *xlabel, const char *ylabel, const inoci_curve *c,
                                  size_t n, inoci_buf *out, inoc_err *err);
+/* The same over optimizer steps from 0 on, in even distances of log(1 + step), with tic marks at the steps of c[0]. */
+INOCI_MUST int inoci_plot_steps(const char *id, const char *title, const char *xlabel, const char *ylabel, const inoci_curve *c,
+                                size_t n, inoci_buf *out, inoc_err *err);
+
+/* The frame that all plots share: w x h pixels, the drawing within the margins given; and running the script. */
+void inoci_plot_head(inoci_buf *b, int w, int h, int left, int right, int top, int bottom);
+INOCI_MUST int inoci_plot_draw(const inoci_buf *script, const char *id, const char *title, const char *const *labels,
+                               size_t n_labels, inoci_buf *out, inoc_err *err);
 
 #endif

@@ -27,7 +27,7 @@ static char *fit(const char *s, int max)
 }
 
 /* The frame that all plots share: w × h pixels, the drawing within the margins given. */
-static void head(inoci_buf *b, int w, int h, int left, int right, int top, int bottom)
+void inoci_plot_head(inoci_buf *b, int w, int h, int left, int right, int top, int bottom)
 {
 	inoci_buf_printf(b,
 	                 "set terminal svg size %d,%d dynamic noenhanced font ',13'\n"
@@ -39,8 +39,8 @@ static void head(inoci_buf *b, int w, int h, int left, int right, int top, int b
 	                 w, h, (double)left / w, 1 - (double)right / w, 1 - (double)top / h, (double)bottom / h);
 }
 
-static int draw(inoci_buf *script, const char *id, const char *title, const char *const *labels, size_t n_labels, inoci_buf *out,
-                inoc_err *err)
+int inoci_plot_draw(const inoci_buf *script, const char *id, const char *title, const char *const *labels, size_t n_labels,
+                    inoci_buf *out, inoc_err *err)
 {
 	inoci_buf svg = {0};
 	int rc = inoci_gnuplot(script->data, script->len, &svg, err);
@@ -105,7 +105,7 @@ int inoci_plot_bars(const char *id, const char *title, const char *const *rows, 
 			                 (top + low) / 2);
 		inoci_buf_printf(&ticks, "%s'@@%zu@@' %.6g", r ? ", " : "", r, (top + low) / 2);
 	}
-	head(&b, W, h, longest * CHAR_PX + 14, 18, TOP, BOTTOM);
+	inoci_plot_head(&b, W, h, longest * CHAR_PX + 14, 18, TOP, BOTTOM);
 	inoci_buf_printf(&b, "set xrange [0:%.6g]\nset yrange [%zu:0]\n", X_MAX, n_rows);
 	inoci_buf_puts(&b, "set grid x lw 1 dt solid lc rgb '" PLOT_GRID "'\nset grid back\n"
 	                   "set xtics ('0' 0, '25' .25, '50' .5, '75' .75, '100 %%' 1)\n");
@@ -114,7 +114,7 @@ int inoci_plot_bars(const char *id, const char *title, const char *const *rows, 
 	inoci_buf_puts(&b, marks.data ? marks.data : "");
 	inoci_buf_puts(&b, ink.data ? ink.data : "");
 	inoci_buf_puts(&b, "plot NaN notitle\n");
-	int rc = draw(&b, id, title, (const char *const *)label, n_rows, out, err);
+	int rc = inoci_plot_draw(&b, id, title, (const char *const *)label, n_rows, out, err);
 	inoci_buf_free(&b);
 	inoci_buf_free(&bars);
 	inoci_buf_free(&marks);
@@ -187,8 +187,9 @@ static void place(const inoci_mark *m, size_t n, char *const *label, box *at)
 	}
 }
 
-int inoci_plot_scatter(const char *id, const char *title, const char *xlabel, const char *ylabel, const inoci_mark *m, size_t n,
-                       inoci_buf *out, inoc_err *err)
+/* xtics, ytics: gnuplot's, at places in [0, 1]. */
+static int scatter(const char *id, const char *title, const char *xlabel, const char *ylabel, const char *xtics,
+                   const char *ytics, const inoci_mark *m, size_t n, inoci_buf *out, inoc_err *err)
 {
 	static const int shape[] = {7, 5, 9, 13, 11, 15};
 	static const double size[] = {1.0, .9, 1.2, 1.2, 1.2, 1.1};
@@ -199,14 +200,13 @@ int inoci_plot_scatter(const char *id, const char *title, const char *xlabel, co
 	label[n] = inoci_strdup(xlabel);
 	label[n + 1] = inoci_strdup(ylabel);
 	place(m, n, label, at);
-	head(&b, SC_W, SC_H, SC_LEFT, SC_RIGHT, SC_TOP, SC_BOTTOM);
+	inoci_plot_head(&b, SC_W, SC_H, SC_LEFT, SC_RIGHT, SC_TOP, SC_BOTTOM);
 	inoci_buf_printf(&b,
 	                 "set xrange [%g:%g]\nset yrange [%g:%g]\nset grid lw 1 dt solid lc rgb '" PLOT_GRID "'\n"
-	                 "set xtics ('0' 0, '25' .25, '50' .5, '75' .75, '100 %%%%' 1)\n"
-	                 "set ytics ('0' 0, '25' .25, '50' .5, '75' .75, '100 %%%%' 1)\n"
+	                 "set xtics (%s)\nset ytics (%s)\n"
 	                 "set label '@@%zu@@' at screen %.6f,%.6f center tc rgb '" PLOT_FG "'\n"
 	                 "set label '@@%zu@@' at screen %.6f,%.6f center rotate tc rgb '" PLOT_FG "'\n",
-	                 SC_LO, SC_HI, SC_LO, SC_HI, n, (to_x(0.5)) / SC_W, 14.0 / SC_H, n + 1, 12.0 / SC_W,
+	                 SC_LO, SC_HI, SC_LO, SC_HI, xtics, ytics, n, (to_x(0.5)) / SC_W, 14.0 / SC_H, n + 1, 12.0 / SC_W,
 	                 1 - to_y(0.5) / SC_H);
 	for (size_t i = 0; i < n; i++) {
 		unsigned c = (unsigned)(PLOT_ARM + m[i].colour);
@@ -244,7 +244,7 @@ int inoci_plot_scatter(const char *id, const char *title, const char *xlabel, co
 		                 fmax(q->x.low, 0), fmin(q->x.high, 1), fmax(q->y.low, 0), fmin(q->y.high, 1), q->x.value,
 		                 q->y.value);
 	}
-	int rc = draw(&b, id, title, (const char *const *)label, n + 2, out, err);
+	int rc = inoci_plot_draw(&b, id, title, (const char *const *)label, n + 2, out, err);
 	inoci_buf_free(&b);
 	for (size_t i = 0; i < n + 2; i++) free(label[i]);
 	free(label);
@@ -252,8 +252,79 @@ int inoci_plot_scatter(const char *id, const char *title, const char *xlabel, co
 	return rc;
 }
 
-int inoci_plot_curves(const char *id, const char *title, const char *xlabel, const char *ylabel, const inoci_curve *c, size_t n,
+int inoci_plot_scatter(const char *id, const char *title, const char *xlabel, const char *ylabel, const inoci_mark *m, size_t n,
+                       inoci_buf *out, inoc_err *err)
+{
+	static const char tics[] = "'0' 0, '25' .25, '50' .5, '75' .75, '100 %%' 1";
+	return scatter(id, title, xlabel, ylabel, tics, tics, m, n, out, err);
+}
+
+/* Round tic marks at a step that gives 4 to 9 of them, at their places in [low, high]. */
+static void tics_of(double low, double high, inoci_buf *b)
+{
+	double step = pow(10, floor(log10(high - low)));
+	if ((high - low) / step < 2) step /= 5;
+	if ((high - low) / step < 4) step /= 2;
+	for (double v = ceil(low / step) * step; v <= high + step / 1e6; v += step)
+		inoci_buf_printf(b, "%s'%g' %.6g", b->len ? ", " : "", fabs(v) < step / 1e3 ? 0 : v, (v - low) / (high - low));
+}
+
+/* Where the values and their intervals lie, with a little room. */
+static void range_of(const inoci_mark *m, size_t n, bool y, double *low, double *high)
+{
+	*low = INFINITY, *high = -INFINITY;
+	for (size_t i = 0; i < n; i++) {
+		const inoci_estimate *e = y ? &m[i].y : &m[i].x;
+		const double v[] = {e->value, e->low, e->high};
+		for (int k = 0; k < 3; k++)
+			if (isfinite(v[k])) *low = fmin(*low, v[k]), *high = fmax(*high, v[k]);
+		for (size_t s = 0; s < m[i].n_seeds; s++) {
+			double d = y ? m[i].seed_y[s] : m[i].seed_x[s];
+			if (isfinite(d)) *low = fmin(*low, d), *high = fmax(*high, d);
+		}
+	}
+	if (!(*high > *low)) *low = isfinite(*low) ? *low - 1 : 0, *high = *low + 2;
+}
+
+static inoci_estimate within(const inoci_estimate *e, double low, double high)
+{
+	inoci_estimate t = *e;
+	t.value = (e->value - low) / (high - low);
+	t.low = isfinite(e->low) ? (e->low - low) / (high - low) : t.value;
+	t.high = isfinite(e->high) ? (e->high - low) / (high - low) : t.value;
+	return t;
+}
+
+int inoci_plot_points(const char *id, const char *title, const char *xlabel, const char *ylabel, const inoci_mark *m, size_t n,
                       inoci_buf *out, inoc_err *err)
+{
+	inoci_mark *t = inoci_alloc((n + 1) * sizeof *t);
+	inoci_buf xtics = {0}, ytics = {0};
+	double x0, x1, y0, y1;
+	range_of(m, n, false, &x0, &x1);
+	range_of(m, n, true, &y0, &y1);
+	tics_of(x0, x1, &xtics);
+	tics_of(y0, y1, &ytics);
+	for (size_t i = 0; i < n; i++) {
+		double *sx = inoci_alloc((m[i].n_seeds + 1) * sizeof *sx), *sy = inoci_alloc((m[i].n_seeds + 1) * sizeof *sy);
+		t[i] = m[i];
+		t[i].x = within(&m[i].x, x0, x1);
+		t[i].y = within(&m[i].y, y0, y1);
+		for (size_t s = 0; s < m[i].n_seeds; s++) {
+			sx[s] = (m[i].seed_x[s] - x0) / (x1 - x0);
+			sy[s] = (m[i].seed_y[s] - y0) / (y1 - y0);
+		}
+		t[i].seed_x = sx, t[i].seed_y = sy;
+	}
+	int rc = scatter(id, title, xlabel, ylabel, xtics.data ? xtics.data : "", ytics.data ? ytics.data : "", t, n, out, err);
+	for (size_t i = 0; i < n; i++) free((void *)(uintptr_t)t[i].seed_x), free((void *)(uintptr_t)t[i].seed_y);
+	free(t);
+	inoci_buf_free(&xtics), inoci_buf_free(&ytics);
+	return rc;
+}
+
+static int curves(const char *id, const char *title, const char *xlabel, const char *ylabel, const inoci_curve *c, size_t n,
+                  bool steps, inoci_buf *out, inoc_err *err)
 {
 	enum { W = 600, H = 440, LEFT = 58, RIGHT = 14, TOP = 12, BOTTOM = 50 };
 	const char *const label[] = {xlabel, ylabel};
@@ -264,13 +335,21 @@ int inoci_plot_curves(const char *id, const char *title, const char *xlabel, con
 			if (isfinite(c[i].y[k])) top = fmax(top, c[i].y[k]), low = fmin(low, c[i].y[k]);
 	/* down to 0 unless that would press the curves into the upper half */
 	low = low > 0.5 * top && top < INFINITY ? low - 0.08 * (top - low) : 0;
-	head(&b, W, H, LEFT, RIGHT, TOP, BOTTOM);
+	inoci_plot_head(&b, W, H, LEFT, RIGHT, TOP, BOTTOM);
 	inoci_buf_printf(&b,
 	                 "set yrange [%.6g:%.6g]\nset xrange [0:*] noextend\nset grid y lw 1 dt solid lc rgb '" PLOT_GRID "'\n"
 	                 "set label '@@0@@' at screen %.6f,%.6f center tc rgb '" PLOT_FG "'\n"
 	                 "set label '@@1@@' at screen %.6f,%.6f center rotate tc rgb '" PLOT_FG "'\n",
 	                 low, top > 0 ? top + 0.04 * (top - low) : 1, (LEFT + (W - LEFT - RIGHT) / 2.0) / W, 14.0 / H, 12.0 / W,
 	                 1 - (TOP + (H - TOP - BOTTOM) / 2.0) / H);
+	if (steps && n) {
+		double last = 1;
+		for (size_t i = 0; i < n; i++)
+			for (size_t k = 0; k < c[i].n; k++) last = fmax(last, c[i].x[k]);
+		inoci_buf_printf(&b, "set nonlinear x via log(1+x) inverse exp(x)-1\nset xrange [0:%g]\nset xtics (", last);
+		for (size_t k = 0; k < c[0].n; k++) inoci_buf_printf(&b, "%s'%g' %g", k ? ", " : "", c[0].x[k], c[0].x[k]);
+		inoci_buf_puts(&b, ")\n");
+	}
 	inoci_buf_puts(&b, "plot NaN notitle");
 	for (size_t i = 0; i < n; i++)
 		if (c[i].n && c[i].points)
@@ -290,9 +369,21 @@ int inoci_plot_curves(const char *id, const char *title, const char *xlabel, con
 				inoci_buf_puts(&b, "\n");
 		inoci_buf_puts(&b, "e\n");
 	}
-	int rc = draw(&b, id, title, label, 2, out, err);
+	int rc = inoci_plot_draw(&b, id, title, label, 2, out, err);
 	inoci_buf_free(&b);
 	return rc;
+}
+
+int inoci_plot_curves(const char *id, const char *title, const char *xlabel, const char *ylabel, const inoci_curve *c, size_t n,
+                      inoci_buf *out, inoc_err *err)
+{
+	return curves(id, title, xlabel, ylabel, c, n, false, out, err);
+}
+
+int inoci_plot_steps(const char *id, const char *title, const char *xlabel, const char *ylabel, const inoci_curve *c, size_t n,
+                     inoci_buf *out, inoc_err *err)
+{
+	return curves(id, title, xlabel, ylabel, c, n, true, out, err);
 }
 
 /* ---- sweeps ---- */
@@ -313,7 +404,7 @@ int inoci_plot_sweep(const char *id, const char *title, const char *xlabel, cons
 	if (span <= 0) span = low != 0 ? fabs(low) : 1;
 	double margin = 0.06 * span, from = logarithmic ? low * exp(-margin) : low - margin,
 	       to = logarithmic ? high * exp(margin) : high + margin;
-	head(&b, W, H, LEFT, RIGHT, TOP, BOTTOM);
+	inoci_plot_head(&b, W, H, LEFT, RIGHT, TOP, BOTTOM);
 	inoci_buf_printf(&b,
 	                 "%sset xrange [%.9g:%.9g] noextend\n%sset grid y lw 1 dt solid lc rgb '" PLOT_GRID "'\nset bars small\n"
 	                 "set label '@@0@@' at screen %.6f,%.6f center tc rgb '" PLOT_FG "'\n"
@@ -355,7 +446,7 @@ int inoci_plot_sweep(const char *id, const char *title, const char *xlabel, cons
 					                 real ? v[i].y[k].high : fmin(v[i].y[k].high, 1));
 			inoci_buf_puts(&b, "e\n");
 		}
-	int rc = draw(&b, id, title, label, 2, out, err);
+	int rc = inoci_plot_draw(&b, id, title, label, 2, out, err);
 	inoci_buf_free(&b);
 	return rc;
 }

@@ -43,6 +43,26 @@ char *inoci_report_commands(const inoci_results *r);
 /* A reliability diagram, an SVG file. */
 INOCI_MUST int inoci_report_calibration(const inoci_calibration *c, inoci_buf *svg, inoc_err *err);
 
+/* What `inoc analyse` and learning curves found, one object: relations, surprise, gradients, updates, curves; what is not a
+ * number is null. New reference. */
+json_t *inoci_report_analysis(const inoci_results *r);
+/* A number over the seeds that have it: mean, least, most; n 0: none, mean NaN. */
+typedef struct {
+	double mean, low, high;
+	int n;
+} inoci_spread;
+/* Of an arm's update: inoci_update_norm. */
+inoci_spread inoci_update_spread(const inoci_results *r, int arm, int layer, int proj);
+/* Of an arm's gradient at step 0; dir: which direction, of the last two. */
+typedef enum {
+	INOCI_GRAD_WITH,
+	INOCI_GRAD_WITHOUT,
+	INOCI_GRAD_SAME,
+	INOCI_GRAD_TOWARD,
+	INOCI_GRAD_TOWARD_WITHOUT
+} inoci_gradient_value;
+inoci_spread inoci_gradient_spread(const inoci_results *r, int arm, inoci_gradient_value what, int dir);
+
 /* The table of verdicts as cells, header first, row-major. Numbers stand in the columns with right[c]. */
 typedef struct {
 	char **cell;

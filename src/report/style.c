@@ -53,6 +53,8 @@ const char inoci_page_style[] =
 	"overflow-wrap:anywhere}\n"
 	".two{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,460px),1fr));gap:22px 34px}"
 	".two>*{min-width:0}\n"
+	"table.heat{width:auto}table.heat td.heat{min-width:1.5em;text-align:right;padding:3px 6px;border-bottom:1px solid var(--card);"
+	"font-variant-numeric:tabular-nums}table.heat th{padding:3px 6px;font-size:.8rem}\n"
 	"figure{margin:0}.plot{max-width:660px}.plot svg{display:block;width:100%;height:auto;overflow:visible;font-family:inherit}\n"
 	".noplot{border:1px dashed var(--line);border-radius:8px;padding:14px;color:var(--muted)}\n"
 	".legend{display:flex;flex-wrap:wrap;gap:4px 16px;font-size:.88rem;margin:6px 0 10px;padding:0}\n"

@@ -310,6 +310,7 @@ static int parse(inoci_gguf *g, inoc_err *err)
 		INOC_TRY(take_value(&c, kv));
 		g->kv_index[g->n_kv] = (struct inoci_named){kv->key, g->n_kv};
 	}
+	g->kv_end = c.pos;
 	INOC_TRY(sort_unique(g, g->kv_index, g->n_kv, "metadata key", err));
 	c.name = NULL, c.count = 0;
 	INOC_TRY(reserve(&c, n_tensors, 8 + 1 + 4 + 4 + 8, sizeof *g->tensors, "the tensor table", &g->tensors));

@@ -65,6 +65,7 @@ struct inoci_gguf {
 	inoci_tensor *tensors;
 	struct inoci_named *kv_index, *tensor_index; /* by name */
 	size_t n_kv, n_tensors;
+	size_t kv_end; /* the byte behind the metadata, which begins behind the 24 bytes of the header */
 };
 
 #endif

@@ -86,6 +86,17 @@ INOCI_MUST int inoci_gguf_strs(const inoci_gguf *g, const char *key, const char 
 INOCI_MUST int inoci_gguf_i32s(const inoci_gguf *g, const char *key, const int32_t **v, size_t *n, inoc_err *err);
 INOCI_MUST int inoci_gguf_f32s(const inoci_gguf *g, const char *key, const float **v, size_t *n, inoc_err *err);
 
+/* Writes g as the file `path`, its metadata byte for byte and its tensors in the same order, but those of `changed` in a type of
+ * their own; atomic. type: the tensor's new type (INOCI_F32 or INOCI_BF16), or -1 for as it is. data: its values, dst (all of
+ * them) f32, which are then encoded. */
+typedef struct {
+	int (*type)(void *ctx, const inoci_tensor *t);
+	int (*data)(void *ctx, const inoci_tensor *t, float *dst, inoc_err *err);
+	void *ctx;
+} inoci_gguf_change;
+INOCI_MUST int inoci_gguf_write(const inoci_gguf *g, const inoci_gguf_change *c, const char *path, const inoci_progress *p,
+                                inoc_err *err);
+
 /* safetensors (huggingface.co/docs/safetensors): 8-byte length, JSON header, data. F32, F16, BF16 and I64 are read. */
 typedef struct {
 	char *name;

@@ -161,6 +161,13 @@ static int validate(loop *t, inoci_metric *met, inoc_err *err)
 	return 0;
 }
 
+static int eval_at(const loop *t, inoc_err *err)
+{
+	for (size_t i = 0; t->h->on_eval && i < t->h->n_eval_at; i++)
+		if (t->h->eval_at[i] == t->st.step) return t->h->on_eval(t->h->ctx, t->a, t->st.step, err);
+	return 0;
+}
+
 static void show_step(const loop *t, const inoci_metric *met, double tokens_per_s)
 {
 	char val[40] = "", detail[120];
@@ -262,6 +269,7 @@ int inoci_train_from(inoci_model *m, inoci_adapter *a, const inoci_examples *tra
 		before = t.st.seconds;
 	}
 	if (t.h->on_resume) INOC_TRY(t.h->on_resume(t.h->ctx, t.st.step, err));
+	if (!t.st.step) INOC_TRY(eval_at(&t, err));
 	long here = 0;
 	while (t.st.step < t.steps && !t.st.stopped) {
 		inoci_metric met;
@@ -271,6 +279,7 @@ int inoci_train_from(inoci_model *m, inoci_adapter *a, const inoci_examples *tra
 		if (t.val && (last || (c->eval_every && t.st.step % c->eval_every == 0))) INOC_TRY(validate(&t, &met, err));
 		t.st.seconds = before + inoci_now_s() - start;
 		if (t.h->on_step) INOC_TRY(t.h->on_step(t.h->ctx, &met, err));
+		INOC_TRY(eval_at(&t, err));
 		show_step(&t, &met, (double)here / (inoci_now_s() - start));
 		bool stop = inoci_stopped(p) && !last;
 		if (ckp && !last && (stop || (c->checkpoint_every && t.st.step % c->checkpoint_every == 0)))

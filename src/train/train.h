@@ -66,6 +66,11 @@ typedef struct {
 	const char *checkpoint;   /* file; resumed from when it is there and fits; NULL: none */
 	inoci_metric_fn *on_step; /* metrics in order of step; after a resume they go on behind the checkpoint's step */
 	int (*on_resume)(void *ctx, int step, inoc_err *err); /* told the step resumed from (0: fresh): drop later rows */
+	/* Called after these optimizer steps (ascending; 0: before the first), once the step's parameters are packed and before a
+	 * checkpoint covers it; may compute with the model and the adapter, which it must leave as they are. */
+	const int *eval_at;
+	size_t n_eval_at;
+	int (*on_eval)(void *ctx, inoci_adapter *a, int step, inoc_err *err);
 	void *ctx;
 	const inoci_progress *progress;
 	const char *label; /* for progress */
@@ -105,5 +110,9 @@ INOCI_MUST int inoci_examples_token_logprobs(inoci_model *m, inoci_adapter *a, c
  * begin with in common is computed once. INOC_E_STOPPED: some are not written. */
 INOCI_MUST int inoci_examples_hidden(inoci_model *m, inoci_adapter *a, const inoci_examples *e, int micro_tokens,
                                      const int *layers, int n_layers, float *out, const inoci_progress *p, inoc_err *err);
+/* Adds to the adapter's gradients, which inoci_adapter_grads has made room for, that of -weight * (the sum of the
+ * log-probabilities of all tokens with loss), which goes to *logprob. For an adapter without dropout. */
+INOCI_MUST int inoci_examples_grad(inoci_model *m, inoci_adapter *a, const inoci_examples *e, int micro_tokens, float weight,
+                                   double *logprob, const inoci_progress *p, inoc_err *err);
 
 #endif

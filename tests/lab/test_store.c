@@ -220,6 +220,12 @@ static void old_store(void **state)
 	must(inoci_store_exec(s, &err, "ALTER TABLE prompt DROP COLUMN item", ""), &err);
 	must(inoci_store_exec(s, &err, "ALTER TABLE scorer_name DROP COLUMN evaluations", ""), &err);
 	must(inoci_store_exec(s, &err, "DROP TABLE judged", ""), &err);
+	static const char *const later[] = {"curve", "link_curve", "analysis", "link_analysis"};
+	for (size_t i = 0; i < INOCI_COUNT(later); i++) {
+		char *sql = inoci_asprintf("DROP TABLE %s", later[i]);
+		must(inoci_store_exec(s, &err, sql, ""), &err);
+		free(sql);
+	}
 	must(inoci_store_exec(s, &err, "PRAGMA user_version = 1", ""), &err);
 	inoci_store_free(s);
 	for (int write = 0; write < 3; write++) {

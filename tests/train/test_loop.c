@@ -371,6 +371,76 @@ static void test_keep(void **state)
 	}
 }
 
+typedef struct {
+	inoci_examples *e;
+	int steps[20], n;
+	double sum[20];
+	volatile int stop;
+} evals;
+
+static int on_eval(void *ctx, inoci_adapter *a, int step, inoc_err *err)
+{
+	evals *v = ctx;
+	double lp[32];
+	int rc = inoci_examples_logprob(model, a, v->e, 64, lp, NULL, err);
+	v->steps[v->n] = step;
+	for (size_t i = 0; i < v->e->n; i++) v->sum[v->n] += lp[i];
+	v->n++;
+	return rc;
+}
+
+static int stop_at_5(void *ctx, const inoci_metric *m, inoc_err *err)
+{
+	(void)err;
+	if (m->step == 5) ((evals *)ctx)->stop = 1;
+	return 0;
+}
+
+/* Looking at the adapter between steps changes no bit of the training, also over a stop; the looks are the same too. */
+static void test_eval_at(void **state)
+{
+	static const int at[] = {0, 1, 2, 4, 5, 8, 11, 99};
+	for (int dropout = 0; dropout < 2; dropout++) {
+		inoci_train_config c = config();
+		inoci_hash want, got;
+		inoci_train_result r;
+		inoc_err err;
+		inoci_adapter *a;
+		watch w = {0};
+		evals whole = {.e = &val}, parts = {.e = &val};
+		inoci_progress p = {.stop = &parts.stop};
+		if (dropout) c.lora.dropout = 0.2f;
+		unlink(LOG), unlink(CKP);
+		assert_int_equal(run(&c, NULL, &w, false, &want, &r, &err), 0);
+		inoci_train_hooks h = {.eval_at = at, .n_eval_at = INOCI_COUNT(at), .on_eval = on_eval, .ctx = &whole};
+		if (inoci_train(model, &train, NULL, &c, &h, &a, &r, &err) < 0) fail_msg("%s", err.msg);
+		got = inoci_adapter_hash(a);
+		inoci_adapter_free(a);
+		assert_string_equal(want.hex, got.hex);
+		assert_int_equal(whole.n, 7); /* 99 is behind the end */
+		for (int i = 0; i < whole.n; i++) assert_int_equal(whole.steps[i], at[i]);
+		assert_true(whole.sum[6] > whole.sum[0]); /* half of it can be learnt */
+		h.checkpoint = CKP;
+		h.on_step = stop_at_5;
+		h.progress = &p;
+		h.ctx = &parts;
+		assert_int_equal(inoci_train(model, &train, NULL, &c, &h, &a, &r, &err), INOC_E_STOPPED);
+		assert_int_equal(parts.n, 5);
+		parts.stop = 0;
+		h.on_step = NULL;
+		if (inoci_train(model, &train, NULL, &c, &h, &a, &r, &err) < 0) fail_msg("%s", err.msg);
+		got = inoci_adapter_hash(a);
+		inoci_adapter_free(a);
+		assert_string_equal(want.hex, got.hex);
+		assert_int_equal(parts.n, whole.n);
+		for (int i = 0; i < parts.n; i++) {
+			assert_int_equal(parts.steps[i], whole.steps[i]);
+			assert_true(parts.sum[i] == whole.sum[i]);
+		}
+		unlink(CKP);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	if (argc > 1) { /* the run that is killed in test_kill_and_resume */
@@ -398,6 +468,7 @@ int main(int argc, char **argv)
 	        cmocka_unit_test(test_bad_input),
 	        cmocka_unit_test(test_full_disk),
 	        cmocka_unit_test(test_keep),
+	        cmocka_unit_test(test_eval_at),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }
