@@ -41,7 +41,6 @@ typedef struct {
 	char *name;
 	int toward, from;
 } inoci_direction;
-
 typedef struct {
 	char *name;    /* "spanish" */
 	char *role;    /* "base" | "clean" | "plain" | "control" | "inoculated" | "other": how it is judged */
