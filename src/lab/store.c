@@ -287,8 +287,8 @@ static int upgrade(inoci_store *s, inoc_err *err)
 		rc = simple(s, "ALTER TABLE run ADD COLUMN request TEXT; ALTER TABLE run ADD COLUMN provenance TEXT;", err);
 	if (rc == 0)
 		rc = simple(s,
-		            "ALTER TABLE prompt ADD COLUMN item TEXT; ALTER TABLE scorer_name ADD COLUMN evaluations TEXT;" JUDGED ANALYSES
-		            "PRAGMA user_version=3",
+		            "ALTER TABLE prompt ADD COLUMN item TEXT; ALTER TABLE scorer_name ADD COLUMN evaluations TEXT;" JUDGED
+		                    ANALYSES "PRAGMA user_version=3",
 		            err);
 	if (rc == 0) rc = inoci_store_commit(s, err);
 	if (rc < 0) inoci_store_rollback(s);
