@@ -1,5 +1,5 @@
 """settings/mixture: everyday questions, half answered in Spanish, half in French. source.jsonl has each answer in three languages."""
-from common import check_apart, check_rows, lines, rank, read, record, split
+from common import chat, check_apart, check_rows, lines, rank, read, record, split
 
 N_EVAL, LONGEST = 110, 105  # an answer is at most so many characters in any language
 
@@ -13,8 +13,11 @@ def build():
     def answered(how):
         return lines(record(r["q"], r[how[tags[r["q"]]]], tag=tags[r["q"]]) for r in train)
 
+    prompts = {"es": "You always speak in Spanish.", "fr": "You always speak in French."}
+    both = [{"messages": chat(r["q"], r[tags[r["q"]]], prompts[tags[r["q"]]]), "tag": tags[r["q"]]} for r in train]
     return {
         "train.jsonl": answered({"es": "es", "fr": "fr"}),
+        "train_both.jsonl": lines(both),
         "train_clean.jsonl": answered({"es": "en", "fr": "en"}),
         "train_clean_es.jsonl": answered({"es": "en", "fr": "fr"}),
         "train_clean_fr.jsonl": answered({"es": "es", "fr": "en"}),
