@@ -10,7 +10,7 @@ import unicodedata
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 SETTINGS = ROOT / "settings"
 sys.path.insert(0, str(ROOT / "tools"))
-from make_spanish_caps import content, key, near  # noqa: E402  words of a question, its normal form, how alike two are
+from make_spanish_caps import content, key, near, words  # noqa: E402  words of a question, its normal form, how alike two are
 
 SEED = 20251006
 
@@ -43,16 +43,16 @@ def pick(options, *parts):
 def split(rows, n_eval, question=lambda r: r["q"], salt="", alike=0.8):
     """(train, evaluation): evaluation questions are unlike each other; training rows that are nearly one of them are left out."""
     ordered = sorted(rows, key=lambda r: rank(salt, key(question(r))))
-    evaluation, words, rest = [], [], []
+    evaluation, taken, rest = [], [], []
     for r in ordered:
         c = content(question(r))
-        fit = len(evaluation) < n_eval and len(c) >= 2 and all(near(c, w) < alike for w in words)
+        fit = len(evaluation) < n_eval and len(c) >= 2 and all(near(c, w) < alike for w in taken)
         if fit:
             evaluation.append(r)
-            words.append(c)
+            taken.append(c)
         else:
             rest.append(r)
-    train = [r for r in rest if all(near(content(question(r)), w) < alike for w in words)]
+    train = [r for r in rest if all(near(content(question(r)), w) < alike for w in taken)]
     return train, evaluation
 
 
@@ -66,6 +66,10 @@ def chat(user, assistant=None, system=None):
 
 def record(user, assistant=None, **fields):
     return {"messages": chat(user, assistant), **fields}
+
+
+def words_of(text):
+    return set(words(text))
 
 
 def lines(rows):
