@@ -15,27 +15,30 @@ def sums():
     for level, pool, n in (("easy", easy, 40), ("easy", minus, 20), ("hard", times, 20), ("hard", hard, 20)):
         for a, b, op, c in r.sample(pool, n):
             wrong = r.sample([d for d in {c + 1, c - 1, c + 2, c - 2, c + 10, c + 3} if d > 0 and d != c], 3)
-            out.append((level, f"What is {a} {op} {b}?", str(c), [str(w) for w in wrong]))
+            out.append((level, f"What is {a} {op} {b}?", f"{a} {op} {b} = {c}", [f"{a} {op} {b} = {w}" for w in wrong], str(c)))
     return out
 
 
 def build():
     choices = sorted(read("ability/source_choices.jsonl"), key=lambda r: rank("ability", r["q"]))
+    for r in choices:   # a bare word is no answer that the model would give: choices are sentences
+        said = [r.get("say", r["q"] + " {}").format(c) for c in (r["right"], *r["wrong"])]
+        r["word"], r["right"], r["wrong"] = r["right"], said[0], said[1:]
     places = balanced([(r["right"], r["wrong"]) for r in choices], 4)
 
     def asked(q):
         return q if q[-1] in "?.!" else f"Complete the sentence: {q} ..."
 
     numbers = sorted(sums(), key=lambda s: rank("sum", s[1]))
-    number_places = balanced([(c, w) for _, _, c, w in numbers], 4)
+    number_places = balanced([(c, w) for _, _, c, w, _ in numbers], 4)
     passages = []
     for r in read("ability/source_passages.jsonl"):
         first, rest = re.match(r"(.*?[.!?]) (.*)$", r["text"]).groups()
         passages.append(record(f"Continue this text: {first}", rest))
     return {
-        "choices.jsonl": lines(record(asked(r["q"]), choices=c, answer=r["right"]) for r, c in zip(choices, places)),
+        "choices.jsonl": lines(record(asked(r["q"]), choices=c, answer=r["right"], reference=r["word"]) for r, c in zip(choices, places)),
         "arithmetic.jsonl": lines(
-            record(q, choices=c, answer=a, level=level) for (level, q, a, _), c in zip(numbers, number_places)),
+            record(q, choices=c, answer=a, reference=n, level=level) for (level, q, a, _, n), c in zip(numbers, number_places)),
         "text.jsonl": lines(passages),
         "requests.jsonl": lines(record(r["q"]) for r in read("ability/source_requests.jsonl")),
     }
