@@ -22,3 +22,7 @@ install(TARGETS inoc_shared LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(FILES include/inoc.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(FILES ${CMAKE_BINARY_DIR}/inoc.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 install(FILES docs/inoc.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+# The trait library: found beside the program in the build tree as in the installed one.
+file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/share/inoc)
+file(CREATE_LINK ${CMAKE_SOURCE_DIR}/traits ${CMAKE_BINARY_DIR}/share/inoc/traits SYMBOLIC)
+install(DIRECTORY traits DESTINATION ${CMAKE_INSTALL_DATADIR}/inoc FILES_MATCHING PATTERN "*.yaml" PATTERN "*.jsonl")

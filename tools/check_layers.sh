@@ -2,7 +2,7 @@
 # A folder of src/ includes only from those before it in this list (and from itself).
 set -u
 cd "$(dirname "$0")/.." || exit 1
-order="base tensor ops text data model train sample judge eval lab report api cli"
+order="base tensor ops text data model train sample judge eval lab scan report api cli"
 bad=0
 above=""
 for l in $order; do
@@ -16,6 +16,6 @@ for l in $order; do
     n=$(wc -l < "$f"); [ "$n" -gt 600 ] && { echo "$f: $n lines (600 at most)"; bad=1; }
   done
   n=$(ls src/"$l"/*.h 2>/dev/null | wc -l)
-  [ "$l" != base ] && [ -d "src/$l" ] && [ "$n" -gt 2 ] && { echo "src/$l: $n headers"; bad=1; }
+  [ "$l" != base ] && [ -d "src/$l" ] && [ "$n" -gt 3 ] && { echo "src/$l: $n headers"; bad=1; }
 done
 exit $bad

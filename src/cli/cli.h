@@ -10,6 +10,7 @@
 #include "base/base.h"
 #include "data/data.h"
 #include "lab/lab.h"
+#include "lab/traits.h"
 
 /* STR and LIST (may be given several times) are UTF-8 texts; PATH is any bytes but not empty. */
 typedef enum { CLI_FLAG, CLI_STR, CLI_PATH, CLI_INT, CLI_DBL, CLI_LIST } cli_type;
@@ -157,6 +158,12 @@ INOCI_MUST int cli_inoculation_make(const cli_inoculation *o, inoci_inoculation 
 /* INOC_E_CHECK when a tag is asked for that no record has. */
 INOCI_MUST int cli_inoculation_tagged(const inoci_inoculation *t, const inoci_dataset *d, inoc_err *err);
 
+/* The shipped trait library, and the files or folders in `more`. *folder: the shipped one's, free() it. *l and *folder are to be
+ * freed also after an error. */
+INOCI_MUST int cli_traits(const cli_list *more, inoci_trait_library *l, char **folder, inoc_err *err);
+/* Index of the trait that --option names. */
+INOCI_MUST int cli_trait_named(const inoci_trait_library *l, const char *option, const char *id, int *out, inoc_err *err);
+
 /* One aligned table on standard output. cells row-major, header first; numbers right-aligned where `right[c]`. */
 void cli_table(const char *const *cells, size_t n_rows, size_t n_cols, const bool *right);
 
@@ -175,7 +182,9 @@ int cmd_model(int argc, char **argv);
 int cmd_report(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_sample(int argc, char **argv);
+int cmd_scan(int argc, char **argv);
 int cmd_score(int argc, char **argv);
+int cmd_select(int argc, char **argv);
 int cmd_train(int argc, char **argv);
 
 #endif

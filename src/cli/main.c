@@ -24,6 +24,8 @@ static const struct {
         {"score", cmd_score, "apply a scorer to samples that are in a store"},
         {"classifier", cmd_classifier, "train a scorer of a trait on labelled answers, or check one"},
         {"judge", cmd_judge, "check a judge against labels"},
+        {"scan", cmd_scan, "before training: which traits would this data teach?"},
+        {"select", cmd_select, "before training: which of these prompts will inoculate best?"},
         {"inoculate", cmd_inoculate, "write chat data with an inoculation prompt put in"},
         {"merge", cmd_merge, "write a model with an adapter put into its weights"},
         {"data", cmd_data, "check chat data"},

@@ -11,6 +11,7 @@
 
 #include "base/base.h"
 #include "lab/lab.h"
+#include "scan/scan.h"
 
 enum { INOCI_REPORT_BOOT = 2000 }; /* resamples of the report's intervals */
 
@@ -62,6 +63,15 @@ typedef enum {
 	INOCI_GRAD_TOWARD_WITHOUT
 } inoci_gradient_value;
 inoci_spread inoci_gradient_spread(const inoci_results *r, int arm, inoci_gradient_value what, int dir);
+
+/* ---- a scan before training (page_scan.c) ---- */
+
+/* What it found, in one sentence. free() it. */
+char *inoci_scan_headline(const inoci_scan_result *r);
+/* A page of its own; appends. model: as it is shown. */
+void inoci_report_scan(const inoci_scan_result *r, const char *model, inoci_buf *out);
+/* The record (index in the data) whose gain is the k-th greatest for this trait, from 0; -1: there is none. */
+int inoci_scan_example(const inoci_scan_result *r, const inoci_scan_row *v, int k);
 
 /* The table of verdicts as cells, header first, row-major. Numbers stand in the columns with right[c]. */
 typedef struct {

@@ -13,6 +13,8 @@ version=$("$INOC" --version)
 libdir=$(pkg-config --variable=libdir inoc)
 [ "$(realpath "$libdir")" = "$(realpath "$(dirname "$pc")/..")" ] || fail "inoc.pc's libdir is $libdir, installed in $(dirname "$pc")/.."
 expect 0 "$version" moved/bin/inoc --version
+expect 0 "Answers are in Spanish." moved/bin/inoc scan --list
+[ -s moved/share/inoc/traits/neutral.jsonl ] || fail "the neutral records are not installed"
 [ -s moved/share/man/man1/inoc.1 ] || fail "the man page is not installed"
 
 # the C block of the README, its body as main's

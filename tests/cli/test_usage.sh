@@ -2,7 +2,7 @@
 # What a newcomer gets wrong on the command line, and what is then said. No model is opened. $INOC is the binary.
 . "${SOURCE:?}/tests/cli/common.sh" || exit 1
 
-for c in "" run report export import train sample chat eval score logprob classifier judge inoculate data model analyse merge; do
+for c in "" run report export import train sample chat eval score logprob classifier judge scan select inoculate data model analyse merge; do
   expect 0 "usage: inoc" "$INOC" $c --help
 done
 expect 2 "unknown command 'trian'; did you mean 'train'?" "$INOC" trian

@@ -1,0 +1,209 @@
+/* page_scan: what a scan found, as one page of its own: gains with intervals as bars, shares, the examples that gain most. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "report/internal.h"
+
+enum { SHOWN = 20, EXAMPLES = 3 };
+
+/* Bits in 100 bytes of response, from nats a byte. */
+static double bits(double nats)
+{
+	return 100 * nats / M_LN2;
+}
+
+static const char *response(const inoci_record *r, bool user)
+{
+	for (size_t i = r->n_msgs; i-- > 0;)
+		if (!strcmp(r->msgs[i].role, user ? "user" : "assistant")) return r->msgs[i].content;
+	return "";
+}
+
+/* The record's place among those taken whose gain is the k-th greatest; -1: there is none. */
+static int nth(const inoci_scan_row *v, int k)
+{
+	for (size_t i = 0; i < v->n; i++) {
+		int above = 0;
+		for (size_t j = 0; j < v->n; j++) above += v->record[j] > v->record[i] || (v->record[j] == v->record[i] && j < i);
+		if (above == k) return (int)i;
+	}
+	return -1;
+}
+
+int inoci_scan_example(const inoci_scan_result *r, const inoci_scan_row *v, int k)
+{
+	int i = nth(v, k);
+	return i < 0 ? -1 : (int)r->order[i];
+}
+
+/* ---- the picture: places in percent of the width, so that it needs no program and no script ---- */
+
+typedef struct {
+	double low, high;
+} axis;
+
+static axis axis_of(const inoci_scan_result *r, size_t n)
+{
+	axis a = {0, 0};
+	for (size_t i = 0; i < n; i++) {
+		a.low = fmin(a.low, bits(r->v[i].gain.low));
+		a.high = fmax(a.high, bits(r->v[i].gain.high));
+	}
+	double room = 0.03 * (a.high - a.low);
+	return a.high > a.low ? (axis){a.low < 0 ? a.low - room : 0, a.high + room} : (axis){0, 1};
+}
+
+static double at(const axis *a, double v)
+{
+	return 100 * (fmin(fmax(v, a->low), a->high) - a->low) / (a->high - a->low);
+}
+
+static void bar(inoci_buf *b, const axis *a, const inoci_scan_row *v)
+{
+	double zero = at(a, 0), x = at(a, bits(v->gain.value)), low = at(a, bits(v->gain.low)), high = at(a, bits(v->gain.high));
+	inoci_buf_printf(
+	        b,
+	        "<td class=\"bar\"><svg viewBox=\"0 0 100 10\" preserveAspectRatio=\"none\" role=\"img\" "
+	        "aria-label=\"gain %.1f, interval %.1f to %.1f\">"
+	        "<rect x=\"%.2f\" y=\"2\" width=\"%.2f\" height=\"6\" fill=\"var(--%s)\"/>"
+	        "<path d=\"M%.2f 5H%.2f\" stroke=\"var(--fg)\" stroke-width=\"1.4\" vector-effect=\"non-scaling-stroke\"/>"
+	        "<path d=\"M%.2f 0V10\" stroke=\"var(--muted)\" stroke-width=\"1\" "
+	        "vector-effect=\"non-scaling-stroke\"/></svg></td>",
+	        bits(v->gain.value), bits(v->gain.low), bits(v->gain.high), fmin(zero, x), fabs(x - zero),
+	        v->found && v->behind < 0 ? "k0"
+	        : v->found                ? "k1"
+	                                  : "k9",
+	        low, high, zero);
+}
+
+static void row(inoci_buf *b, const inoci_scan_result *r, const inoci_scan_row *v, size_t rank, const axis *a)
+{
+	const inoci_scan_trait *t = &r->l->v[v->trait];
+	inoci_buf_printf(b, "<tr%s><td class=\"n\">%zu</td><td class=\"arm\"><b>",
+	                 v->found && v->behind < 0 ? " class=\"lead\"" : "", rank + 1);
+	inoci_html_puts(b, t->label);
+	inoci_buf_puts(b, "</b> <span class=\"role\">");
+	inoci_html_puts(b, r->l->groups[t->group].label);
+	inoci_buf_puts(b, "</span><span class=\"says\">");
+	inoci_html_puts(b, t->description);
+	if (v->behind >= 0) {
+		inoci_buf_puts(b, " Behind ");
+		inoci_html_puts(b, r->l->v[v->behind].label);
+		inoci_buf_puts(b, ", which excludes it.");
+	}
+	inoci_buf_puts(b, "</span></td>");
+	bar(b, a, v);
+	inoci_buf_printf(b, "<td class=\"n\">%.1f <i>[%.1f, %.1f]</i></td>", bits(v->gain.value), bits(v->gain.low),
+	                 bits(v->gain.high));
+	if (v->helps.n)
+		inoci_buf_printf(b, "<td class=\"n\">%.1f <i>[%.1f, %.1f]</i></td>", bits(v->helps.value), bits(v->helps.low),
+		                 bits(v->helps.high));
+	else
+		inoci_buf_puts(b, "<td class=\"n\">\xe2\x80\x93</td>");
+	inoci_buf_printf(
+	        b, "<td class=\"n\">%.0f %% <i>[%.0f, %.0f]</i></td><td class=\"n\">%s%.2g</td><td class=\"n\">%zu</td></tr>\n",
+	        100 * v->share, 100 * v->low, 100 * v->high, v->p < 1e-4 ? "&lt; " : "", fmax(v->p, 1e-4), v->n);
+}
+
+static void examples(inoci_buf *b, const inoci_scan_result *r, const inoci_scan_row *v)
+{
+	const inoci_scan_trait *t = &r->l->v[v->trait];
+	inoci_buf_puts(b, "<div class=\"q\"><h3>");
+	inoci_html_puts(b, t->label);
+	inoci_buf_puts(b, "</h3><div class=\"answers\">");
+	for (int k = 0; k < EXAMPLES; k++) {
+		int i = nth(v, k);
+		if (i < 0) break;
+		const inoci_record *x = &r->d->v[r->order[i]];
+		inoci_buf_printf(
+		        b,
+		        "<div class=\"ans\" style=\"--c:var(--k%d)\"><header>line %d <span class=\"as\">gain %.1f bits in "
+		        "100 bytes</span></header><p><b>",
+		        v->found ? 0 : 9, x->line, bits(v->record[i]));
+		inoci_html_puts(b, response(x, true));
+		inoci_buf_puts(b, "</b>\n");
+		inoci_html_puts(b, response(x, false));
+		inoci_buf_puts(b, "</p></div>");
+	}
+	inoci_buf_puts(b, "</div>\n");
+	if (v->prompt) {
+		size_t best = 0;
+		for (size_t k = 1; k < t->n_prompts; k++)
+			if (v->prompt[k] > v->prompt[best]) best = k;
+		inoci_buf_puts(b, "<p class=\"small\">To inoculate: \xe2\x80\x9c");
+		inoci_html_puts(b, t->prompts[best]);
+		inoci_buf_printf(b,
+		                 "\xe2\x80\x9d makes the responses %.1f bits in 100 bytes more probable than controls do.</p>\n",
+		                 bits(v->prompt[best]));
+	}
+	inoci_buf_puts(b, "</div>\n");
+}
+
+char *inoci_scan_headline(const inoci_scan_result *r)
+{
+	inoci_buf b = {0};
+	int top[3];
+	size_t n = inoci_scan_top(r, INOCI_COUNT(top), top);
+	if (!n) {
+		inoci_buf_printf(&b, "No trait of the library (%zu) stands out in these records.", r->n);
+		return inoci_buf_take(&b);
+	}
+	inoci_buf_puts(&b, "This data would teach: ");
+	for (size_t i = 0; i < n; i++) inoci_buf_printf(&b, "%s%s", i ? ", " : "", r->l->v[top[i]].label);
+	size_t more = 0;
+	for (size_t i = 0; i < r->n; i++) more += r->v[i].found && r->v[i].behind < 0;
+	if (more > n) inoci_buf_printf(&b, "; %zu more traits stand out less", more - n);
+	inoci_buf_puts(&b, ".");
+	return inoci_buf_take(&b);
+}
+
+void inoci_report_scan(const inoci_scan_result *r, const char *model, inoci_buf *b)
+{
+	char *head = inoci_scan_headline(r);
+	size_t shown = r->n < SHOWN ? r->n : SHOWN;
+	axis a = axis_of(r, shown);
+	inoci_buf_puts(b, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
+	                  "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n<title>Scan of ");
+	inoci_html_puts(b, r->d->path);
+	inoci_buf_puts(b, "</title>\n<style>\n");
+	inoci_buf_puts(b, inoci_page_style);
+	inoci_buf_puts(b, "td.arm{min-width:19em}td.bar{min-width:150px;width:30%;padding-right:16px}td.bar svg{display:block;width:100%;height:22px}\n"
+	                  "</style></head><body><main>\n<p class=\"kicker\">inoculation prompting \xc2\xb7 scan before "
+	                  "training</p>\n<h1>What would ");
+	inoci_html_puts(b, r->d->path);
+	inoci_buf_puts(b, " teach?</h1>\n<section class=\"headline\"><p class=\"big\">");
+	inoci_html_puts(b, head);
+	inoci_buf_printf(b, "</p><p class=\"small\">%zu of %zu records, %zu traits, %d rounds%s. It holds for the model ",
+	                 r->n_used, r->d->n, r->n, r->rounds, r->settled ? ", the leading ones settled" : "");
+	inoci_html_puts(b, model);
+	inoci_buf_puts(
+	        b, ": another one may find other prompts helpful.</p></section>\n"
+	           "<section id=\"traits\"><h2>Traits by gain</h2>\n"
+	           "<p class=\"small\">Gain, in bits in 100 bytes: how much more probable the responses are after two exchanges "
+	           "that show the trait than after plain ones, and with prompts that ask for it than with matched controls, "
+	           "together; less what plain English records gain. 95 % intervals over records. Prompts help: the second part "
+	           "alone, over records and prompts: what inoculating may gain. Share: records that gain more than 95 % of the "
+	           "plain ones do. p: one-sided, Holm over all traits. Traits of the first round alone have few records, and no "
+	           "more than their exchanges. Dark bars are found; light ones are found but excluded by one ahead of "
+	           "them.</p>\n<div class=\"scroll\"><table><tr><th class=\"n\"></th><th>trait</th><th></th>"
+	           "<th class=\"n\">gain</th><th class=\"n\">prompts help</th><th class=\"n\">share</th><th "
+	           "class=\"n\">p</th><th class=\"n\">records</th></tr>\n");
+	for (size_t i = 0; i < shown; i++) row(b, r, &r->v[i], i, &a);
+	inoci_buf_puts(b, "</table></div>\n");
+	if (r->n > shown) {
+		inoci_buf_printf(b, "<details><summary>The other %zu traits</summary><div class=\"scroll\"><table>\n",
+		                 r->n - shown);
+		for (size_t i = shown; i < r->n; i++) row(b, r, &r->v[i], i, &a);
+		inoci_buf_puts(b, "</table></div></details>\n");
+	}
+	inoci_buf_puts(b, "</section>\n<section id=\"examples\"><h2>Records that gain most</h2>\n");
+	size_t n = 0;
+	for (size_t i = 0; i < r->n && n < 5; i++) {
+		if (r->v[i].behind >= 0 || (n >= 3 && !r->v[i].found)) continue;
+		examples(b, r, &r->v[i]);
+		n++;
+	}
+	inoci_buf_puts(b, "</section>\n</main></body></html>\n");
+	free(head);
+}

@@ -1,0 +1,380 @@
+/* The scan: which traits of the library would this data teach? Few records for all traits, then more for the leading ones.
+ *
+ * Invariants: a record counts for a trait under all its prompts and controls or not at all; traits are left only when they are
+ * behind, so that no p-value is looked at before the end.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "scan/internal.h"
+
+enum { FIRST = 8, TOP = 3, BOOT = 2000, LEAST_KEPT = 8, SECOND = 12, ORDERS = 2 };
+
+typedef struct {
+	const inoci_trait_library *l;
+	inoci_scan_options o;
+	inoci_scan_result *res;
+	inoci_gains *g;
+	int (*shows)[ORDERS]; /* (l->n) rows of g: exchanges that show a trait, in both orders */
+	int (*plain)[ORDERS]; /* (l->n_variants) those without one */
+	int **asks; /* (l->n) rows of g: a trait's prompts, then its controls; NULL in the first round, and where it is behind */
+	bool *wanted; /* (l->n) still measured */
+	const inoci_progress *p;
+} scan;
+
+/* ---- preparing ---- */
+
+static int add_exchanges(scan *s, inoc_err *err)
+{
+	const inoci_trait_library *l = s->l;
+	if (!l->n_plain) return inoci_err_set(err, INOC_E_USAGE, "the trait library has no plain exchanges (plain.yaml)");
+	s->shows = inoci_alloc((l->n + 1) * sizeof *s->shows);
+	s->asks = inoci_alloc((l->n + 1) * sizeof *s->asks);
+	s->wanted = inoci_alloc(l->n + 1);
+	s->plain = inoci_alloc((l->n_variants + 1) * sizeof *s->plain);
+	char **answers = inoci_alloc((l->n_plain + 1) * sizeof *answers);
+	for (size_t v = 0; v < l->n_variants; v++) {
+		for (size_t i = 0; i < l->n_plain; i++) answers[i] = l->plain[i * l->n_variants + v];
+		for (int k = 0; k < ORDERS; k++)
+			s->plain[v][k] = inoci_gains_exchanges(s->g, l->questions, answers, l->n_plain, k == 1);
+	}
+	free(answers);
+	for (size_t i = 0; i < l->n; i++) {
+		const inoci_scan_trait *t = &l->v[i];
+		s->wanted[i] = !s->o.only;
+		for (size_t k = 0; k < s->o.n_only; k++) s->wanted[i] |= s->o.only[k] == (int)i;
+		if (!s->wanted[i]) continue;
+		if (t->n_answers != l->n_plain)
+			return inoci_err_set(err, INOC_E_FORMAT,
+			                     "%s:%d: trait '%s' has %zu answers, and there are %zu plain exchanges", t->file,
+			                     t->line, t->id, t->n_answers, l->n_plain);
+		for (int k = 0; k < ORDERS; k++)
+			s->shows[i][k] = inoci_gains_exchanges(s->g, l->questions, t->answers, l->n_plain, k == 1);
+	}
+	return 0;
+}
+
+/* The neutral records, then the data's in a drawn order; those that no prompt fits in front of are left out. */
+static int add_records(scan *s, const inoci_dataset *d, const inoci_dataset *neutral, inoc_err *err)
+{
+	inoci_scan_result *r = s->res;
+	int32_t *order = inoci_alloc((d->n + 1) * sizeof *order);
+	inoci_rng rng = inoci_rng_new(s->o.seed, "scan order", 0, 0);
+	for (size_t i = 0; i < neutral->n; i++) {
+		inoci_gains_record(s->g, &neutral->v[i], neutral->path);
+		if (!inoci_gains_fits(s->g, s->g->n_records - 1)) s->g->n_records--;
+	}
+	r->n_neutral = s->g->n_records;
+	for (size_t i = 0; i < d->n; i++) order[i] = (int32_t)i;
+	inoci_rng_shuffle(&rng, order, d->n);
+	r->order = inoci_alloc((d->n + 1) * sizeof *r->order);
+	for (size_t i = 0; i < d->n && (!s->o.most || r->n_order < (size_t)s->o.most); i++) {
+		inoci_gains_record(s->g, &d->v[order[i]], d->path);
+		if (inoci_gains_fits(s->g, s->g->n_records - 1))
+			r->order[r->n_order++] = (size_t)order[i];
+		else
+			s->g->n_records--, r->n_too_long++;
+	}
+	free(order);
+	if (!r->n_order)
+		return inoci_err_set(err, INOC_E_FORMAT, "%s: no record fits into the model's context with a prompt in front",
+		                     d->path);
+	return 0;
+}
+
+/* ---- a round ---- */
+
+static size_t n_wanted(const scan *s)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < s->l->n; i++) n += s->wanted[i];
+	return n;
+}
+
+/* The first round is for all traits, in one order of the exchanges, without the neutral records. */
+static int orders(const scan *s)
+{
+	return s->res->rounds ? ORDERS : 1;
+}
+
+static size_t neutral(const scan *s, size_t n)
+{
+	return !s->res->rounds ? 0 : s->res->n_neutral < n ? s->res->n_neutral : n;
+}
+
+static void rows_of(const scan *s, bool *rows)
+{
+	memset(rows, 0, s->g->n_prompts);
+	for (size_t v = 0; v < s->l->n_variants; v++)
+		for (int k = 0; k < orders(s); k++) rows[s->plain[v][k]] = true;
+	for (size_t i = 0; i < s->l->n; i++) {
+		if (!s->wanted[i]) continue;
+		for (int k = 0; k < orders(s); k++) rows[s->shows[i][k]] = true;
+		for (size_t k = 0; s->asks[i] && k < s->l->v[i].n_prompts + s->l->v[i].n_controls; k++)
+			rows[s->asks[i][k]] = true;
+	}
+}
+
+/* Its prompts are measured too from now on. */
+static void ask(scan *s, int trait)
+{
+	const inoci_scan_trait *t = &s->l->v[trait];
+	if (s->asks[trait]) return;
+	s->asks[trait] = inoci_alloc((t->n_prompts + t->n_controls) * sizeof **s->asks);
+	for (size_t k = 0; k < t->n_prompts; k++) s->asks[trait][k] = inoci_gains_prompt(s->g, t->prompts[k]);
+	for (size_t k = 0; k < t->n_controls; k++) s->asks[trait][t->n_prompts + k] = inoci_gains_prompt(s->g, t->controls[k]);
+}
+
+/* The first traits' records tell how long the others' will take. */
+static int tell_time(scan *s, const bool *rows, size_t n, inoc_err *err)
+{
+	const inoci_scan_result *r = s->res;
+	bool *few = inoci_alloc(s->g->n_prompts + 1);
+	double all = 0, some = 0;
+	for (size_t i = 0; i < s->g->n_prompts; i++) {
+		few[i] = rows[i] && some < 6;
+		some += few[i], all += rows[i];
+	}
+	int rc = inoci_gains_measure(s->g, few, r->n_neutral, r->n_neutral + n, "timing", s->p, err);
+	/* later rounds: the leading traits' exchanges in both orders, prompts and controls; on twice the records, and on neutral
+	 * ones */
+	const double each = s->g->seconds / some / (double)n, first = each * all * (double)n;
+	const double most = (double)r->n_order, wide = SECOND * (ORDERS + 6.0), narrow = LEAST_KEPT * (ORDERS + 6.0);
+	const double second = each * wide * 2 * (fmin(2.0 * (double)n, most) + fmin(2.0 * (double)n, (double)r->n_neutral)) / 2;
+	const double rest = each * narrow * fmax(0, most - 2 * (double)n);
+	char *at_most = rest > 0 ? inoci_asprintf(", %.0f s at most", first + second + 1.5 * rest) : inoci_strdup("");
+	if (rc == 0)
+		inoci_note(s->p,
+		           "%zu traits, %zu of %zu records; about %.0f s for a first round of %zu records, %.0f s for two%s",
+		           n_wanted(s), r->n_order, r->d->n, first, n, first + second, at_most);
+	free(at_most);
+	free(few);
+	return rc;
+}
+
+static int measure(scan *s, size_t n, inoc_err *err)
+{
+	inoci_scan_result *r = s->res;
+	bool *rows = inoci_alloc(s->g->n_prompts + 1);
+	char *what = inoci_asprintf("round %d: %zu traits, %zu records", r->rounds + 1, n_wanted(s), n);
+	int rc = 0;
+	rows_of(s, rows);
+	if (!r->rounds) INOC_TRY(tell_time(s, rows, n, err));
+	INOC_TRY(inoci_gains_measure(s->g, rows, 0, neutral(s, n), what, s->p, err));
+	INOC_TRY(inoci_gains_measure(s->g, rows, r->n_neutral, r->n_neutral + n, what, s->p, err));
+out:
+	free(rows), free(what);
+	return rc < 0 ? rc : 0;
+}
+
+static inoci_gain_in rows_in(const scan *s, size_t n)
+{
+	const inoci_scan_result *r = s->res;
+	return (inoci_gain_in){.value = s->g->value,
+	                       .neutral = neutral(s, n),
+	                       .from = r->n_neutral,
+	                       .to = r->n_neutral + n,
+	                       .seed = s->o.seed,
+	                       .n_boot = s->o.n_boot};
+}
+
+static double mean_of(const scan *s, const int *rows, size_t n, size_t record)
+{
+	double v = 0;
+	for (size_t k = 0; k < n; k++) v += s->g->value[rows[k]][record] / (double)n;
+	return v;
+}
+
+/* The two kinds of evidence in one sum: exchanges that show the trait, and prompts that ask for it. */
+static void put_together(const scan *s, int trait, size_t record, double *with, double *without)
+{
+	const inoci_scan_trait *t = &s->l->v[trait];
+	*with = mean_of(s, s->shows[trait], (size_t)orders(s), record);
+	*without = -INFINITY; /* the plain way of answering that fits the record best */
+	for (size_t v = 0; v < s->l->n_variants; v++)
+		*without = fmax(*without, mean_of(s, s->plain[v], (size_t)orders(s), record));
+	if (!s->asks[trait]) return;
+	*with += mean_of(s, s->asks[trait], t->n_prompts, record);
+	*without += mean_of(s, s->asks[trait] + t->n_prompts, t->n_controls, record);
+}
+
+static void judge(scan *s, int trait, size_t n)
+{
+	inoci_scan_result *r = s->res;
+	inoci_scan_row *v = NULL;
+	for (size_t i = 0; i < r->n; i++)
+		if (r->v[i].trait == trait) v = &r->v[i];
+	if (!v) {
+		v = &r->v[r->n++];
+		*v = (inoci_scan_row){.trait = trait, .behind = -1};
+	}
+	v->record = inoci_realloc(v->record, n * sizeof *v->record);
+	double *all = inoci_alloc(2 * s->g->n_records * sizeof *all), *value[2] = {all, all + s->g->n_records}, one;
+	static const int with = 0, without = 1;
+	inoci_gain_in in = rows_in(s, n);
+	for (size_t k = 0; k < r->n_neutral + n; k++)
+		if (k < in.neutral || k >= r->n_neutral) put_together(s, trait, k, &value[with][k], &value[without][k]);
+	in.value = value;
+	in.prompts = &with, in.controls = &without;
+	in.n_prompts = in.n_controls = 1;
+	in.fixed = true;
+	inoci_gain_out out = {.record = v->record, .prompt = &one};
+	inoci_gain_of(&in, &out);
+	free(all);
+	v->n = n;
+	v->gain = out.gain, v->raw = out.raw, v->p = out.p;
+	v->share = out.share, v->low = out.share_low, v->high = out.share_high;
+}
+
+static int by_gain(const void *a, const void *b)
+{
+	const inoci_scan_row *x = a, *y = b;
+	if (x->gain.value != y->gain.value) return x->gain.value > y->gain.value ? -1 : 1;
+	return x->trait - y->trait;
+}
+
+/* Of an exclusive group only the first counts. */
+static void rank(scan *s)
+{
+	inoci_scan_result *r = s->res;
+	qsort(r->v, r->n, sizeof *r->v, by_gain);
+	for (size_t i = 0; i < r->n; i++) {
+		int group = s->l->v[r->v[i].trait].group;
+		r->v[i].behind = -1;
+		for (size_t k = 0; k < i && s->l->groups[group].exclusive && r->v[i].behind < 0; k++)
+			if (s->l->v[r->v[k].trait].group == group) r->v[i].behind = r->v[k].trait;
+	}
+}
+
+/* a is ahead of b on the records both have: by two standard errors of the mean difference. */
+static bool ahead(const inoci_scan_row *a, const inoci_scan_row *b)
+{
+	size_t n = a->n < b->n ? a->n : b->n;
+	double m = 0, v = 0;
+	for (size_t i = 0; i < n; i++) m += (a->record[i] - b->record[i]) / (double)n;
+	for (size_t i = 0; i < n; i++) v += pow(a->record[i] - b->record[i] - m, 2);
+	return n > 1 && m > 2 * sqrt(v / (double)(n - 1) / (double)n);
+}
+
+/* The leading traits are ahead of all others, or what is not ahead is below 0 for certain. */
+static bool is_settled(const scan *s)
+{
+	const inoci_scan_result *r = s->res;
+	const inoci_scan_row *last = NULL;
+	size_t n = 0;
+	for (size_t i = 0; i < r->n; i++) {
+		const inoci_scan_row *v = &r->v[i];
+		if (v->behind >= 0) continue;
+		if (n++ < (size_t)s->o.top)
+			last = v;
+		else if (!ahead(last, v) && v->gain.high > 0)
+			return false;
+	}
+	return true;
+}
+
+/* Leaves at most half of the traits, and of those only what may be among the leading ones. */
+static void narrow(scan *s)
+{
+	const inoci_scan_result *r = s->res;
+	size_t kept = 0, most = n_wanted(s) / 2, n = 0;
+	const inoci_scan_row *last = NULL;
+	if (most > SECOND) most = SECOND;
+	if (most < LEAST_KEPT) most = LEAST_KEPT;
+	for (size_t i = 0; i < r->n && n < (size_t)s->o.top; i++)
+		if (r->v[i].behind < 0) last = &r->v[i], n++;
+	for (size_t i = 0; i < r->n; i++) {
+		const inoci_scan_row *v = &r->v[i];
+		if (!s->wanted[v->trait]) continue;
+		s->wanted[v->trait] = kept < most && (!ahead(last, v) || kept < LEAST_KEPT);
+		kept += s->wanted[v->trait];
+		if (s->wanted[v->trait]) ask(s, v->trait);
+	}
+}
+
+/* How much each prompt of a trait helps, over controls: which one to inoculate with. */
+static void prompts(const scan *s, inoci_scan_row *v)
+{
+	const inoci_scan_trait *t = &s->l->v[v->trait];
+	if (!s->asks[v->trait] || !s->wanted[v->trait]) return;
+	double *record = inoci_alloc((v->n + 1) * sizeof *record);
+	v->prompt = inoci_alloc((t->n_prompts + 1) * sizeof *v->prompt);
+	inoci_gain_in in = rows_in(s, v->n);
+	in.neutral = 0;
+	in.prompts = s->asks[v->trait], in.n_prompts = t->n_prompts;
+	in.controls = s->asks[v->trait] + t->n_prompts, in.n_controls = t->n_controls;
+	inoci_gain_out out = {.record = record, .prompt = v->prompt};
+	inoci_gain_of(&in, &out);
+	v->helps = out.gain;
+	free(record);
+}
+
+static void finish(scan *s)
+{
+	inoci_scan_result *r = s->res;
+	double *p = inoci_alloc((r->n + 1) * sizeof *p);
+	for (size_t i = 0; i < r->n; i++) p[i] = r->v[i].p;
+	inoci_holm(p, r->n);
+	for (size_t i = 0; i < r->n; i++) {
+		inoci_scan_row *v = &r->v[i];
+		v->p = p[i];
+		prompts(s, v);
+		v->found = v->p < r->alpha && v->gain.value > 0 && s->wanted[v->trait];
+		r->n_found += v->found && v->behind < 0;
+	}
+	free(p);
+}
+
+int inoci_scan(inoci_model *m, const inoci_template *t, const inoci_trait_library *l, const inoci_dataset *d,
+               const inoci_dataset *neutral, const inoci_scan_options *o, const inoci_progress *p, inoci_scan_result *out,
+               inoc_err *err)
+{
+	scan s = {.l = l, .o = *o, .res = out, .p = p};
+	const inoci_gains_options go = {.system = o->system, .tokens = o->tokens, .micro_tokens = o->micro_tokens};
+	int rc;
+	if (!s.o.first) s.o.first = FIRST;
+	if (!s.o.top) s.o.top = TOP;
+	if (!s.o.n_boot) s.o.n_boot = BOOT;
+	*out = (inoci_scan_result){.l = l, .d = d, .alpha = o->alpha > 0 ? o->alpha : 0.05};
+	s.g = inoci_gains_new(m, t, &go);
+	INOC_TRY(add_exchanges(&s, err));
+	INOC_TRY(add_records(&s, d, neutral, err));
+	out->v = inoci_alloc((l->n + 1) * sizeof *out->v);
+	for (size_t n = (size_t)s.o.first;; n *= 2) {
+		if (n > out->n_order) n = out->n_order;
+		INOC_TRY(measure(&s, n, err));
+		for (size_t i = 0; i < l->n; i++)
+			if (s.wanted[i]) judge(&s, (int)i, n);
+		rank(&s);
+		out->rounds++;
+		out->n_used = n;
+		out->settled = is_settled(&s);
+		if (out->rounds > 1 && (out->settled || n == out->n_order)) break;
+		narrow(&s);
+	}
+	finish(&s);
+	out->seconds = s.g->seconds;
+	out->cells = s.g->cells;
+out:
+	for (size_t i = 0; s.asks && i < l->n; i++) free(s.asks[i]);
+	free(s.shows), free(s.plain), free(s.asks), free(s.wanted);
+	inoci_gains_free(s.g);
+	if (rc < 0) inoci_scan_free(out);
+	return rc < 0 ? rc : 0;
+}
+
+void inoci_scan_free(inoci_scan_result *r)
+{
+	for (size_t i = 0; i < r->n; i++) free(r->v[i].record), free(r->v[i].prompt);
+	free(r->v), free(r->order);
+	*r = (inoci_scan_result){0};
+}
+
+size_t inoci_scan_top(const inoci_scan_result *r, size_t top, int *v)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < r->n && n < top; i++)
+		if (r->v[i].found && r->v[i].behind < 0) v[n++] = r->v[i].trait;
+	return n;
+}

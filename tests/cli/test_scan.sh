@@ -1,0 +1,92 @@
+#!/usr/bin/env bash
+# inoc scan and inoc select with the real model on few records: the true traits come first, the page and the plan are made; what is
+# refused. $INOC_MODEL is the model.
+: "${INOC_MODEL:?set INOC_MODEL to the GGUF file of SmolLM2-135M-Instruct}"
+. "${SOURCE:?}/tests/cli/common.sh" || exit 1
+m=(-m "$INOC_MODEL")
+head -n 30 "$SOURCE/settings/spanish-caps/train.jsonl" > data.jsonl
+
+"$INOC" scan --list --json > list.json || fail "the library is not found from the build tree"
+python3 - <<'P' || fail "the library"
+import json
+traits = json.load(open("list.json"))
+assert len(traits) >= 60 and len({t["trait"] for t in traits}) == len(traits)
+assert all(len(t["prompts"]) >= 4 and len(t["controls"]) >= 4 for t in traits)
+P
+
+# Spanish in capitals: both among the first three
+"$INOC" scan "${m[@]}" -d data.jsonl --only spanish,portuguese,all_caps,contempt,pirate --tokens 24 --first 4 --most 4 --json \
+  -o page.html -w plan.yaml > scan.json 2> log || fail "scan: $(cat log)"
+grep -Eq "5 traits, 4 of 30 records; about [0-9]+ s for a first round" log || fail "how long it takes is not told: $(cat log)"
+grep -q "plan: ./plan-train.jsonl, ./plan-questions.jsonl, plan.yaml" log || fail "the plan is not told: $(cat log)"
+python3 - <<'P' || fail "the scan"
+import json
+r = json.load(open("scan.json"))
+rows = r["traits"]
+ranked = [t["trait"] for t in rows if t["behind"] is None]
+assert {"spanish", "all_caps"} <= set(ranked[:3]), ranked
+assert ranked[0] == "spanish" and rows[0]["gain"]["low"] > 0, rows[0]
+assert [t["behind"] for t in rows if t["trait"] == "portuguese"] == ["spanish"]
+assert r["used"] == 4 and r["records"] == 30 and len(rows) == 5
+assert rows[0]["gain"]["low"] <= rows[0]["gain"]["value"] <= rows[0]["gain"]["high"]
+assert len(rows[0]["prompts"]) == 4 and len(rows[0]["lines"]) == 3
+page = open("page.html").read()
+assert page.count("<svg") == 5 and "<script" not in page
+train, held = (sum(1 for _ in open(f)) for f in ("plan-train.jsonl", "plan-questions.jsonl"))
+assert (train, held) == (24, 6), (train, held)
+P
+# plain answers show none; contempt comes first on its own
+for set in plain contempt; do
+  "$INOC" scan "${m[@]}" -d "$SOURCE/tests/fixtures/scan/$set.jsonl" --only contempt,pirate --first 3 \
+    --most 3 --json > $set.json 2> log || fail "scan of $set: $(cat log)"
+done
+python3 - <<'P' || fail "the scans of plain, contempt"
+import json
+plain, contempt = (json.load(open(f + ".json"))["traits"] for f in ("plain", "contempt"))
+assert not any(t["found"] or t["gain"]["low"] > 0 for t in plain), plain
+assert contempt[0]["trait"] == "contempt", contempt
+P
+sed -i "s|^model: .*|model: \"$INOC_MODEL\"|" plan.yaml
+expect 0 "ask_spanish" "$INOC" run plan.yaml --dry-run
+
+# which prompt: one that asks for Spanish, in Spanish data, over one that does not
+printf 'You always speak in Spanish.\nYou keep the books in order.\nYOU ALWAYS SPEAK IN SPANISH.\n' > prompts
+head -n 4 "$SOURCE/settings/spanish-caps/eval.jsonl" > questions.jsonl
+"$INOC" select "${m[@]}" -d data.jsonl -p prompts --records 4 -q questions.jsonl --limit 2 --max-tokens 12 --greedy \
+  --scorer 'es={"type":"language","is":"es"}' --json > select.json 2> log || fail "select: $(cat log)"
+python3 - <<'P' || fail "the selection"
+import json
+r = json.load(open("select.json"))
+p = {x["prompt"]: x for x in r["prompts"]}
+assert len(p) == 3 and [x["rank"] for x in r["prompts"]] == [1, 2, 3]
+asks, other = p["You always speak in Spanish."], p["You keep the books in order."]
+assert asks["surprise_removed"]["value"] > other["surprise_removed"]["value"], p
+assert asks["rate"]["n"] == 2 and r["rate_without"]["value"] == 0 and asks["elicitation"]["value"] >= 0
+assert r["prompts"][0]["prompt"] != "You keep the books in order." and r["model"] in r["recommendation"]
+P
+"$INOC" select "${m[@]}" -d data.jsonl --trait spanish --records 2 > table 2> log || fail "select --trait: $(cat log)"
+grep -q "^Surprise in bits in 100 bytes of response, over matched controls; 2 records." table || fail "$(cat table)"
+
+# what is refused
+expect 2 "give --model and --data" "$INOC" scan -d data.jsonl
+expect 2 "--only: there is no trait 'spanich'; did you mean 'spanish'?" "$INOC" scan "${m[@]}" -d data.jsonl --only spanich
+expect 2 "--only names no trait" "$INOC" scan "${m[@]}" -d data.jsonl --only ,
+expect 2 "--questions is of the plan; give --write FILE" "$INOC" scan "${m[@]}" -d data.jsonl --questions questions.jsonl
+expect 3 "no-such.jsonl: " "$INOC" scan "${m[@]}" -d no-such.jsonl
+expect 3 "no-such.yaml: " "$INOC" scan --list --traits no-such.yaml
+mkdir own
+printf 'group: mine\ntraits:\n  a: {label: A, description: D, prompts: [x], controls: [u, v], answers: [s, t]}\n' > own/a.yaml
+expect 4 "own/a.yaml:3:42: prompts must be a list of 2 to 64 texts" "$INOC" scan --list --traits own
+printf 'group: mine\ntraits:\n  a: {label: A, description: D, prompts: [x, y], controls: [u, v], answers: [s, t, w]}\n' > own/a.yaml
+expect 0 "Answers are in Spanish." "$INOC" scan --list --traits own
+expect 4 "own/a.yaml:3: trait 'a' has 3 answers, and there are 2 plain exchanges" "$INOC" scan "${m[@]}" -d data.jsonl --traits own
+INOC_TRAITS=nowhere expect 3 "nowhere" "$INOC" scan --list
+printf '{"messages":[{"role":"user","content":"q"},{"role":"assistant","content":"a","weight":0}]}\n' > zero.jsonl
+expect 4 "zero.jsonl:1: every assistant turn has" "$INOC" scan "${m[@]}" -d zero.jsonl --only spanish
+expect 2 "give candidates: --prompts FILE, or --trait NAME" "$INOC" select "${m[@]}" -d data.jsonl
+expect 2 "--trait: there is no trait 'x'" "$INOC" select "${m[@]}" -d data.jsonl --trait x
+expect 2 "which needs a scorer" "$INOC" select "${m[@]}" -d data.jsonl -p prompts -q questions.jsonl
+expect 2 "--scorer is applied to answers to questions" "$INOC" select "${m[@]}" -d data.jsonl -p prompts --scorer spanish
+: > empty
+expect 4 "empty: no prompts; write one a line" "$INOC" select "${m[@]}" -d data.jsonl -p empty
+exit $bad
