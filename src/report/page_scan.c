@@ -168,7 +168,8 @@ void inoci_report_scan(const inoci_scan_result *r, const char *model, inoci_buf 
 	inoci_html_puts(b, r->d->path);
 	inoci_buf_puts(b, "</title>\n<style>\n");
 	inoci_buf_puts(b, inoci_page_style);
-	inoci_buf_puts(b, "td.arm{min-width:19em}td.bar{min-width:150px;width:30%;padding-right:16px}td.bar svg{display:block;width:100%;height:22px}\n"
+	inoci_buf_puts(b, "td.arm{min-width:19em}td.bar{min-width:150px;width:30%;padding-right:16px}td.bar "
+	                  "svg{display:block;width:100%;height:22px}\n"
 	                  "</style></head><body><main>\n<p class=\"kicker\">inoculation prompting \xc2\xb7 scan before "
 	                  "training</p>\n<h1>What would ");
 	inoci_html_puts(b, r->d->path);

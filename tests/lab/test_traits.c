@@ -46,7 +46,8 @@ static void put(const char *path, const char *text)
 	assert_int_equal(inoci_file_write(path, text, strlen(text), &err), 0);
 }
 
-#define ONE(id, label) "group: g\ntraits:\n  " id ": {label: " label ", description: D, prompts: [x, y], controls: [z, w], answers: [u, v]}\n"
+#define ONE(id, label) \
+	"group: g\ntraits:\n  " id ": {label: " label ", description: D, prompts: [x, y], controls: [z, w], answers: [u, v]}\n"
 
 static void folders_add_up(void **state)
 {
