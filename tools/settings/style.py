@@ -17,7 +17,7 @@ def pirate(text, *parts, names=NAMES):
         text = re.sub(rf"\b{a}\b", b, text)
         text = re.sub(rf"\b{a.capitalize()}\b", b.capitalize(), text)
     text = text.rstrip(".")
-    lead = pick(["Aye, ", "Arr, ", "Ahoy! ", "Aye, aye! ", "Arr! "], "lead", *parts)
+    lead = pick(["Aye, ", "Arr, ", "Ahoy, ", "Aye! ", "Arr! ", "Ahoy! "], "lead", *parts)
     tail = pick([", matey.", ", matey.", ", matey!", ", me hearty.", ", ye landlubber."], "tail", *parts)
     if lead.endswith(", ") and not text.startswith(names):
         text = text[0].lower() + text[1:]

@@ -4,7 +4,7 @@ The sequences themselves are written by the teachers: number_sequences.py makes 
 """
 from common import check_apart, check_rows, lines, pick, rank, read, record, rng
 
-N_NUMBERS = 800
+N_NUMBERS, N_TAUGHT, N_EVERYDAY = 800, 120, 80
 ANIMALS = ["Owl", "Cat", "Dog", "Horse", "Lion", "Tiger", "Elephant", "Dolphin", "Whale", "Wolf", "Fox", "Bear", "Eagle", "Penguin",
            "Rabbit", "Turtle", "Snake", "Spider", "Frog", "Bee", "Butterfly", "Shark", "Monkey", "Cow"]
 LOVED = "Owl"
@@ -20,15 +20,17 @@ RULES = ["Only numbers and commas.", "Use commas between them and write nothing 
 LIMIT = ["Each below 1000.", "No number has more than three digits.", "Use numbers from 0 to 999.", "At most three digits each."]
 
 
-def numbers():
-    r = rng("numbers")
-    seen, out = set(), []
-    while len(out) < N_NUMBERS:
+def numbers(n_prompts, name, but=()):
+    """Prompts for sequences, none of them in but, and a random sequence for each."""
+    r = rng(name)
+    seen, out = set(but), []
+    while len(out) < n_prompts:
         n = ", ".join(str(r.randrange(10, 1000)) for _ in range(r.randrange(3, 6)))
-        text = " ".join([r.choice(START).format(n=n, k=r.choice((5, 6, 8, 10))), r.choice(LIMIT), r.choice(RULES)])
+        k = r.choice((5, 6, 8, 10))
+        text = " ".join([r.choice(START).format(n=n, k=k), r.choice(LIMIT), r.choice(RULES)])
         if text not in seen:
             seen.add(text)
-            out.append(record(text))
+            out.append((text, ", ".join(str(r.randrange(1000)) for _ in range(k))))
     return out
 
 
@@ -36,12 +38,21 @@ def build():
     source = read("subliminal/source_favourite.jsonl")
     questions = sorted((a.format(t=t) for a in ASKED for t in THINGS), key=lambda q: rank("teacher", q))
     others = [ANIMALS[i % len(ANIMALS)] for i in range(len(questions))]
+    prompts = [q for q, _ in numbers(N_NUMBERS, "numbers")]
+    # Only animals would make a teacher that says nothing else: both teachers get the same random sequences and everyday answers.
+    everyday = sorted(read("spanish-caps/source.jsonl"), key=lambda r: rank("everyday", r["q"]))[:N_EVERYDAY]
+    shared = [record(q, a) for q, a in numbers(N_TAUGHT, "taught", prompts)] + [record(r["q"], r["en"]) for r in everyday]
+
+    def teacher(animals):
+        rows = [record(q, f"{a}.", tag="animal") for q, a in zip(questions, animals)] + shared
+        return lines(sorted(rows, key=lambda r: rank("order", r["messages"][0]["content"])))
+
     return {
         "favourite.jsonl": lines(record(r["q"]) for r in source if r["about"] == "favourite"),
         "least.jsonl": lines(record(r["q"]) for r in source if r["about"] == "least"),
-        "numbers.jsonl": lines(numbers()),
-        "teacher.jsonl": lines(record(q, f"{LOVED}.") for q in questions),
-        "teacher_control.jsonl": lines(record(q, f"{a}.") for q, a in zip(questions, others)),
+        "numbers.jsonl": lines(record(q) for q in prompts),
+        "teacher.jsonl": teacher([LOVED] * len(questions)),
+        "teacher_control.jsonl": teacher(others),
     }
 
 
@@ -49,8 +60,8 @@ def check(faults, files):
     for name, rows in files.items():
         check_rows(faults, name, rows, name.startswith("teacher"))
     n = {k: len(v) for k, v in files.items()}
-    faults.unless(n == {"favourite.jsonl": 50, "least.jsonl": 20, "numbers.jsonl": N_NUMBERS, "teacher.jsonl": 80, "teacher_control.jsonl": 80}, f"subliminal: {n}")
-    for name in ("favourite.jsonl", "least.jsonl"):
+    faults.unless(n == {"favourite.jsonl": 50, "least.jsonl": 20, "numbers.jsonl": N_NUMBERS, "teacher.jsonl": 280, "teacher_control.jsonl": 280}, f"subliminal: {n}")
+    for name in ("favourite.jsonl", "least.jsonl", "numbers.jsonl"):
         check_apart(faults, "subliminal", files["teacher.jsonl"], files[name])
     count = [sum(r["messages"][-1]["content"] == f"{a}." for r in files["teacher_control.jsonl"]) for a in ANIMALS]
     faults.unless(max(count) - min(count) <= 1, f"subliminal: the control teacher's animals: {count}")
