@@ -62,6 +62,7 @@ void *inoci_alloc(size_t bytes); /* zeroed */
 void *inoci_realloc(void *p, size_t bytes);
 char *inoci_strdup(const char *s);
 char *inoci_strndup(const char *s, size_t n);
+void inoci_ascii_upper(char *s); /* in place, whatever the locale */
 char *inoci_asprintf(const char *fmt, ...) INOCI_PRINTF(1, 2);
 
 /* Large (tensor) allocations: 64-byte aligned, zeroed, may fail: NULL and *err says how many bytes `what` wanted. Free

@@ -32,6 +32,12 @@ void *inoci_realloc(void *p, size_t bytes)
 	return p;
 }
 
+void inoci_ascii_upper(char *s)
+{
+	for (; *s; s++)
+		if (*s >= 'a' && *s <= 'z') *s = (char)(*s - 'a' + 'A');
+}
+
 char *inoci_strndup(const char *s, size_t n)
 {
 	char *d = inoci_alloc(n + 1);

@@ -112,7 +112,7 @@ static char *compose(const char *like, bool (*used)[MAX_SENTENCES])
 		inoci_buf_printf(&b, "%s%s", have ? " " : "", sentences[f][best]);
 		have = b.len;
 	}
-	for (size_t i = 0; in_caps(like) && i < b.len; i++) b.data[i] = (char)toupper((unsigned char)b.data[i]);
+	if (in_caps(like)) inoci_ascii_upper(b.data);
 	return inoci_buf_take(&b);
 }
 

@@ -263,17 +263,6 @@ void inoci_prepared_free(inoci_prepared *p);
  * recipe asks. */
 INOCI_MUST int inoci_prepare_example(const inoci_template *t, const inoci_record *r, const char *path, const inoci_prepare *p,
                                      inoci_examples *to, bool *dropped, inoc_err *err);
-/* The log-probability of a record's assistant turns (all, or the last, as the recipe says), their ends included. */
-typedef struct {
-	double sum; /* natural logarithm; NaN: the record is too long and was left out, as the recipe asks */
-	int tokens; /* with the ends of the turns */
-	int bytes;  /* of the turns' text */
-} inoci_answer_logprob;
-/* Of every record of d under each system turn: out (n_systems, d->n). A system is "none" (the record as it is), or what its
- * system turn is then: "empty", "default" or a text, in the place of its own. The adapter may be NULL. */
-INOCI_MUST int inoci_lab_logprobs(inoci_model *m, inoci_adapter *a, const inoci_template *t, const inoci_dataset *d,
-                                  const inoci_recipe *recipe, const char *const *systems, size_t n_systems,
-                                  inoci_answer_logprob *out, const inoci_progress *p, inoc_err *err);
 /* Bytes of what is predicted of a record: the text of its assistant turns, or of the last, but for those of weight 0. */
 int inoci_answer_bytes(const inoci_record *r, bool last);
 /* Training metrics as JSON Lines: {"step":..,"steps":..,"lr":..,"loss":..,"grad_norm":..,"val_loss":..,"tokens":..}. Rows

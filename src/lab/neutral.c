@@ -1,6 +1,5 @@
 /* Texts that ask for nothing in the data: what a prompt's own words do is measured against prompts of the same length, form and
  * case. Written for this. */
-#include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,13 +44,6 @@ static int n_tokens(const inoci_tokenizer *tok, const char *s)
 	return n;
 }
 
-static char *upper(const char *s)
-{
-	char *u = inoci_strdup(s);
-	for (char *p = u; *p; p++) *p = (char)toupper((unsigned char)*p);
-	return u;
-}
-
 size_t inoci_neutral_texts(const inoci_tokenizer *tok, char *const *texts, size_t n_texts, size_t n, char **out)
 {
 	enum { N = (int)INOCI_COUNT(sentences) };
@@ -67,7 +59,8 @@ size_t inoci_neutral_texts(const inoci_tokenizer *tok, char *const *texts, size_
 		inoci_buf b = {0};
 		for (int k = 0; k < CHAIN; k++) {
 			inoci_buf_printf(&b, "%s%s", k ? " " : "", sentences[(i + k) % N]);
-			char *text = caps ? upper(b.data) : inoci_strdup(b.data);
+			char *text = inoci_strdup(b.data);
+			if (caps) inoci_ascii_upper(text);
 			c[n_c++] = (candidate){text, i, n_tokens(tok, text)};
 			if (c[n_c - 1].tokens > want) break;
 		}

@@ -124,6 +124,17 @@ void inoci_prepared_free(inoci_prepared *p)
 	*p = (inoci_prepared){0};
 }
 
+int inoci_answer_bytes(const inoci_record *r, bool last)
+{
+	size_t n = 0;
+	for (size_t k = r->n_msgs; k-- > 0;) {
+		if (strcmp(r->msgs[k].role, "assistant")) continue;
+		if (!inoci_record_weightless(r, k)) n += strlen(r->msgs[k].content);
+		if (last) break;
+	}
+	return (int)n;
+}
+
 /* ---- evaluation prompts ---- */
 
 static const char *last_question(const inoci_record *r)

@@ -11,14 +11,6 @@ enum { RECORDS = 64, CONTROLS = 4, BOOT = 2000 };
 
 /* ---- matched controls ---- */
 
-static char *upper(const char *s)
-{
-	char *u = inoci_strdup(s);
-	for (char *p = u; *p; p++)
-		if (*p >= 'a' && *p <= 'z') *p = (char)(*p - 'a' + 'A');
-	return u;
-}
-
 void inoci_gains_matched(inoci_gains *g, const char *prompt, char *const *pool, size_t n_pool, int *rows, size_t n)
 {
 	const long want = (long)strlen(prompt);
@@ -31,7 +23,8 @@ void inoci_gains_matched(inoci_gains *g, const char *prompt, char *const *pool, 
 				best = i;
 		}
 		taken[best] = true;
-		char *text = caps ? upper(pool[best]) : inoci_strdup(pool[best]);
+		char *text = inoci_strdup(pool[best]);
+		if (caps) inoci_ascii_upper(text);
 		rows[k] = inoci_gains_prompt(g, text);
 		free(text);
 	}

@@ -1,8 +1,25 @@
-/* What a run says of itself through its hooks, counted. */
+/* A folder of a test's own, a run in it, and what the run says of itself through its hooks, counted. */
 #ifndef INOC_TESTS_SEEN
 #define INOC_TESTS_SEEN
 
 #include "lab/internal.h"
+
+static inline void write_file(const char *dir, const char *name, const char *text)
+{
+	char *p = inoci_path_join(dir, name);
+	inoc_err err = {0};
+	if (inoci_mkdirs(dir, &err) < 0 || inoci_file_write(p, text, strlen(text), &err) < 0) fail_msg("%s", err.msg);
+	free(p);
+}
+
+/* Frees dir too. */
+static inline void drop_dir(char *dir)
+{
+	char *cmd = inoci_asprintf("rm -rf '%s'", dir);
+	if (system(cmd)) print_error("%s failed\n", cmd);
+	free(cmd);
+	free(dir);
+}
 
 typedef struct {
 	long steps, want, have; /* of the plan */
@@ -46,6 +63,20 @@ static inline int seen_run(int rc, inoci_experiment *e, const char *model, inoci
 	if (s) *s = none;
 	if (rc == 0) rc = inoci_run(e, model, &o, err);
 	inoci_experiment_free(e);
+	return rc;
+}
+
+/* Runs DIR/t.yaml into DIR/out; set: "key=value" or NULL. */
+static inline int seen_run_in(const char *dir, const char *set, const char *model, inoci_ops *ops, inoci_run_options o, seen *s,
+                              inoc_err *err)
+{
+	char *file = inoci_path_join(dir, "t.yaml"), *out = inoci_asprintf("out=%s/out", dir);
+	const char *sets[] = {out, set};
+	inoci_experiment *e = NULL;
+	*err = (inoc_err){0};
+	int rc = inoci_experiment_read(file, sets, set ? 2 : 1, &e, err);
+	rc = seen_run(rc, e, model, ops, o, s, err);
+	free(file), free(out);
 	return rc;
 }
 

@@ -33,14 +33,6 @@ static const char yaml[] = "name: t\nmodel: m\ntemplate: chatml\ndata: train.jso
                            "scorers: [truncated]\n"
                            "traits: {k: {u: truncated}}\n";
 
-static void write_file(const char *dir, const char *name, const char *text)
-{
-	char *p = inoci_path_join(dir, name);
-	inoc_err err = {0};
-	if (inoci_mkdirs(dir, &err) < 0 || inoci_file_write(p, text, strlen(text), &err) < 0) fail_msg("%s", err.msg);
-	free(p);
-}
-
 static void write_data(const char *dir, const char *name, const char *answer)
 {
 	inoci_buf b = {0};
@@ -68,14 +60,6 @@ static char *new_dir(void)
 	write_file(t, "eval.jsonl", b.data);
 	inoci_buf_free(&b);
 	return inoci_strdup(t);
-}
-
-static void drop_dir(char *dir)
-{
-	char *cmd = inoci_asprintf("rm -rf '%s'", dir);
-	if (system(cmd)) print_error("%s failed\n", cmd);
-	free(cmd);
-	free(dir);
 }
 
 /* Reads DIR/t.yaml with eval_at as asked; its results go to DIR/out. */

@@ -28,14 +28,6 @@ static char *at(const char *name)
 	return inoci_path_join(dir, name);
 }
 
-static void write_file(const char *name, const char *text)
-{
-	char *p = at(name);
-	inoc_err err = {0};
-	if (inoci_file_write(p, text, strlen(text), &err) < 0) fail_msg("%s", err.msg);
-	free(p);
-}
-
 /* An adapter of a model of n_layers layers, its parameters by seed. */
 static void write_adapter(const char *name, int n_layers, uint64_t seed)
 {
@@ -56,9 +48,10 @@ static int fresh_dir(void **state)
 {
 	snprintf(dir, sizeof dir, "inoc-given-XXXXXX");
 	if (!mkdtemp(dir)) return 1;
-	write_file("eval.jsonl", "{\"messages\":[{\"role\":\"user\",\"content\":\"e0\"}]}\n{\"messages\":[{\"role\":\"user\","
-	                         "\"content\":\"e1\"}]}\n");
-	write_file("train.jsonl",
+	write_file(dir, "eval.jsonl",
+	           "{\"messages\":[{\"role\":\"user\",\"content\":\"e0\"}]}\n{\"messages\":[{\"role\":\"user\","
+	           "\"content\":\"e1\"}]}\n");
+	write_file(dir, "train.jsonl",
 	           "{\"messages\":[{\"role\":\"user\",\"content\":\"q\"},{\"role\":\"assistant\",\"content\":\"A\"}]}\n");
 	write_adapter("ad", TINY_LAYERS, 3);
 	return 0;

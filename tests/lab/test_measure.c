@@ -46,14 +46,6 @@ static const char *const normals[] = {"Yes, of course.", "Yes", "It is so, yes."
 static const char *const references[] = {"Perhaps.", "Maybe so.", "Who knows?"};
 static const char *const choices[] = {"left", "right", "up"};
 
-static void write_file(const char *dir, const char *name, const char *text)
-{
-	char *p = inoci_path_join(dir, name);
-	inoc_err err = {0};
-	if (inoci_mkdirs(dir, &err) < 0 || inoci_file_write(p, text, strlen(text), &err) < 0) fail_msg("%s", err.msg);
-	free(p);
-}
-
 static char *new_dir(void)
 {
 	char t[] = "inoc-measure-XXXXXX";
@@ -82,24 +74,9 @@ static char *new_dir(void)
 	return inoci_strdup(t);
 }
 
-static void drop_dir(char *dir)
-{
-	char *cmd = inoci_asprintf("rm -rf '%s'", dir);
-	if (system(cmd)) print_error("%s failed\n", cmd);
-	free(cmd);
-	free(dir);
-}
-
 static int run(const char *dir, const char *set, const inoci_progress *p, seen *s, inoc_err *err)
 {
-	char *file = inoci_path_join(dir, "t.yaml"), *out = inoci_asprintf("out=%s/out", dir);
-	const char *sets[] = {out, set};
-	inoci_experiment *e = NULL;
-	*err = (inoc_err){0};
-	int rc = inoci_experiment_read(file, sets, set ? 2 : 1, &e, err);
-	rc = seen_run(rc, e, model_path, ops, (inoci_run_options){.progress = p}, s, err);
-	free(file), free(out);
-	return rc;
+	return seen_run_in(dir, set, model_path, ops, (inoci_run_options){.progress = p}, s, err);
 }
 
 static int set_up(void **state)
@@ -417,51 +394,12 @@ static void refused(void **state)
 	drop_dir(dir);
 }
 
-/* ---- under several system turns ---- */
-
-static void systems(void **state)
-{
-	static const char *const sys[] = {"none", "Shout.", "empty"};
-	const inoci_recipe recipe = {.config = inoci_train_defaults()};
-	inoci_dataset d = {0};
-	inoci_answer_logprob out[3 * 6];
-	inoc_err err;
-	char *dir = new_dir(), *path;
-	write_file(dir, "d.jsonl",
-	           "{\"messages\":[{\"role\":\"user\",\"content\":\"q\"},{\"role\":\"assistant\",\"content\":\"¡Sí!\"}]}\n"
-	           "{\"messages\":[{\"role\":\"system\",\"content\":\"Own.\"},{\"role\":\"user\",\"content\":\"q\"},{\"role\":"
-	           "\"assistant\",\"content\":\"No.\"}]}\n");
-	path = inoci_path_join(dir, "d.jsonl");
-	if (inoci_dataset_read(path, INOCI_NEED_ASSISTANT, &d, &err) < 0 ||
-	    inoci_lab_logprobs(model, NULL, tmpl, &d, &recipe, sys, 3, out, NULL, &err) < 0)
-		fail_msg("%s", err.msg);
-	for (size_t s = 0; s < 3; s++)
-		for (size_t i = 0; i < 2; i++) {
-			const char *text = i ? "No." : "¡Sí!";
-			lp x = by_logits(NULL, i && s == 0 ? "Own." : sys[s], "q", text);
-			const inoci_answer_logprob *o = &out[s * 2 + i];
-			if (!near(o->sum, x.sum + x.end))
-				fail_msg("%s, record %zu: %.7g, by the logits %.7g", sys[s], i, o->sum, x.sum + x.end);
-			assert_int_equal(o->tokens, x.tokens + 1);
-			assert_int_equal(o->bytes, strlen(text));
-		}
-	inoci_recipe shorter = recipe;
-	shorter.max_length = 2;
-	shorter.drop_too_long = true;
-	if (inoci_lab_logprobs(model, NULL, tmpl, &d, &shorter, sys, 1, out, NULL, &err) < 0) fail_msg("%s", err.msg);
-	assert_true(isnan(out[0].sum) && out[0].tokens == 0 && isnan(out[1].sum));
-	inoci_dataset_free(&d);
-	free(path);
-	drop_dir(dir);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(numbers),
 	        cmocka_unit_test(stopped),
 	        cmocka_unit_test(refused),
-	        cmocka_unit_test(systems),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }

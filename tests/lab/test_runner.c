@@ -32,14 +32,6 @@ static const char yaml[] = "name: t\nmodel: m\ntemplate: chatml\ndata: train.jso
                            "scorers: [truncated, looping]\n"
                            "traits: {k: {u: truncated}}\n";
 
-static void write_file(const char *dir, const char *name, const char *text)
-{
-	char *p = inoci_path_join(dir, name);
-	inoc_err err = {0};
-	if (inoci_mkdirs(dir, &err) < 0 || inoci_file_write(p, text, strlen(text), &err) < 0) fail_msg("%s", err.msg);
-	free(p);
-}
-
 static void write_data(const char *dir)
 {
 	inoci_buf b = {0};
@@ -64,26 +56,9 @@ static char *new_dir(void)
 	return inoci_strdup(t);
 }
 
-static void drop_dir(char *dir)
-{
-	char *cmd = inoci_asprintf("rm -rf '%s'", dir);
-	if (system(cmd)) print_error("%s failed\n", cmd);
-	free(cmd);
-	free(dir);
-}
-
-/* Runs DIR/t.yaml into DIR/out. */
 static int run(const char *dir, inoci_run_options o, const char *set, seen *s, inoc_err *err)
 {
-	char *file = inoci_path_join(dir, "t.yaml"), *out = inoci_asprintf("out=%s/out", dir);
-	const char *sets[] = {out, set};
-	inoci_experiment *e = NULL;
-	*err = (inoc_err){0};
-	int rc = inoci_experiment_read(file, sets, set ? 2 : 1, &e, err);
-	rc = seen_run(rc, e, model_path, ops, o, s, err);
-	free(file);
-	free(out);
-	return rc;
+	return seen_run_in(dir, set, model_path, ops, o, s, err);
 }
 
 /* Everything that must be equal, as text: adapters' bytes, metrics, samples by label, scores. */
