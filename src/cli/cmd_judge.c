@@ -88,8 +88,8 @@ static int open_judge(const check_opts *t, checking *x, const inoci_scorer_env *
 	static const char *const thresholds[] = {"below", "above", "at_least", "rule"};
 	json_t *j = NULL;
 	inoci_scorer *whole = NULL;
-	int rc;
-	INOC_TRY(inoci_settings_read(t->judge, &j, err));
+	int rc = inoci_settings_read(t->judge, &j, err);
+	if (rc < 0) return rc; /* it names the file */
 	if (json_is_object(j) && !json_object_get(j, "type") && (json_object_get(j, "model") || json_object_get(j, "local")))
 		json_object_set_new(j, "type", json_string("judge"));
 	INOC_TRY(inoci_scorer_new_in("judge", j, env, &whole, err));

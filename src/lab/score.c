@@ -12,7 +12,7 @@ int inoci_store_scorer(inoci_store *s, const char *experiment, const char *name,
 {
 	*scorer = NULL;
 	int rc = inoci_scorer_new_in(name, settings, env, scorer, err);
-	if (rc < 0) return inoci_err_prefix(err, "scorer '%s'", name);
+	if (rc < 0) return rc;
 	inoci_hash key = inoci_scorer_key(*scorer);
 	char *text = json_dumps(settings, JSON_SORT_KEYS | JSON_ENCODE_ANY);
 	INOC_TRY(inoci_store_exec(s, err, "INSERT OR IGNORE INTO scorer(key, settings) VALUES(?,?)", "ss", key.hex, text));
