@@ -93,10 +93,22 @@ static int on_plan(void *ctx, const inoci_experiment *e, const inoci_plan *p, in
 	return 0;
 }
 
-/* The leakage grid and the sweeps, where there are any. */
+/* Generalisation, the leakage grid and the sweeps, where there are any. */
 static void print_more(const inoci_summary *s)
 {
 	const inoci_experiment *e = s->r->e;
+	for (int k = 0; k < (int)e->n_traits; k++) {
+		inoci_report_table g = inoci_report_generalisation(s, k);
+		char *reach = inoci_report_reach(s, k);
+		if (g.n_rows > 1) {
+			printf("\ngeneralisation, %s:\n", e->traits[k].label);
+			print_table(&g);
+			printf("%s\n", reach);
+		} else {
+			inoci_report_table_free(&g);
+		}
+		free(reach);
+	}
 	for (int k = 0; k < (int)e->n_traits; k++) {
 		inoci_report_table t = inoci_report_leakage(s, k, false);
 		char *found = inoci_report_leaks(s, k);

@@ -389,6 +389,7 @@ static const inoci_ykey top_keys[] = {
         {"scorers", Y_CALL, .required = true, .call = read_scorers},
         {"traits", Y_CALL, .call = read_traits},
         {"headline", Y_STR, .offset = TOP(headline)},
+        {"generalisation", Y_CALL, .call = inoci_generalisation_read},
         {"bars", Y_STRS, .offset = TOP(bars), .offset2 = TOP(n_bars)},
         {"expect", Y_CALL, .call = read_later},
 };

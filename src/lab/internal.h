@@ -82,6 +82,9 @@ INOCI_MUST int inoci_experiment_check_scorers(const inoci_experiment *e, const i
 /* expect.c: the list `expect`, after all else is read; NULL: none. And how it came out, when the judgements are there. */
 INOCI_MUST int inoci_expect_read(inoci_experiment *e, const inoci_ynode *n, inoc_err *err);
 void inoci_expect_check(inoci_summary *s, uint64_t rng_seed, int n_boot);
+/* generalisation.c: {inside: EVALUATION, outside: EVALUATION}; and how each judged arm came out. */
+INOCI_MUST int inoci_generalisation_read(const inoci_ynode *n, void *experiment, void *reader, inoc_err *err);
+void inoci_generalise(inoci_summary *s, uint64_t rng_seed, int n_boot);
 /* Nodes that stand where `at` does. */
 inoci_ynode *inoci_yaml_text(inoci_arena *a, const inoci_ynode *at, const char *s); /* a scalar in quotes */
 inoci_ynode *inoci_yaml_map(inoci_arena *a, const inoci_ynode *at, const inoci_ynode *copy /* its entries; NULL: empty */);

@@ -186,7 +186,8 @@ typedef struct {
 	size_t n_scorers;
 	inoci_trait *traits;
 	size_t n_traits;
-	char *headline; /* evaluation the verdicts are read on */
+	char *headline;      /* evaluation the verdicts are read on */
+	int inside, outside; /* evaluations of `generalisation`; alike: not given */
 	char **bars;
 	size_t n_bars; /* disjoint scorers that are shown stacked; all that give shares unless given */
 	inoci_expectation *expect;
@@ -545,6 +546,12 @@ typedef struct {
 	inoci_comparison u, goal; /* arm - control; goal.diff.n is 0 when the trait has no goal. p after Holm; of u as drawn where
 	                             the arm is a control itself */
 } inoci_vs_control;
+/* U of an arm in the training data's domain and outside it, and less that of plain; more: outside less inside, p after Holm
+ * over the arms that are no controls. n 0: not asked for, or no answers. */
+typedef struct {
+	inoci_estimate inside, outside;
+	inoci_comparison less_inside, less_outside, more;
+} inoci_generalisation;
 /* One (trait, arm), on the headline evaluation. */
 typedef struct {
 	int trait, arm;
@@ -554,6 +561,7 @@ typedef struct {
 	inoci_comparison goal_plain; /* arm - plain; p after Holm over all comparisons of goals */
 	inoci_vs_control *vs;
 	size_t n_vs;
+	inoci_generalisation general;
 } inoci_judgement;
 /* An expectation and how it came out; without scores it is not met. */
 typedef struct {

@@ -214,6 +214,7 @@ int inoci_summary_new(const inoci_results *r, int n_boot, inoci_summary **out, i
 	inoci_expect_check(s, RNG_SEED, n_boot);
 	adjust_goals(s);
 	inoci_leakage(s, RNG_SEED, n_boot);
+	inoci_generalise(s, RNG_SEED, n_boot);
 	free(d), free(in), free(v);
 	*out = s;
 	return 0;

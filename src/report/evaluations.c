@@ -1,14 +1,9 @@
-/* What a trait's scorers say on every evaluation, and the interaction: does an arm fall more where it was not trained?
- *
- * Evaluations are a pair by their names: "id" and "ood", each with the same ending ("id_greedy" and "ood_greedy").
- */
+/* What a trait's scorers say on every evaluation, and the interaction: does an arm fall more where it was not trained? */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "report/internal.h"
-
-#define RNG_SEED 20251009
 
 static bool fits(const inoci_results *r, int eval, char *const *names, size_t n)
 {
@@ -17,15 +12,6 @@ static bool fits(const inoci_results *r, int eval, char *const *names, size_t n)
 		if (k < 0 || !inoci_results_fits(r, k, eval)) return false;
 	}
 	return n > 0;
-}
-
-static inoci_scores sum(const inoci_results *r, int arm, int eval, char *const *names, size_t n)
-{
-	int *idx = inoci_alloc((n + 1) * sizeof *idx);
-	for (size_t i = 0; i < n; i++) idx[i] = inoci_results_scorer(r, names[i]);
-	inoci_scores s = inoci_results_scores(r, arm, eval, idx, (int)n, -1);
-	free(idx);
-	return s;
 }
 
 static void put(json_t *o, const char *key, const inoci_summary *s, int arm, int eval, char *const *names, size_t n)
@@ -85,60 +71,23 @@ json_t *inoci_evals_json(const inoci_summary *s)
 	return all;
 }
 
-/* The evaluation "ood..." beside "id..."; -1: none. */
-static int outside(const inoci_experiment *e, int id)
-{
-	const char *name = e->evals[id].name;
-	if (strncmp(name, "id", 2) || (name[2] && name[2] != '_')) return -1;
-	char *other = inoci_asprintf("ood%s", name + 2);
-	int v = inoci_experiment_eval(e, other);
-	free(other);
-	return v;
-}
-
-static bool compared(const inoci_experiment *e, const inoci_trait *t, int arm)
-{
-	if (!strcmp(e->arms[arm].role, "other")) return e->n_traits == 1 && !e->arms[arm].adapter;
-	for (size_t i = 0; i < e->arms[arm].n_traits; i++)
-		if (!strcmp(e->arms[arm].traits[i], t->name)) return true;
-	return false;
-}
-
 json_t *inoci_interactions_json(const inoci_summary *s)
 {
-	const inoci_results *r = s->r;
-	const inoci_experiment *e = r->e;
+	const inoci_experiment *e = s->r->e;
 	json_t *all = json_array();
-	double *p = inoci_alloc((e->n_traits * e->n_arms * e->n_evals + 1) * sizeof *p);
-	size_t n = 0, i;
-	json_t *o;
-	for (size_t k = 0; k < e->n_traits; k++) {
-		const inoci_trait *t = &e->traits[k];
-		int plain = inoci_experiment_arm(e, t->plain);
-		for (int id = 0; id < (int)e->n_evals; id++) {
-			int ood = outside(e, id);
-			if (ood < 0 || plain < 0 || !fits(r, id, t->u, t->n_u) || !fits(r, ood, t->u, t->n_u)) continue;
-			for (int a = 0; a < (int)e->n_arms; a++) {
-				if (a == plain || !compared(e, t, a)) continue;
-				inoci_scores x[4] = {sum(r, a, ood, t->u, t->n_u), sum(r, plain, ood, t->u, t->n_u),
-				                     sum(r, a, id, t->u, t->n_u), sum(r, plain, id, t->u, t->n_u)};
-				if (x[0].n && x[1].n && x[2].n && x[3].n) {
-					inoci_comparison c =
-					        inoci_interaction_ci(&x[0], &x[1], &x[2], &x[3], RNG_SEED, INOCI_REPORT_BOOT);
-					o = inoci_estimate_json(&c.diff);
-					json_object_set_new(o, "trait", json_string(t->name));
-					json_object_set_new(o, "arm", json_string(e->arms[a].name));
-					json_object_set_new(o, "id", json_string(e->evals[id].name));
-					json_object_set_new(o, "ood", json_string(e->evals[ood].name));
-					json_array_append_new(all, o);
-					p[n++] = c.p;
-				}
-				for (int q = 0; q < 4; q++) inoci_scores_free(&x[q]);
-			}
-		}
+	for (size_t i = 0; i < s->n_judgements; i++) {
+		const inoci_judgement *j = &s->judgements[i];
+		const inoci_generalisation *g = &j->general;
+		if (!g->more.diff.n) continue;
+		json_t *o = inoci_estimate_json(&g->more.diff);
+		json_object_set_new(o, "p", isfinite(g->more.p) ? json_real(g->more.p) : json_null());
+		json_object_set_new(o, "trait", json_string(e->traits[j->trait].name));
+		json_object_set_new(o, "arm", json_string(e->arms[j->arm].name));
+		json_object_set_new(o, "id", json_string(e->evals[e->inside].name));
+		json_object_set_new(o, "ood", json_string(e->evals[e->outside].name));
+		json_object_set_new(o, "id_minus_plain", inoci_estimate_json(&g->less_inside.diff));
+		json_object_set_new(o, "ood_minus_plain", inoci_estimate_json(&g->less_outside.diff));
+		json_array_append_new(all, o);
 	}
-	inoci_holm(p, n);
-	json_array_foreach(all, i, o) json_object_set_new(o, "p", isfinite(p[i]) ? json_real(p[i]) : json_null());
-	free(p);
 	return all;
 }

@@ -257,8 +257,9 @@ int inoci_report_html(const inoci_summary *s, const inoci_progress *progress, in
 	const inoci_experiment *e = s->r->e;
 	inoci_page p = {.s = s, .r = s->r, .e = e, .b = out, .progress = progress, .classes = inoci_classes_new(s)};
 	static void (*const sections[])(inoci_page *) = {
-	        inoci_page_verdicts, expectations,       inoci_page_leakage,  inoci_page_sweeps,  inoci_page_answers, plots,
-	        inoci_page_analysis, inoci_page_samples, inoci_page_training, inoci_page_settings};
+	        inoci_page_verdicts, expectations, inoci_page_generalisation, inoci_page_leakage, inoci_page_sweeps,
+	        inoci_page_answers,  plots,        inoci_page_analysis,       inoci_page_samples, inoci_page_training,
+	        inoci_page_settings};
 	int rc = 0;
 	inoci_buf_puts(out, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
 	                    "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n<title>");

@@ -46,9 +46,8 @@ json_t *inoci_arms_json(const inoci_summary *s);
 json_t *inoci_evals_json(const inoci_summary *s);
 /* U, W and goal of each trait and arm on every evaluation outside the grid that U is scored on. New reference. */
 json_t *inoci_by_evaluation_json(const inoci_summary *s);
-/* (arm - plain) outside - (arm - plain) inside, of U: below 0, the arm falls more outside. Of pairs of evaluations "id..." and
- * "ood...", and of every judged arm (where one trait is judged, of arms of role other too); p after Holm over all of them. New
- * reference. */
+/* `generalisation` of every judged arm: (arm - plain) outside - (arm - plain) inside, of U; below 0, the arm falls more outside.
+ * New reference. */
 json_t *inoci_interactions_json(const inoci_summary *s);
 /* A sweep's points in order of its value: the arm as it is written, if it has a value, among its variants. Fills arm (n_arms);
  * returns how many. */
@@ -109,6 +108,7 @@ typedef struct {
 void inoci_page_verdicts(inoci_page *p);
 void inoci_page_answers(inoci_page *p); /* stacked bars, rates and quality */
 void inoci_page_leakage(inoci_page *p); /* the heat maps */
+void inoci_page_generalisation(inoci_page *p);
 void inoci_page_sweeps(inoci_page *p);
 void inoci_page_scatter(inoci_page *p);  /* a figure */
 void inoci_page_loss(inoci_page *p);     /* a figure */

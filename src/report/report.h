@@ -86,6 +86,11 @@ inoci_report_table inoci_report_rates(const inoci_summary *s, int eval, bool int
 /* The leakage grid of a trait: system prompts down, arms across, "48 %", with " ^" where an inoculated arm shows the trait
  * clearly more than without a system prompt. One row (the header) where there is no grid. */
 inoci_report_table inoci_report_leakage(const inoci_summary *s, int trait, bool intervals);
+/* `generalisation` of a trait: U inside and outside, each less plain's, and whether more of it is gone outside. One row (the
+ * header) where it was not asked for. */
+inoci_report_table inoci_report_generalisation(const inoci_summary *s, int trait);
+/* What that says, a line for each inoculated arm; "" without. free() it. */
+char *inoci_report_reach(const inoci_summary *s, int trait);
 /* Where the suppressed trait comes back, a line for each inoculated arm; "" without a grid. free() it. */
 char *inoci_report_leaks(const inoci_summary *s, int trait);
 /* The variants of a sweep on the headline evaluation: arm, value, then U and W of each trait. */

@@ -190,6 +190,20 @@ void inoci_report_markdown(const inoci_summary *s, inoci_buf *out)
 		inoci_buf_puts(out, "\n");
 	}
 	for (int k = 0; k < (int)e->n_traits; k++) {
+		inoci_report_table t = inoci_report_generalisation(s, k);
+		if (t.n_rows > 1) {
+			char *says = inoci_report_reach(s, k);
+			inoci_buf_puts(out, "\n## Generalisation: ");
+			md_text(out, e->traits[k].label);
+			inoci_buf_puts(out, "\n\n");
+			md_text(out, says);
+			inoci_buf_puts(out, "\n\n");
+			md_table(out, &t);
+			free(says);
+		}
+		inoci_report_table_free(&t);
+	}
+	for (int k = 0; k < (int)e->n_traits; k++) {
 		inoci_report_table t = inoci_report_leakage(s, k, true);
 		if (t.n_rows > 1) {
 			char *found = inoci_report_leaks(s, k);

@@ -24,6 +24,7 @@ static fixture *counted(void)
 	fx_trait(f, "language", "spanish", "english", "", "control");
 	for (int a = CONTROL; a <= SPANISH; a++) f->e.arms[a].traits = fx_names(f, "language", &f->e.arms[a].n_traits);
 	f->e.headline = f->e.evals[OOD].name;
+	f->e.inside = ID, f->e.outside = OOD;
 	f->e.grid = inoci_arena_alloc(f->a, sizeof *f->e.grid);
 	f->e.grid[0] = (inoci_grid_row){.kind = INOCI_GRID_NONE, .name = fx_str(f, "grid_x"), .eval = GRID};
 	f->e.n_grid = 1;
@@ -66,8 +67,7 @@ static void evaluations(void **state)
 	assert_true(json_is_null(json_object_get(of(by, "plain", "id"), "goal")));
 	assert_int_equal(json_integer_value(json_object_get(json_object_get(of(by, "plain", "id"), "u"), "n_prompts")),
 	                 N_PROMPTS);
-	assert_int_equal(json_array_size(x), 3); /* control, spanish, and the arm of another role */
-	assert_non_null(of(x, "string", NULL));
+	assert_int_equal(json_array_size(x), 2); /* control, spanish: the arms that are judged */
 	const json_t *i = of(x, "spanish", NULL);
 	assert_true(value(i, NULL) == -0.75);
 	assert_true(json_number_value(json_object_get(i, "high")) < -0.5);
@@ -87,22 +87,48 @@ static void evaluations(void **state)
 	fx_free(f);
 }
 
-/* Without a pair of names there is no interaction. */
-static void no_pair(void **state)
+/* The same as table, sentence and section; nothing of it where no pair is given. */
+static void shown(void **state)
 {
 	fixture *f = counted();
+	inoci_buf html = {0};
 	inoci_summary *s;
-	f->e.evals[ID].name = fx_str(f, "idle");
-	assert_int_equal(inoci_summary_new(&f->r, 100, &s, NULL), 0);
-	json_t *x = inoci_interactions_json(s);
-	assert_int_equal(json_array_size(x), 0);
-	json_decref(x);
+	assert_int_equal(inoci_summary_new(&f->r, 500, &s, NULL), 0);
+	inoci_report_table t = inoci_report_generalisation(s, 0);
+	char *says = inoci_report_reach(s, 0);
+	inoci_page p = {.s = s, .r = &f->r, .e = &f->e, .b = &html};
+	assert_int_equal(t.n_rows, 5); /* header, base, plain, control, spanish */
+	const char **row = (const char **)t.cell + 4 * t.n_cols;
+	assert_string_equal(row[0], "spanish");
+	assert_memory_equal(row[5], "-75 [", 5);
+	assert_string_equal(t.cell[3 * t.n_cols + 6], "1");
+	assert_memory_equal(says, "spanish: outside, U is -75 [", 28);
+	assert_non_null(strstr(says, ": more is taken away outside."));
+	inoci_page_generalisation(&p);
+	assert_non_null(strstr(html.data, "<section id=\"generalisation\">"));
+	assert_non_null(strstr(html.data, says));
+	inoci_report_table_free(&t);
 	inoci_summary_free(s);
+	free(says);
+	f->e.outside = ID;
+	inoci_buf_clear(&html);
+	assert_int_equal(inoci_summary_new(&f->r, 100, &s, NULL), 0);
+	p.s = s;
+	json_t *x = inoci_interactions_json(s);
+	says = inoci_report_reach(s, 0);
+	t = inoci_report_generalisation(s, 0);
+	inoci_page_generalisation(&p);
+	assert_true(json_array_size(x) == 0 && t.n_rows == 1 && !*says && !html.len);
+	json_decref(x);
+	free(says);
+	inoci_report_table_free(&t);
+	inoci_summary_free(s);
+	inoci_buf_free(&html);
 	fx_free(f);
 }
 
 int main(void)
 {
-	const struct CMUnitTest t[] = {cmocka_unit_test(evaluations), cmocka_unit_test(no_pair)};
+	const struct CMUnitTest t[] = {cmocka_unit_test(evaluations), cmocka_unit_test(shown)};
 	return cmocka_run_group_tests(t, NULL, NULL);
 }
