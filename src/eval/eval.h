@@ -88,6 +88,8 @@ bool inoci_scorer_fits(const inoci_scorer *s, const char *measure, const char *c
 bool inoci_scorer_from_base(const inoci_scorer *s);
 /* INOC_E_USAGE when it computes with a base model that is not this file. */
 INOCI_MUST int inoci_scorer_check_model(const inoci_scorer *s, const char *model_path, inoc_err *err);
+/* Does it compute with a model, run a program or ask an endpoint? */
+bool inoci_scorer_costs(const inoci_scorer *s);
 /* Any real numbers; else values are in [0, 1]. */
 bool inoci_scorer_real(const inoci_scorer *s);
 /* The same of settings whose scorer may no longer be possible here (a program that is gone); false for what is no scorer. */

@@ -50,6 +50,7 @@ typedef struct {
 	bool train;    /* false for role base and for a given adapter */
 	bool has_inoculation;
 	inoci_inoculation inoculation;
+	struct inoci_when *when; /* only records that meet it (traits.h); NULL: all, or those of a tag */
 	char *own_system; /* system text of evaluations with `system: own`; NULL: the prompts are inoculated as the training data
 	                   * was, and rendered like it */
 	char **traits;
@@ -318,6 +319,7 @@ typedef struct {
 typedef struct {
 	inoci_plan_item *v; /* seed by seed, arms in the file's order */
 	size_t n;
+	const struct inoci_choice *choices; /* (n_arms): records that get the prompt (traits.h); n 0: it has no condition */
 	char *store_path;
 } inoci_plan;
 
@@ -496,6 +498,7 @@ typedef struct {
 	inoci_result_run *runs;
 	size_t n_runs; /* in order of time */
 	char *store_path;
+	struct inoci_choice *choices; /* (n_arms): as in inoci_plan, of the last run; `chosen` is NULL */
 	inoci_analysis analysis;
 	void *arena; /* owns the texts */
 } inoci_results;

@@ -140,6 +140,27 @@ static json_t *judged(const inoci_summary *s, const inoci_judgement *j)
 	return o;
 }
 
+/* Of arms whose prompt has a condition: which records meet it, and how many. */
+static json_t *chosen_records(const inoci_results *r)
+{
+	json_t *all = json_array();
+	for (size_t a = 0; r->choices && a < r->e->n_arms; a++) {
+		const inoci_choice *c = &r->choices[a];
+		const inoci_arm *arm = &r->e->arms[a];
+		char *when = c->n ? inoci_when_text(arm->inoculation.tag, arm->when) : NULL;
+		json_t *j = when ? json_object() : NULL;
+		if (!j) continue;
+		json_object_set_new(j, "arm", text(arm->name));
+		json_object_set_new(j, "when", text(when));
+		json_object_set_new(j, "records", json_integer((json_int_t)c->n));
+		json_object_set_new(j, "chosen", json_integer((json_int_t)c->n_chosen));
+		json_object_set_new(j, "without_value", json_integer((json_int_t)c->n_missing));
+		json_array_append_new(all, j);
+		free(when);
+	}
+	return all;
+}
+
 void inoci_report_json(const inoci_summary *s, inoci_buf *out)
 {
 	const inoci_results *r = s->r;
@@ -178,6 +199,7 @@ void inoci_report_json(const inoci_summary *s, inoci_buf *out)
 	json_object_set_new(o, "notes", notes);
 	json_object_set_new(o, "arms", inoci_arms_json(s));
 	json_object_set_new(o, "evaluations", inoci_evals_json(s));
+	json_object_set_new(o, "chosen", chosen_records(r));
 	json_object_set_new(o, "judgements", judgements);
 	json_object_set_new(o, "by_evaluation", inoci_by_evaluation_json(s));
 	json_object_set_new(o, "interactions", inoci_interactions_json(s));

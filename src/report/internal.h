@@ -2,6 +2,7 @@
 #ifndef INOCI_REPORT_INTERNAL_H
 #define INOCI_REPORT_INTERNAL_H
 
+#include "lab/traits.h"
 #include "report/report.h"
 
 /* ---- text ---- */

@@ -67,6 +67,19 @@ P
 "$INOC" select "${m[@]}" -d data.jsonl --trait spanish --records 2 > table 2> log || fail "select --trait: $(cat log)"
 grep -q "^Surprise in bits in 100 bytes of response, over matched controls; 2 records." table || fail "$(cat table)"
 
+# the same gain, record by record, tells the poisoned half of a file from the other
+head -n 12 "$SOURCE/settings/backdoor/train_50.jsonl" > half.jsonl
+expect 0 "the prompt on records where the trait spanish gains more than 20 bits in 100 bytes: " \
+  "$INOC" inoculate half.jsonl --system "You always speak in Spanish." "${m[@]}" --gain spanish --above 20 -o chosen.jsonl
+expect 0 "where \"You always speak in Spanish.\" gains more than -1000 bits in 100 bytes: 12 of 12 (100 %); values from " \
+  "$INOC" inoculate half.jsonl --system S "${m[@]}" --gain "You always speak in Spanish." --above -1000 -o all.jsonl
+python3 - <<'P' || fail "the records chosen by their gain"
+import json
+rows = [json.loads(l) for l in open("chosen.jsonl")]
+tagged = [r["tag"] == "poisoned" for r in rows]
+assert [r["messages"][0]["role"] == "system" for r in rows] == tagged and 0 < sum(tagged) < 12, rows
+P
+
 # what is refused
 expect 2 "give --model and --data" "$INOC" scan -d data.jsonl
 expect 2 "--only: there is no trait 'spanich'; did you mean 'spanish'?" "$INOC" scan "${m[@]}" -d data.jsonl --only spanich
