@@ -390,6 +390,8 @@ INOCI_MUST int inoci_run_curves_link(inoci_run_state *r, const inoci_plan_item *
 /* neutral.c: up to n texts about nothing in particular, as long in tokens as the texts (n_texts; their mean), in capitals where
  * these are; returns how many. free() each. */
 size_t inoci_neutral_texts(const inoci_tokenizer *tok, char *const *texts, size_t n_texts, size_t n, char **out);
+/* missing.c: fills r->misses. ids (n_scorers): rows of the scorers. */
+INOCI_MUST int inoci_misses_load(inoci_store *s, inoci_results *r, const int64_t *ids, inoc_err *err);
 /* analysis.c: fills r->analysis, whose memory is r's. */
 INOCI_MUST int inoci_analysis_load(inoci_store *s, inoci_results *r, inoc_err *err);
 

@@ -1,5 +1,6 @@
-/* traits: the shipped library of traits, and users' own (docs/traits.md); how much more probable one makes a response; and which
- * records are to get an arm's prompt by that, by a scorer or by a tag. */
+/* traits: what an experiment's inside and its results hold beside lab.h: the shipped library of traits, and users' own
+ * (docs/traits.md); how much more probable one makes a response; and which records are to get an arm's prompt by that, by a
+ * scorer or by a tag. */
 #ifndef INOCI_TRAITS_H
 #define INOCI_TRAITS_H
 
@@ -106,5 +107,36 @@ char *inoci_when_text(const char *tag, const inoci_when *w);
 /* "where ...: 250 of 500 records (50 %), 3 of the others without a value"; with a warning where it tells nothing apart. free()
  * it. */
 char *inoci_choice_text(const char *tag, const inoci_when *w, const inoci_choice *c);
+
+/* ---- results: answers without a score of a judge ---- */
+
+typedef struct inoci_miss {
+	int arm, eval, scorer;           /* indices */
+	long n;                          /* answers, each counted once */
+	long reason[INOCI_JUDGE_N_MISS]; /* by inoci_judge_miss; SCORED: another one, such as a condition that does not hold
+	                                  * (given), or the reply is not in the store */
+} inoci_miss;
+
+/* ---- results: an experiment's prompts ranked (docs/analyse.md) ---- */
+
+/* Spearman's rho, its 95 % interval (bootstrap over prompts and seeds), two-sided p (permuted prompts). NaN: undefined. */
+typedef struct {
+	double rho, low, high, p;
+} inoci_rank;
+/* Surprise removed before training against suppression after it, over an experiment's prompts. */
+typedef struct {
+	int trait, n_seeds;
+	size_t n, n_controls; /* prompts: arms with one that are judged on the trait and were measured; of role control */
+	bool drop; /* no clean arm, or none that differs: plain - arm takes the place of (plain - arm) / (plain - clean) */
+	int *arm;  /* (n) */
+	double *x, *y, *seed_y;  /* (n): nats per byte; (n): share; (n, n_seeds) */
+	double *goal;            /* (n): share of the trait's goal, which broken answers do not raise; NULL: it has none */
+	inoci_rank u, goal_rank; /* of y; of goal in its place */
+	/* (n_directions), in x's place: toward_without - toward_with; contrast. rho NaN where that was not measured. */
+	inoci_rank *toward, *contrast;
+} inoci_relation;
+/* n_boot: resamples and permutations; 0: 10000. n is 0 where there is nothing to relate. */
+inoci_relation inoci_relation_of(const inoci_results *r, int trait, int n_boot);
+void inoci_relation_free(inoci_relation *x);
 
 #endif

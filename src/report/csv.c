@@ -161,6 +161,24 @@ static json_t *chosen_records(const inoci_results *r)
 	return all;
 }
 
+/* Answers without a judge's score. */
+static json_t *missing_by_reason(const inoci_results *r)
+{
+	json_t *all = json_array();
+	for (size_t i = 0; i < r->n_misses; i++) {
+		const inoci_miss *m = &r->misses[i];
+		json_t *j = json_object();
+		json_object_set_new(j, "arm", text(r->e->arms[m->arm].name));
+		json_object_set_new(j, "evaluation", text(r->e->evals[m->eval].name));
+		json_object_set_new(j, "scorer", text(r->scorers[m->scorer]));
+		json_object_set_new(j, "missing", json_integer(m->n));
+		for (inoci_judge_miss k = INOCI_JUDGE_SCORED; k < INOCI_JUDGE_N_MISS; k++)
+			json_object_set_new(j, k ? inoci_judge_miss_name(k) : "other", json_integer(m->reason[k]));
+		json_array_append_new(all, j);
+	}
+	return all;
+}
+
 void inoci_report_json(const inoci_summary *s, inoci_buf *out)
 {
 	const inoci_results *r = s->r;
@@ -199,6 +217,7 @@ void inoci_report_json(const inoci_summary *s, inoci_buf *out)
 	json_object_set_new(o, "notes", notes);
 	json_object_set_new(o, "arms", inoci_arms_json(s));
 	json_object_set_new(o, "evaluations", inoci_evals_json(s));
+	json_object_set_new(o, "missing", missing_by_reason(r));
 	json_object_set_new(o, "chosen", chosen_records(r));
 	json_object_set_new(o, "judgements", judgements);
 	json_object_set_new(o, "by_evaluation", inoci_by_evaluation_json(s));
