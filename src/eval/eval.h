@@ -267,8 +267,8 @@ inoci_estimate inoci_mean_ci(const inoci_scores *s, uint64_t rng_seed, int n_boo
  * src/eval/paper.c says where it is from and what it leaves out. */
 inoci_estimate inoci_runs_ci(const inoci_scores *s, uint64_t rng_seed);
 /* Mean over the (seed, prompt) pairs that both have of mean(a) - mean(b); two-sided bootstrap p-value (2 * smaller tail
- * share, floored at 1/n_boot). An arm whose values are all equal brings its Wilson half-width into the interval. Where all
- * differences are equal, p is the sign test's over the prompts. */
+ * share, never under 1/n_boot, nor under 2^(1 - m), which is the least that sign flips of the m prompts with a difference allow).
+ * An arm whose values are all equal brings its Wilson half-width into the interval. */
 typedef struct {
 	inoci_estimate diff;
 	double p;
