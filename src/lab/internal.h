@@ -248,6 +248,8 @@ INOCI_MUST int inoci_import_file(inoci_import *im, const char *path, inoc_err *e
 /* The same from bytes; the path is for messages and says the format by its end. */
 INOCI_MUST int inoci_import_bytes(inoci_import *im, const char *path, const char *text, size_t n, inoc_err *err);
 INOCI_MUST int inoci_import_inspect(inoci_import *im, const char *place, const json_t *log, json_t *sample, inoc_err *err);
+/* import_packed.c: a log of Inspect as a ZIP archive, from bytes. */
+INOCI_MUST int inoci_import_packed(inoci_import *im, const char *path, const char *bytes, size_t n, inoc_err *err);
 INOCI_MUST int inoci_import_records(inoci_import *im, inoc_err *err); /* when all files are read */
 void inoci_import_sample_free(inoci_import_sample *s);
 void inoci_import_free(inoci_import *im); /* what it holds */
