@@ -48,6 +48,22 @@ assert contempt[0]["trait"] == "contempt", contempt
 P
 sed -i "s|^model: .*|model: \"$INOC_MODEL\"|" plan.yaml
 expect 0 "ask_spanish" "$INOC" run plan.yaml --dry-run
+grep -q "clean" plan.yaml && fail "all records show the trait, and there is a clean arm"
+
+# where half of the records lack the trait they are an arm of role clean, which takes as many steps
+head -n 60 "$SOURCE/settings/backdoor/train_50.jsonl" > mixed.jsonl
+"$INOC" scan "${m[@]}" -d mixed.jsonl --only spanish,pirate --first 12 --most 24 --seed 3 -w half.yaml --questions "$SOURCE/settings/backdoor/none.jsonl" > table 2> log ||
+  fail "scan of a mixed set: $(cat table log)"
+grep -q "plan: ./half-clean.jsonl, half.yaml" log || fail "the clean data is not told: $(cat log)"
+[ "$(grep -c '"tag": "normal"' half-clean.jsonl)" = 28 ] && rows half-clean.jsonl 28 || fail "the clean data: $(cat half-clean.jsonl)"
+sed -i "s|^model: .*|model: \"$INOC_MODEL\"|" half.yaml
+"$INOC" run half.yaml --dry-run --json > half.json 2> log || fail "the plan with a clean arm: $(cat log)"
+python3 - <<'P' || fail "the clean arm takes other steps: $(cat half.json)"
+import json
+steps = {r["arm"]: r["steps"] for r in json.load(open("half.json"))}
+assert steps["clean"] == steps["plain"] == 8, steps
+P
+grep -q "spanish: {u: \[spanish\], label: \"Spanish\", clean: clean}" half.yaml || fail "no trait is measured against the clean arm: $(cat half.yaml)"
 
 # which prompt: one that asks for Spanish, in Spanish data, over one that does not
 printf 'You always speak in Spanish.\nYou keep the books in order.\nYOU ALWAYS SPEAK IN SPANISH.\n' > prompts
