@@ -81,7 +81,7 @@ expect 0 "$chosen" "$INOC" run when.yaml
 expect 0 "${gain}6 of 12 (50 %); values from " "$INOC" run when.yaml --dry-run
 expect 0 '"chosen": 6' "$INOC" run when.yaml --dry-run --json
 "$INOC" report --html - when > page.html 2> log || fail "report of when: $(cat log)"
-grep -q "(the prompt on records where scorer spanish gives more than 0.5: 6 of 12 (50 %))" page.html || fail "the page does not say which records got the prompt"
+grep -q "12 records, the prompt on records where scorer spanish gives more than 0.5: 6 of 12 (50 %)</p>" page.html || fail "the page does not say which records got the prompt"
 expect 0 '"when": "where the trait spanish gains more than 20 bits in 100 bytes"' "$INOC" report --json when
 
 # ---- train: the options of inoculate, and a warm-up that is not over in time ----
