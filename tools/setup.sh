@@ -3,7 +3,8 @@
 # --check: also those that `make check` needs.
 set -u
 packages="build-essential cmake pkg-config python3 python3-pip libdnnl-dev libjansson-dev libyaml-dev libpcre2-dev libutf8proc-dev
-  libcld2-dev libsqlite3-dev libssl-dev libcurl4-openssl-dev libcmocka-dev gnuplot-nox"
+  libcld2-dev libsqlite3-dev libssl-dev libcurl4-openssl-dev libzip-dev libzstd-dev
+  libcmocka-dev gnuplot-nox"
 [ "${1:-}" = --check ] && packages="$packages clang-format"
 missing=""
 for p in $packages; do

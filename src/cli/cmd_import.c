@@ -45,7 +45,7 @@ int cmd_import(int argc, char **argv)
 	        .usage = "inoc import FILE... --store DB --name NAME [options]",
 	        .about = "Takes samples that were made elsewhere into a store: chat completions and conversations as "
 	                 "JSON Lines, CSV\n"
-	                 "tables, logs of Inspect (.json), results of the inoculation-prompting repository. 'inoc "
+	                 "tables, logs of Inspect (.json, .eval), results of the inoculation-prompting repository. 'inoc "
 	                 "score', 'inoc report'\n"
 	                 "and 'inoc export' then work on them. A FIELD may be inside an object: a.b. A bad record is "
 	                 "an error and\n"

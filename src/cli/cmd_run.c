@@ -4,6 +4,7 @@
 
 #include "cli/cli.h"
 #include "lab/lab.h"
+#include "lab/traits.h"
 #include "report/report.h"
 
 typedef struct {
@@ -15,6 +16,32 @@ typedef struct {
 static void print_notes(const inoci_experiment *e)
 {
 	for (size_t i = 0; i < e->n_notes; i++) printf("%s%s\n", i ? "" : "\n", e->notes[i]);
+}
+
+/* Which records get an arm's prompt, a line for each arm that has a condition and is planned. */
+static void print_choices(FILE *f, const inoci_experiment *e, const inoci_plan *p)
+{
+	bool *told = inoci_alloc(e->n_arms + 1);
+	for (size_t i = 0; i < p->n; i++) {
+		const inoci_arm *a = &e->arms[p->v[i].arm];
+		const inoci_choice *c = &p->choices[p->v[i].arm];
+		if (!c->n || told[p->v[i].arm]) continue;
+		told[p->v[i].arm] = true;
+		char *text = inoci_choice_text(a->inoculation.tag, a->when, c);
+		fprintf(f, "%s: %s\n", a->name, text);
+		free(text);
+	}
+	free(told);
+}
+
+static json_t *choice_json(const inoci_arm *a, const inoci_choice *c)
+{
+	char *when = inoci_when_text(a->inoculation.tag, a->when);
+	json_t *j = json_pack("{s:s, s:I, s:o, s:o}", "when", when, "records", (json_int_t)c->n, "chosen",
+	                      c->decided ? json_integer((json_int_t)c->n_chosen) : json_null(), "without_value",
+	                      c->decided ? json_integer((json_int_t)c->n_missing) : json_null());
+	free(when);
+	return j;
 }
 
 static void print_table(inoci_report_table *t)
@@ -41,6 +68,7 @@ static int on_plan(void *ctx, const inoci_experiment *e, const inoci_plan *p, in
 			if (e->arms[i].matched)
 				fprintf(stderr, "%s: a control was added to the plan (controls: none leaves it out): \"%s\"\n",
 				        e->arms[i].name, e->arms[i].inoculation.pool[0]);
+		if (c->left) print_choices(stderr, e, p);
 		if (c->left)
 			fprintf(stderr,
 			        "%s: %d of %d (arm, seed) pairs to do: %ld training steps, %ld samples (of %ld; the rest is "
@@ -63,6 +91,8 @@ static int on_plan(void *ctx, const inoci_experiment *e, const inoci_plan *p, in
 				json_object_set_new(j, "matched_to", json_string(e->arms[v->arm].matched));
 				json_object_set_new(j, "prompt", json_string(e->arms[v->arm].inoculation.pool[0]));
 			}
+			const inoci_choice *some = &p->choices[v->arm];
+			if (some->n) json_object_set_new(j, "inoculate", choice_json(&e->arms[v->arm], some));
 			json_array_append_new(all, j);
 		}
 		cli_print_json(stdout, all, JSON_INDENT(2));
@@ -87,6 +117,7 @@ static int on_plan(void *ctx, const inoci_experiment *e, const inoci_plan *p, in
 	cli_table((const char *const *)cell, p->n + 1, cols, (const bool[]){true, false, true, false, true});
 	printf("\n%ld training steps and %ld samples to do; %ld more samples are shared among these or in %s\n", steps,
 	       want - have, have, p->store_path);
+	print_choices(stdout, e, p);
 	print_notes(e);
 	for (size_t i = 0; i < (p->n + 1) * cols; i++) free(cell[i]);
 	free(cell);

@@ -84,8 +84,10 @@ typedef struct {
 	inoci_join join;
 	char **pool; /* one text, or paraphrases of which each record draws one by (seed, record index) */
 	size_t n_pool;
-	double fraction; /* of the records, chosen by (seed, record index); 1 = all */
-	char *tag;       /* NULL, or only records with this tag */
+	double fraction;    /* of the records, chosen by (seed, record index); 1 = all */
+	char *tag;          /* NULL, or only records with this tag */
+	const bool *chosen; /* NULL, or only records whose index, under n_chosen, is true here; borrowed */
+	size_t n_chosen;
 	bool last_only;  /* only the last assistant turn is trained on (loss_on: last) */
 	char *separator; /* between the text and the user turn, or the joined system turns; NULL: "\n\n" for system, " " else */
 } inoci_inoculation;

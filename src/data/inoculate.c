@@ -119,6 +119,7 @@ inoci_record inoci_inoculate(const inoci_inoculation *t, const inoci_record *r, 
 	if (!applied) applied = &ignored;
 	*applied = false;
 	if (!t->n_pool || (t->tag && !inoci_record_has_tag(r, t->tag))) return out;
+	if (t->chosen && (index >= t->n_chosen || !t->chosen[index])) return out;
 	if (t->fraction < 1 && inoci_rng_uniform(&who) >= t->fraction) return out;
 	const char *text = t->pool[inoci_rng_below(&pick, (uint32_t)t->n_pool)];
 	if (t->where == INOCI_AT_SYSTEM) {

@@ -88,6 +88,8 @@ bool inoci_scorer_fits(const inoci_scorer *s, const char *measure, const char *c
 bool inoci_scorer_from_base(const inoci_scorer *s);
 /* INOC_E_USAGE when it computes with a base model that is not this file. */
 INOCI_MUST int inoci_scorer_check_model(const inoci_scorer *s, const char *model_path, inoc_err *err);
+/* Does it compute with a model, run a program or ask an endpoint? */
+bool inoci_scorer_costs(const inoci_scorer *s);
 /* Any real numbers; else values are in [0, 1]. */
 bool inoci_scorer_real(const inoci_scorer *s);
 /* The same of settings whose scorer may no longer be possible here (a program that is gone); false for what is no scorer. */
@@ -265,8 +267,8 @@ inoci_estimate inoci_mean_ci(const inoci_scores *s, uint64_t rng_seed, int n_boo
  * src/eval/paper.c says where it is from and what it leaves out. */
 inoci_estimate inoci_runs_ci(const inoci_scores *s, uint64_t rng_seed);
 /* Mean over the (seed, prompt) pairs that both have of mean(a) - mean(b); two-sided bootstrap p-value (2 * smaller tail
- * share, floored at 1/n_boot). An arm whose values are all equal brings its Wilson half-width into the interval. Where all
- * differences are equal, p is the sign test's over the prompts. */
+ * share, never under 1/n_boot, nor under 2^(1 - m), which is the least that sign flips of the m prompts with a difference allow).
+ * An arm whose values are all equal brings its Wilson half-width into the interval. */
 typedef struct {
 	inoci_estimate diff;
 	double p;

@@ -329,6 +329,13 @@ int inoci_scorer_check_model(const inoci_scorer *s, const char *model_path, inoc
 	return rc >= 0 && s->type && s->type->fits_model ? s->type->fits_model(s, model_path, err) : rc;
 }
 
+bool inoci_scorer_costs(const inoci_scorer *s)
+{
+	for (size_t i = 0; i < s->n_kids; i++)
+		if (inoci_scorer_costs(s->kids[i])) return true;
+	return s->type && (s->type->ready || s->type->fits_model || s->type->report);
+}
+
 bool inoci_scorer_real(const inoci_scorer *s)
 {
 	return s->real;

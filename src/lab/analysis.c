@@ -146,7 +146,8 @@ static int load_parts(inoci_store *s, inoci_results *r, inoc_err *err)
 		    seed = seed_at(r, sqlite3_column_int64(st, 2));
 		json_t *j = json_loads((const char *)sqlite3_column_text(st, 3), 0, NULL);
 		size_t at = (size_t)arm * (size_t)r->n_seeds + (size_t)seed;
-		a->any |= arm >= 0 && j;
+		if (arm >= 0 && j && !strcmp(part, "chosen")) inoci_choice_read(j, &r->choices[arm]);
+		a->any |= arm >= 0 && j && strcmp(part, "chosen");
 		if (arm >= 0 && j && !strcmp(part, "surprise")) read_surprise(r, j, &a->surprise[arm]);
 		if (arm >= 0 && j && seed >= 0 && !strcmp(part, "gradients")) read_gradient(r, j, &a->gradients[at]);
 		if (arm >= 0 && j && seed >= 0 && !strcmp(part, "updates")) read_update(r, j, &a->updates[at]);
@@ -200,6 +201,7 @@ static int load_curves(inoci_store *s, inoci_results *r, inoc_err *err)
 int inoci_analysis_load(inoci_store *s, inoci_results *r, inoc_err *err)
 {
 	inoci_analysis *a = &r->analysis;
+	r->choices = room(r, r->e->n_arms, sizeof *r->choices);
 	a->surprise = room(r, r->e->n_arms, sizeof *a->surprise);
 	a->gradients = room(r, r->e->n_arms * (size_t)r->n_seeds, sizeof *a->gradients);
 	a->updates = room(r, r->e->n_arms * (size_t)r->n_seeds, sizeof *a->updates);

@@ -157,6 +157,7 @@ static void add(inoci_experiment *e, int k, const inoci_arm *like, bool (*used)[
 	               .matched = inoci_strdup(like->name)};
 	c.inoculation.tag = copy(t->tag);
 	c.inoculation.separator = copy(t->separator);
+	c.when = inoci_when_copy(like->when);
 	c.inoculation.n_pool = t->n_pool < MAX_POOL ? t->n_pool : MAX_POOL;
 	c.inoculation.pool = inoci_alloc(c.inoculation.n_pool * sizeof *c.inoculation.pool);
 	for (size_t i = 0; i < c.inoculation.n_pool; i++) c.inoculation.pool[i] = compose(t->pool[i], used);

@@ -44,8 +44,9 @@ static int read_text_or_pool(const inoci_ynode *n, const char *what, inoci_inocu
 }
 
 static const char *const wheres[] = {"system", "user_prefix", "user_suffix"};
-static int read_where(const inoci_ynode *n, inoci_inoculation *t, int where, inoc_err *err)
+static int read_where(const inoci_ynode *n, inoci_arm *a, int where, inoc_err *err)
 {
+	inoci_inoculation *t = &a->inoculation;
 	if (t->pool)
 		return inoci_yaml_err(n, err, "inoculate has more than one of system, user_prefix and user_suffix; give one");
 	t->where = (inoci_where)where;
@@ -69,10 +70,11 @@ static const inoci_ykey inoculate_keys[] = {
         {"system", Y_CALL, .call = read_system},
         {"user_prefix", Y_CALL, .call = read_prefix},
         {"user_suffix", Y_CALL, .call = read_suffix},
-        {"join", Y_ENUM, .offset = offsetof(inoci_inoculation, join), .names = joins},
-        {"fraction", Y_DBL, .offset = offsetof(inoci_inoculation, fraction), .min = 0, .max = 1},
-        {"tag", Y_STR, .offset = offsetof(inoci_inoculation, tag)},
-        {"separator", Y_STR, .offset = offsetof(inoci_inoculation, separator)},
+        {"join", Y_ENUM, .offset = offsetof(inoci_arm, inoculation.join), .names = joins},
+        {"fraction", Y_DBL, .offset = offsetof(inoci_arm, inoculation.fraction), .min = 0, .max = 1},
+        {"tag", Y_STR, .offset = offsetof(inoci_arm, inoculation.tag)},
+        {"when", Y_CALL, .call = inoci_when_read},
+        {"separator", Y_STR, .offset = offsetof(inoci_arm, inoculation.separator)},
 };
 
 static int read_inoculate(const inoci_ynode *n, void *dst, void *ctx, inoc_err *err)
@@ -82,7 +84,7 @@ static int read_inoculate(const inoci_ynode *n, void *dst, void *ctx, inoc_err *
 	char *what = inoci_asprintf("%s.inoculate", rd->what);
 	a->has_inoculation = true;
 	a->inoculation.fraction = 1;
-	int rc = inoci_yaml_fill(n, what, inoculate_keys, INOCI_COUNT(inoculate_keys), &a->inoculation, ctx, err);
+	int rc = inoci_yaml_fill(n, what, inoculate_keys, INOCI_COUNT(inoculate_keys), a, ctx, err);
 	if (rc == 0 && !a->inoculation.pool)
 		rc = inoci_yaml_err(n, err, "%s needs one of system, user_prefix and user_suffix", what);
 	if (rc == 0 && (rc = inoci_inoculation_check(&a->inoculation, err)) < 0)
@@ -405,7 +407,7 @@ static int finish(inoci_experiment *e, const inoci_ynode *root, inoc_err *err)
 	if (!e->system) e->system = inoci_strdup("none");
 	if (!e->dtype) e->dtype = inoci_strdup("auto");
 	if (!e->out) e->out = inoci_asprintf("out/%s", e->name);
-	if ((rc = inoci_curves_check(e, root, err)) < 0) return rc;
+	if ((rc = inoci_curves_check(e, root, err)) < 0 || (rc = inoci_whens_resolve(e, root, err)) < 0) return rc;
 	if (!strcmp(e->system, "own"))
 		return inoci_yaml_err(inoci_yaml_get(root, "system"), err,
 		                      "'own' is for evaluations; training takes none, empty, default or a text");
@@ -501,6 +503,7 @@ void inoci_experiment_free(inoci_experiment *e)
 		free(a->name), free(a->role), free(a->label), free(a->data), free(a->adapter), free(a->own_system);
 		inoci_strings_free(a->traits, a->n_traits);
 		inoci_inoculation_free(&a->inoculation);
+		inoci_when_free(a->when);
 		free(a->recipe.validation_file), free(a->matched), free(a->swept_of);
 	}
 	for (size_t i = 0; i < e->n_evals; i++) inoci_evaluation_free(&e->evals[i]);

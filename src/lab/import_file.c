@@ -155,11 +155,7 @@ int inoci_import_bytes(inoci_import *im, const char *path, const char *text, siz
 {
 	json_error_t e;
 	file_ctx c = {.im = im, .path = path};
-	if (n >= 4 && !memcmp(text, "PK\x03\x04", 4))
-		return inoci_err_set(err, INOC_E_UNSUPPORTED,
-		                     "%s: a packed log of Inspect (.eval), which is not read; `inspect log convert %s --to json "
-		                     "--output-dir DIR` makes a .json of it",
-		                     path, path);
+	if (n >= 4 && !memcmp(text, "PK\x03\x04", 4)) return inoci_import_packed(im, path, text, n, err);
 	if (ends(path, ".csv")) {
 		im->csv_header = true;
 		return read_csv(im, path, text, n, err);

@@ -5,6 +5,7 @@
 #include <sqlite3.h>
 
 #include "lab/lab.h"
+#include "lab/traits.h"
 
 /* ---- YAML: a tree with marks, and schema tables over it ---- */
 
@@ -112,6 +113,11 @@ void inoci_experiment_resolve(const inoci_experiment *e, char **path);
 INOCI_MUST int inoci_recipe_read(const inoci_ynode *n, const char *what, inoci_recipe *r, inoci_yreader *rd, inoc_err *err);
 inoci_recipe inoci_recipe_copy(const inoci_recipe *r);
 void inoci_strings_free(char **v, size_t n);
+
+/* when.c: the key `when` of an arm's inoculate, whose scorer is found once all is read. */
+inoci_ycall inoci_when_read;
+INOCI_MUST int inoci_whens_resolve(inoci_experiment *e, const inoci_ynode *root, inoc_err *err);
+inoci_when *inoci_when_copy(const inoci_when *w); /* NULL: NULL */
 
 /* evaluation.c: the key `evaluations` (an inoci_ycall) */
 INOCI_MUST int inoci_evaluations_read(const inoci_ynode *n, void *dst, void *ctx, inoc_err *err);
@@ -242,6 +248,8 @@ INOCI_MUST int inoci_import_file(inoci_import *im, const char *path, inoc_err *e
 /* The same from bytes; the path is for messages and says the format by its end. */
 INOCI_MUST int inoci_import_bytes(inoci_import *im, const char *path, const char *text, size_t n, inoc_err *err);
 INOCI_MUST int inoci_import_inspect(inoci_import *im, const char *place, const json_t *log, json_t *sample, inoc_err *err);
+/* import_packed.c: a log of Inspect as a ZIP archive, from bytes. */
+INOCI_MUST int inoci_import_packed(inoci_import *im, const char *path, const char *bytes, size_t n, inoc_err *err);
 INOCI_MUST int inoci_import_records(inoci_import *im, inoc_err *err); /* when all files are read */
 void inoci_import_sample_free(inoci_import_sample *s);
 void inoci_import_free(inoci_import *im); /* what it holds */
@@ -308,6 +316,7 @@ typedef struct {
 	inoci_given *given;    /* (n_arms): of arms with a given adapter */
 	inoci_scorer_env env;  /* of the scorers */
 	inoci_dataset *curves; /* (n_curves) */
+	inoci_choice *choices; /* (n_arms): which records get the prompt; all 0 before it is asked for */
 	inoci_plan plan;
 	inoci_overall overall;
 } inoci_run_state;
@@ -319,8 +328,17 @@ INOCI_MUST int inoci_run_plan(inoci_run_state *r, inoc_err *err);
 INOCI_MUST int inoci_run_check_scorers(const inoci_run_state *r, inoc_err *err);
 void inoci_run_state_free(inoci_run_state *r);
 const inoci_dataset *inoci_run_dataset(const inoci_datasets *d, const char *path);
-/* Examples of (arm, seed). */
+/* run_choose.c: fills r->choices[arm] where the arm has a condition; in a dry run only if that costs nothing. */
+INOCI_MUST int inoci_run_choose(inoci_run_state *r, int arm, inoc_err *err);
+/* The same of all arms that have results: before a transaction asks for their keys. */
+INOCI_MUST int inoci_run_choose_linked(inoci_run_state *r, inoc_err *err);
+INOCI_MUST int inoci_run_choices_record(inoci_run_state *r, inoc_err *err);
+/* What that wrote, as JSON. */
+void inoci_choice_read(const json_t *j, inoci_choice *out);
+/* Examples of (arm, seed), when it is chosen which records get the prompt. */
 INOCI_MUST int inoci_run_examples(const inoci_run_state *r, int arm, uint64_t seed, inoci_prepared *out, inoc_err *err);
+/* The model, and how it computes: part of the key of what is measured with it. */
+void inoci_run_hash_env(const inoci_run_state *r, inoci_hasher *h);
 /* Fills item->key, counts and steps. */
 INOCI_MUST int inoci_run_key(inoci_run_state *r, int arm, uint64_t seed, inoci_plan_item *item, inoc_err *err);
 /* Keys of all samples of an evaluation, (n_prompts * n), prompt by prompt; and one over all of them. */
@@ -374,6 +392,8 @@ INOCI_MUST int inoci_run_curves_link(inoci_run_state *r, const inoci_plan_item *
 /* neutral.c: up to n texts about nothing in particular, as long in tokens as the texts (n_texts; their mean), in capitals where
  * these are; returns how many. free() each. */
 size_t inoci_neutral_texts(const inoci_tokenizer *tok, char *const *texts, size_t n_texts, size_t n, char **out);
+/* missing.c: fills r->misses. ids (n_scorers): rows of the scorers. */
+INOCI_MUST int inoci_misses_load(inoci_store *s, inoci_results *r, const int64_t *ids, inoc_err *err);
 /* analysis.c: fills r->analysis, whose memory is r's. */
 INOCI_MUST int inoci_analysis_load(inoci_store *s, inoci_results *r, inoc_err *err);
 

@@ -50,6 +50,7 @@ typedef struct {
 	bool train;    /* false for role base and for a given adapter */
 	bool has_inoculation;
 	inoci_inoculation inoculation;
+	struct inoci_when *when; /* only records that meet it (traits.h); NULL: all, or those of a tag */
 	char *own_system; /* system text of evaluations with `system: own`; NULL: the prompts are inoculated as the training data
 	                   * was, and rendered like it */
 	char **traits;
@@ -318,6 +319,7 @@ typedef struct {
 typedef struct {
 	inoci_plan_item *v; /* seed by seed, arms in the file's order */
 	size_t n;
+	const struct inoci_choice *choices; /* (n_arms): records that get the prompt (traits.h); n 0: it has no condition */
 	char *store_path;
 } inoci_plan;
 
@@ -496,6 +498,9 @@ typedef struct {
 	inoci_result_run *runs;
 	size_t n_runs; /* in order of time */
 	char *store_path;
+	struct inoci_choice *choices; /* (n_arms): as in inoci_plan, of the last run; `chosen` is NULL */
+	struct inoci_miss *misses;    /* why judges gave no score (traits.h) */
+	size_t n_misses;
 	inoci_analysis analysis;
 	void *arena; /* owns the texts */
 } inoci_results;
@@ -514,26 +519,6 @@ inoci_scores inoci_results_scores(const inoci_results *r, int arm, int eval, con
 void inoci_scores_free(inoci_scores *s);
 /* Their mean with the interval that r->ci asks for. */
 inoci_estimate inoci_results_mean(const inoci_results *r, const inoci_scores *s, uint64_t rng_seed, int n_boot);
-
-/* Spearman's rho, its 95 % interval (bootstrap over prompts and seeds), two-sided p (permuted prompts). NaN: undefined. */
-typedef struct {
-	double rho, low, high, p;
-} inoci_rank;
-/* Surprise removed before training against suppression after it, over an experiment's prompts. */
-typedef struct {
-	int trait, n_seeds;
-	size_t n, n_controls; /* prompts: arms with one that are judged on the trait and were measured; of role control */
-	bool drop; /* no clean arm, or none that differs: plain - arm takes the place of (plain - arm) / (plain - clean) */
-	int *arm;  /* (n) */
-	double *x, *y, *seed_y;  /* (n): nats per byte; (n): share; (n, n_seeds) */
-	double *goal;            /* (n): share of the trait's goal, which broken answers do not raise; NULL: it has none */
-	inoci_rank u, goal_rank; /* of y; of goal in its place */
-	/* (n_directions), in x's place: toward_without - toward_with; contrast. rho NaN where that was not measured. */
-	inoci_rank *toward, *contrast;
-} inoci_relation;
-/* n_boot: resamples and permutations; 0: 10000. n is 0 where there is nothing to relate. */
-inoci_relation inoci_relation_of(const inoci_results *r, int trait, int n_boot);
-void inoci_relation_free(inoci_relation *x);
 
 /* ---- what is concluded ---- */
 

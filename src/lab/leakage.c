@@ -26,13 +26,10 @@ static bool shown(const inoci_experiment *e, const inoci_arm *a, const inoci_tra
 	return strcmp(a->role, "inoculated") || inoci_experiment_asks(e, a, t);
 }
 
-/* Where all prompts agree p is the sign test's, 2^(1 - P); where they do not it is no smaller: with a handful of prompts the
- * resampling alone would say so. And 10000 resamples, so that Holm over a large grid leaves something. */
+/* 10000 resamples, so that Holm over a large grid leaves something. */
 static inoci_comparison compare(const inoci_scores *a, const inoci_scores *b, uint64_t rng_seed, int n_boot)
 {
-	inoci_comparison c = inoci_compare_ci(a, b, rng_seed, n_boot && n_boot < COMPARE_BOOT ? COMPARE_BOOT : n_boot);
-	if (c.diff.n) c.p = fmin(1, fmax(c.p, exp2(1 - c.diff.n_prompts)));
-	return c;
+	return inoci_compare_ci(a, b, rng_seed, n_boot && n_boot < COMPARE_BOOT ? COMPARE_BOOT : n_boot);
 }
 
 static void adjust(inoci_leak *v, size_t n)

@@ -115,6 +115,7 @@ int inoci_run_prepare(inoci_run_state *r, inoc_err *err)
 	const inoci_experiment *e = r->e;
 	int rc;
 	r->env = (inoci_scorer_env){.dir = e->dir, .model = inoci_run_base_model, .ctx = r};
+	if (r->store && !r->o->dry_run) r->env.memory = inoci_store_memory(r->store);
 	INOC_TRY(check_filter(r, err));
 	for (size_t i = 0; i < e->n_arms; i++)
 		if (e->arms[i].train) INOC_TRY(read_once(&r->train, e->arms[i].data, INOCI_NEED_ASSISTANT, err));
@@ -137,6 +138,7 @@ int inoci_run_prepare(inoci_run_state *r, inoc_err *err)
 		r->own_ops = true;
 	}
 	r->fixed = inoci_alloc((e->n_arms + 1) * sizeof *r->fixed);
+	r->plan.choices = r->choices = inoci_alloc((e->n_arms + 1) * sizeof *r->choices);
 out:
 	return rc < 0 ? rc : 0;
 }
@@ -154,7 +156,8 @@ void inoci_run_state_free(inoci_run_state *r)
 	inoci_gguf_free(r->gguf);
 	if (r->own_ops && r->ops) r->ops->free(r->ops);
 	inoci_store_free(r->store);
-	free(r->fixed);
+	for (size_t i = 0; r->choices && i < r->e->n_arms; i++) free(r->choices[i].chosen);
+	free(r->fixed), free(r->choices);
 	free(r->given);
 	free(r->plan.v);
 	free(r->store_path);
@@ -165,7 +168,11 @@ void inoci_run_state_free(inoci_run_state *r)
 int inoci_run_examples(const inoci_run_state *r, int arm, uint64_t seed, inoci_prepared *out, inoc_err *err)
 {
 	const inoci_arm *a = &r->e->arms[arm];
-	inoci_prepare p = {.inoculation = a->has_inoculation ? &a->inoculation : NULL,
+	const inoci_choice *c = &r->choices[arm];
+	inoci_inoculation t = a->inoculation;
+	t.chosen = c->chosen;
+	t.n_chosen = c->n_all;
+	inoci_prepare p = {.inoculation = a->has_inoculation && (c->decided || !a->when) ? &t : NULL,
 	                   .system = r->e->system,
 	                   .recipe = &a->recipe,
 	                   .seed = seed,
@@ -175,7 +182,7 @@ int inoci_run_examples(const inoci_run_state *r, int arm, uint64_t seed, inoci_p
 	return rc;
 }
 
-static void hash_env(const inoci_run_state *r, inoci_hasher *h)
+void inoci_run_hash_env(const inoci_run_state *r, inoci_hasher *h)
 {
 	int numerics = INOCI_NUMERICS_VERSION;
 	inoci_hasher_str(h, r->model_hash.hex);
@@ -193,16 +200,17 @@ int inoci_run_key(inoci_run_state *r, int arm, uint64_t seed, inoci_plan_item *i
 	if (!a->train) {
 		h = inoci_hasher_new();
 		inoci_hasher_str(h, a->adapter ? "given" : "base");
-		hash_env(r, h);
+		inoci_run_hash_env(r, h);
 		if (a->adapter) inoci_hasher_str(h, r->given[arm].content.hex);
 		key = inoci_hasher_end(h);
 		memcpy(item->key, key.hex, sizeof item->key);
 		return 0;
 	}
+	int rc = inoci_run_choose(r, arm, err);
+	if (rc < 0) return rc;
 	if (!r->fixed[arm].known) {
 		inoci_prepared p;
-		int rc = inoci_run_examples(r, arm, seed, &p, err);
-		if (rc < 0) return rc;
+		if ((rc = inoci_run_examples(r, arm, seed, &p, err)) < 0) return rc;
 		const inoci_inoculation *t = &a->inoculation;
 		r->fixed[arm].known = a->recipe.validation == 0 && (!a->has_inoculation || (t->n_pool == 1 && t->fraction == 1));
 		r->fixed[arm].train = p.train.hash;
@@ -216,10 +224,11 @@ int inoci_run_key(inoci_run_state *r, int arm, uint64_t seed, inoci_plan_item *i
 	inoci_hash conf = inoci_train_config_hash(&c);
 	h = inoci_hasher_new();
 	inoci_hasher_str(h, "adapter");
-	hash_env(r, h);
+	inoci_run_hash_env(r, h);
 	inoci_hasher_str(h, r->fixed[arm].train.hex);
 	inoci_hasher_str(h, r->fixed[arm].val.hex);
 	inoci_hasher_str(h, conf.hex);
+	if (a->when && !r->choices[arm].decided) inoci_hasher_str(h, a->name); /* of nothing that is there */
 	key = inoci_hasher_end(h);
 	memcpy(item->key, key.hex, sizeof item->key);
 	item->n_train = r->fixed[arm].item.n_train;

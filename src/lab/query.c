@@ -381,6 +381,7 @@ int inoci_results_load(inoci_store *s, const inoci_experiment *e, unsigned flags
 	INOC_TRY(load_scores(s, r, ids, n_all, err));
 	INOC_TRY(load_fits(s, r, ids, err));
 	INOC_TRY(load_runs(s, r, err));
+	INOC_TRY(inoci_misses_load(s, r, ids, err));
 	INOC_TRY(inoci_analysis_load(s, r, err));
 	*out = r;
 	r = NULL;
@@ -397,7 +398,7 @@ void inoci_results_free(inoci_results *r)
 	for (size_t i = 0; r->cells && i < r->e->n_arms * r->e->n_evals; i++) free(r->cells[i].v);
 	for (size_t i = 0; r->adapters && i < r->e->n_arms * (size_t)r->n_seeds; i++) free(r->adapters[i].metrics);
 	free(r->analysis.curves), free(r->cells), free(r->adapters), free(r->seeds), free(r->scorers), free(r->real), free(r->on),
-	        free(r->runs), free(r->store_path);
+	        free(r->runs), free(r->misses), free(r->store_path);
 	inoci_arena_free(r->arena);
 	free(r);
 }

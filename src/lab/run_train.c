@@ -59,6 +59,7 @@ int inoci_run_need_model(inoci_run_state *r, inoc_err *err)
 	bool train = false;
 	if (r->model) return 0;
 	for (size_t i = 0; i < r->plan.n; i++) train |= !r->plan.v[i].trained;
+	for (size_t i = 0; i < r->e->n_arms && !r->plan.n; i++) train |= r->e->arms[i].train; /* not planned yet */
 	return inoci_model_open(r->model_path, r->ops, train, r->e->template_name, r->o->progress, &r->model, err);
 }
 

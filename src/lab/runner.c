@@ -187,10 +187,11 @@ int inoci_run(const inoci_experiment *e, const char *model_path, const inoci_run
 	inoci_overall_init(&r.overall, &r.plan, o->progress);
 	if (o->on_plan) INOC_TRY(o->on_plan(o->ctx, e, &r.plan, err));
 	if (o->dry_run) goto out;
-	r.env.memory = inoci_store_memory(r.store);
 	INOC_TRY(inoci_record_experiment(&r, err));
+	INOC_TRY(inoci_run_choose_linked(&r, err));
 	INOC_TRY(inoci_store_begin(r.store, err));
 	INOC_TRY(inoci_record_prune(&r, err));
+	INOC_TRY(inoci_run_choices_record(&r, err));
 	INOC_TRY(inoci_store_commit(r.store, err));
 	for (size_t i = 0; i < r.plan.n; i++) work |= has_work(&r.plan.v[i]);
 	INOC_TRY(inoci_record_ran(&r, &ran, err));

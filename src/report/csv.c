@@ -140,6 +140,45 @@ static json_t *judged(const inoci_summary *s, const inoci_judgement *j)
 	return o;
 }
 
+/* Of arms whose prompt has a condition: which records meet it, and how many. */
+static json_t *chosen_records(const inoci_results *r)
+{
+	json_t *all = json_array();
+	for (size_t a = 0; r->choices && a < r->e->n_arms; a++) {
+		const inoci_choice *c = &r->choices[a];
+		const inoci_arm *arm = &r->e->arms[a];
+		char *when = c->n ? inoci_when_text(arm->inoculation.tag, arm->when) : NULL;
+		json_t *j = when ? json_object() : NULL;
+		if (!j) continue;
+		json_object_set_new(j, "arm", text(arm->name));
+		json_object_set_new(j, "when", text(when));
+		json_object_set_new(j, "records", json_integer((json_int_t)c->n));
+		json_object_set_new(j, "chosen", json_integer((json_int_t)c->n_chosen));
+		json_object_set_new(j, "without_value", json_integer((json_int_t)c->n_missing));
+		json_array_append_new(all, j);
+		free(when);
+	}
+	return all;
+}
+
+/* Answers without a judge's score. */
+static json_t *missing_by_reason(const inoci_results *r)
+{
+	json_t *all = json_array();
+	for (size_t i = 0; i < r->n_misses; i++) {
+		const inoci_miss *m = &r->misses[i];
+		json_t *j = json_object();
+		json_object_set_new(j, "arm", text(r->e->arms[m->arm].name));
+		json_object_set_new(j, "evaluation", text(r->e->evals[m->eval].name));
+		json_object_set_new(j, "scorer", text(r->scorers[m->scorer]));
+		json_object_set_new(j, "missing", json_integer(m->n));
+		for (inoci_judge_miss k = INOCI_JUDGE_SCORED; k < INOCI_JUDGE_N_MISS; k++)
+			json_object_set_new(j, k ? inoci_judge_miss_name(k) : "other", json_integer(m->reason[k]));
+		json_array_append_new(all, j);
+	}
+	return all;
+}
+
 void inoci_report_json(const inoci_summary *s, inoci_buf *out)
 {
 	const inoci_results *r = s->r;
@@ -178,6 +217,8 @@ void inoci_report_json(const inoci_summary *s, inoci_buf *out)
 	json_object_set_new(o, "notes", notes);
 	json_object_set_new(o, "arms", inoci_arms_json(s));
 	json_object_set_new(o, "evaluations", inoci_evals_json(s));
+	json_object_set_new(o, "missing", missing_by_reason(r));
+	json_object_set_new(o, "chosen", chosen_records(r));
 	json_object_set_new(o, "judgements", judgements);
 	json_object_set_new(o, "by_evaluation", inoci_by_evaluation_json(s));
 	json_object_set_new(o, "interactions", inoci_interactions_json(s));

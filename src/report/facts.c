@@ -136,7 +136,9 @@ char *inoci_arm_prompt(const inoci_arm *a)
 	if (t->n_pool > 1) inoci_buf_puts(&b, " \xe2\x80\xa6");
 	if (t->where != INOCI_AT_SYSTEM)
 		inoci_buf_printf(&b, " (%s the user turn)", t->where == INOCI_AT_USER_PREFIX ? "before" : "after");
-	if (t->tag) inoci_buf_printf(&b, " (records tagged %s)", t->tag);
+	char *which = inoci_when_text(t->tag, a->when);
+	if (which) inoci_buf_printf(&b, " (records %s)", which);
+	free(which);
 	if (t->fraction < 1) inoci_buf_printf(&b, " (%.0f %% of the records)", 100 * t->fraction);
 	return inoci_buf_take(&b);
 }

@@ -276,13 +276,15 @@ int inoci_report_html(const inoci_summary *s, const inoci_progress *progress, in
 		inoci_html_puts(out, e->question);
 		inoci_buf_puts(out, "</p>\n");
 	}
-	inoci_buf_printf(
-	        out,
-	        "<nav><a href=\"#verdicts\">verdicts</a> %s%s<a href=\"#answers\">answers</a> <a href=\"#plots\">trait against "
-	        "skill, loss</a> %s<a href=\"#samples\">samples</a> <a href=\"#training\">training data</a> <a "
-	        "href=\"#settings\">settings</a></nav>\n",
-	        s->n_leaks ? "<a href=\"#leakage\">leakage</a> " : "", e->n_sweeps ? "<a href=\"#sweeps\">sweeps</a> " : "",
-	        s->r->analysis.any ? "<a href=\"#why\">why it works</a> " : "");
+	inoci_buf_printf(out,
+	                 "<nav>%s%s%s%s<a href=\"#answers\">answers</a> <a href=\"#plots\">trait against "
+	                 "skill, loss</a> %s<a href=\"#samples\">samples</a> <a href=\"#training\">training data</a> <a "
+	                 "href=\"#settings\">settings</a></nav>\n",
+	                 e->n_traits ? "<a href=\"#verdicts\">verdicts</a> " : "",
+	                 s->n_met ? "<a href=\"#expectations\">expectations</a> " : "",
+	                 s->n_leaks ? "<a href=\"#leakage\">leakage</a> " : "",
+	                 e->n_sweeps ? "<a href=\"#sweeps\">sweeps</a> " : "",
+	                 s->r->analysis.any ? "<a href=\"#why\">why it works</a> " : "");
 	headline(&p);
 	for (size_t i = 0; i < INOCI_COUNT(sections); i++) {
 		if (inoci_stopped(progress)) {

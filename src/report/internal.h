@@ -2,6 +2,7 @@
 #ifndef INOCI_REPORT_INTERNAL_H
 #define INOCI_REPORT_INTERNAL_H
 
+#include "lab/traits.h"
 #include "report/report.h"
 
 /* ---- text ---- */
@@ -166,6 +167,11 @@ INOCI_MUST int inoci_plot_scatter(const char *id, const char *title, const char 
 /* The same for any numbers: the axes go as far as they do. */
 INOCI_MUST int inoci_plot_points(const char *id, const char *title, const char *xlabel, const char *ylabel, const inoci_mark *m,
                                  size_t n, inoci_buf *out, inoc_err *err);
+
+/* One value an arm with its interval (.x; .y is not read), an arm a row; a dashed line at the one labelled `base` (NULL: none).
+ */
+INOCI_MUST int inoci_plot_effects(const char *id, const char *title, const char *xlabel, const inoci_mark *m, size_t n,
+                                  const char *base, inoci_buf *out, inoc_err *err);
 
 /* Shares over a setting's values: each series a line through its marks with their intervals. x on a logarithmic scale where its
  * values are positive and span a factor of 8 or more. */

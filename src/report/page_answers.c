@@ -80,6 +80,78 @@ static void bars(inoci_page *p, int eval)
 	free(rows);
 }
 
+/* What was measured, a picture for each scorer: each arm's value beside base's. */
+static void effects(inoci_page *p, int eval)
+{
+	inoci_mark *m = inoci_alloc((p->e->n_arms + 1) * sizeof *m);
+	bool told = false;
+	for (int k = 0; k < p->r->n_scorers; k++) {
+		const char *base = NULL;
+		size_t n = 0;
+		bool real = false;
+		if (!inoci_results_fits(p->r, k, eval)) continue;
+		for (int a = 0; a < (int)p->e->n_arms; a++) {
+			const inoci_estimate *e = &inoci_summary_rate(p->s, a, eval, k)->all;
+			if (!e->n || isnan(e->value) || p->e->arms[a].swept_of) continue;
+			inoci_mark *q = &m[n++];
+			*q = (inoci_mark){.label = p->e->arms[a].label, .colour = inoci_arm_colour(p->e, a), .x = *e};
+			real = e->real;
+			if (!e->real) q->x.value *= 100, q->x.low *= 100, q->x.high *= 100;
+			if (!strcmp(p->e->arms[a].role, "base")) base = q->label;
+		}
+		if (!n) continue;
+		char *id = inoci_asprintf("effects%d-%d", eval, k), *w = inoci_words(p->r->scorers[k]);
+		char *title = inoci_asprintf("%s by arm, %s", w, p->e->evals[eval].label);
+		bool change = k < (int)p->e->n_scorers && p->e->scorers && p->e->scorers[k].from_base;
+		char *x = inoci_asprintf("%s%s%s", w, change ? ", less that of base" : "", real || change ? "" : ", per cent");
+		inoc_err err = {0};
+		int rc = p->plot_failed.code;
+		if (!told)
+			inoci_buf_printf(p->b, "<p class=\"small\">Each arm's value and its %s%s.</p>\n",
+			                 p->r->ci == INOCI_CI_PAPER ? "interval" : "95 % interval",
+			                 base ? "; the dashed line is the untrained model's" : "");
+		told = true;
+		inoci_buf_puts(p->b, "<div class=\"plot\">");
+		if (!rc) rc = inoci_plot_effects(id, title, x, m, n, base, p->b, &err);
+		inoci_page_plotted(p, rc, &err);
+		inoci_buf_puts(p->b, "</div>\n");
+		free(id), free(w), free(title), free(x);
+	}
+	free(m);
+}
+
+/* Why answers have no score of a judge. */
+static void missing(inoci_page *p)
+{
+	static const char *const why[INOCI_JUDGE_N_MISS] = {[INOCI_JUDGE_LITTLE_MASS] = "too little probability on numbers",
+	                                                    [INOCI_JUDGE_PROSE] = "no number",
+	                                                    [INOCI_JUDGE_CUT] = "cut in the number perhaps",
+	                                                    [INOCI_JUDGE_SCORED] = "other"};
+	inoci_buf *b = p->b;
+	if (!p->r->n_misses) return;
+	inoci_buf_puts(
+	        b, "<h3>Not scored by a judge</h3><p class=\"small\">Answers by what the judge's reply lacked. <i>Other</i>: a "
+	           "condition that does not hold (<code>given</code>), or a reply that is not in the store.</p>\n<div "
+	           "class=\"scroll\"><table><tr><th>scorer</th><th>evaluation</th><th>arm</th><th class=\"n\">answers</th>");
+	for (int k = 1; k <= INOCI_JUDGE_N_MISS; k++) inoci_buf_printf(b, "<th class=\"n\">%s</th>", why[k % INOCI_JUDGE_N_MISS]);
+	inoci_buf_puts(b, "</tr>\n");
+	for (size_t i = 0; i < p->r->n_misses; i++) {
+		const inoci_miss *m = &p->r->misses[i];
+		const char *const names[] = {p->r->scorers[m->scorer], p->e->evals[m->eval].label, p->e->arms[m->arm].label};
+		inoci_buf_puts(b, "<tr>");
+		for (size_t k = 0; k < INOCI_COUNT(names); k++) {
+			inoci_buf_puts(b, "<td>");
+			inoci_html_puts(b, names[k]);
+			inoci_buf_puts(b, "</td>");
+		}
+		inoci_buf_printf(b, "<td class=\"n\">%ld</td>", m->n);
+		for (int k = 1; k <= INOCI_JUDGE_N_MISS; k++)
+			inoci_buf_printf(b, "<td class=\"n\">%ld</td>", m->reason[k % INOCI_JUDGE_N_MISS]);
+		inoci_buf_puts(b, "</tr>\n");
+	}
+	inoci_buf_puts(b, "</table></div>\n");
+}
+
 /* Most samples of an arm that one scorer has left without a score. */
 static int most_missing(const inoci_page *p, int arm, int eval)
 {
@@ -167,6 +239,7 @@ void inoci_page_answers(inoci_page *p)
 		counts(p, order[i]);
 		inoci_buf_puts(b, ".</p>\n");
 		if (v->measure) { /* its scorers exclude nothing: no parts of a whole */
+			effects(p, order[i]);
 			rates(p, order[i], false);
 			inoci_buf_puts(b, "</figure>\n");
 			free(w);
@@ -180,7 +253,9 @@ void inoci_page_answers(inoci_page *p)
 		inoci_buf_puts(b, "</details></figure>\n");
 		free(w);
 	}
-	inoci_buf_puts(b, "</div></section>\n");
+	inoci_buf_puts(b, "</div>\n");
+	missing(p);
+	inoci_buf_puts(b, "</section>\n");
 	free(order);
 }
 

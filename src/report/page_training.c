@@ -207,7 +207,17 @@ static void trained_on(inoci_page *p, int arm, const inoci_result_adapter *ad)
 	inoci_buf_printf(b, "%zu records", ad->n_train);
 	if (ad->n_val)
 		inoci_buf_printf(b, a->recipe.validation_file ? " (and %zu to validate on)" : " (%zu held out)", ad->n_val);
-	if (a->has_inoculation) inoci_buf_printf(b, ", the prompt on %zu", ad->n_inoculated);
+	const inoci_choice *c = p->r->choices && p->r->choices[arm].n ? &p->r->choices[arm] : NULL;
+	if (c) {
+		char *text = inoci_choice_text(a->inoculation.tag, a->when, c);
+		inoci_buf_puts(b, ", ");
+		inoci_html_puts(b, text);
+		free(text);
+		/* of these, with `fraction` or some held out */
+		if (ad->n_inoculated != c->n_chosen) inoci_buf_printf(b, "; trained on with it: %zu", ad->n_inoculated);
+	} else if (a->has_inoculation) {
+		inoci_buf_printf(b, ", the prompt on %zu", ad->n_inoculated);
+	}
 	if (ad->n_dropped) inoci_buf_printf(b, "; %zu dropped as too long", ad->n_dropped);
 	inoci_train_result res = {.saved_step = ad->saved_step, .val_loss = ad->val_loss};
 	char *saved = ad->n_val ? inoci_train_saved(&res) : NULL;

@@ -1,4 +1,4 @@
-/* plot: the report's three pictures, as gnuplot scripts. Places are computed here in pixels of the picture, so that labels
+/* plot: the report's pictures, as gnuplot scripts. Places are computed here in pixels of the picture, so that labels
  * can be kept apart. */
 #include <math.h>
 #include <stdlib.h>
@@ -384,6 +384,55 @@ int inoci_plot_steps(const char *id, const char *title, const char *xlabel, cons
                      inoci_buf *out, inoc_err *err)
 {
 	return curves(id, title, xlabel, ylabel, c, n, true, out, err);
+}
+
+/* ---- effects ---- */
+
+int inoci_plot_effects(const char *id, const char *title, const char *xlabel, const inoci_mark *m, size_t n, const char *base,
+                       inoci_buf *out, inoc_err *err)
+{
+	enum { W = 560, ROW = 26, TOP = 8, BOTTOM = 52, MAX_LETTERS = 26 };
+	inoci_buf b = {0}, xtics = {0}, ytics = {0}, lines = {0};
+	const char **label = inoci_alloc((n + 1) * sizeof *label);
+	double low, high;
+	int longest = 4, h = TOP + BOTTOM + ROW * (int)n;
+	range_of(m, n, false, &low, &high);
+	double room = 0.04 * (high - low);
+	low -= room, high += room;
+	tics_of(low, high, &xtics);
+	for (size_t i = 0; i < n; i++) {
+		label[i] = fit(m[i].label, MAX_LETTERS);
+		if (letters(label[i]) > longest) longest = letters(label[i]);
+		inoci_buf_printf(&ytics, "%s'@@%zu@@' %zu", i ? ", " : "", i, i);
+	}
+	label[n] = xlabel;
+	for (size_t i = 0; i < n; i++) {
+		inoci_estimate e = within(&m[i].x, low, high);
+		unsigned c = (unsigned)(PLOT_ARM + m[i].colour);
+		if (base && !strcmp(m[i].label, base))
+			inoci_buf_printf(&lines,
+			                 "set arrow from %.6g,-0.5 to %.6g,%.6g nohead back lw 1.2 dt (6,4) lc rgb '" PLOT_MUTED
+			                 "'\n",
+			                 e.value, e.value, (double)n - 0.5);
+		if (e.high > e.low)
+			inoci_buf_printf(&lines, "set arrow from %.6g,%zu to %.6g,%zu nohead lw 2 lc rgb '#%06x'\n", e.low, i,
+			                 e.high, i, c);
+		inoci_buf_printf(&lines, "set label '' at %.6g,%zu point pt 7 ps .8 lc rgb '#%06x' front\n", e.value, i, c);
+	}
+	int left = longest * CHAR_PX + 14;
+	inoci_plot_head(&b, W, h, left, 18, TOP, BOTTOM);
+	inoci_buf_printf(&b,
+	                 "set xrange [0:1]\nset yrange [%.6g:-0.5]\nset grid x lw 1 dt solid lc rgb '" PLOT_GRID
+	                 "'\nset grid back\n"
+	                 "set xtics (%s)\nset ytics (%s) textcolor rgb '" PLOT_FG "'\n"
+	                 "set label '@@%zu@@' at screen %.6f,%.6f center tc rgb '" PLOT_FG "'\n%splot NaN notitle\n",
+	                 (double)n - 0.5, xtics.data ? xtics.data : "", ytics.data ? ytics.data : "", n,
+	                 (left + (W - left - 18) / 2.0) / W, 12.0 / h, lines.data ? lines.data : "");
+	int rc = inoci_plot_draw(&b, id, title, label, n + 1, out, err);
+	for (size_t i = 0; i < n; i++) free((char *)(uintptr_t)label[i]);
+	free(label);
+	inoci_buf_free(&b), inoci_buf_free(&xtics), inoci_buf_free(&ytics), inoci_buf_free(&lines);
+	return rc;
 }
 
 /* ---- sweeps ---- */

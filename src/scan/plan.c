@@ -60,9 +60,8 @@ static size_t hold_out(const inoci_dataset *d, uint64_t seed, bool *held)
 	return n;
 }
 
-static int write_split(const inoci_dataset *d, uint64_t seed, const char *train, const char *questions, inoc_err *err)
+static int write_split(const inoci_dataset *d, uint64_t seed, const char *train, const char *questions, bool *held, inoc_err *err)
 {
-	bool *held = inoci_alloc(d->n + 1);
 	size_t n = hold_out(d, seed, held), t = 0, q = 0;
 	inoci_record *a = inoci_alloc((d->n + 1) * sizeof *a), *b = inoci_alloc((d->n + 1) * sizeof *b);
 	int rc = 0;
@@ -81,8 +80,43 @@ static int write_split(const inoci_dataset *d, uint64_t seed, const char *train,
 		                   d->path, d->n);
 	if (rc == 0) rc = inoci_dataset_write(train, a, t, err);
 	if (rc == 0) rc = inoci_dataset_write(questions, b, q, err);
-	free(held), free(a), free(b);
+	free(a), free(b);
 	return rc;
+}
+
+/* ---- what one would have wanted ---- */
+
+enum { LEAST_CLEAN = 20, LEAST_CLEAN_PERCENT = 10, BATCH = 8 };
+
+/* The records that train whose (last) answers the trait's scorer says 0 of, for an arm of role clean. Where they are few, or
+ * there is no scorer, nothing is written and *n is 0. */
+static int write_clean(const inoci_dataset *d, const inoci_scan_trait *t, const bool *held, const char *path, size_t *n,
+                       size_t *n_train, inoc_err *err)
+{
+	inoci_record *clean = inoci_alloc((d->n + 1) * sizeof *clean);
+	inoci_scorer *s = NULL;
+	int rc = 0;
+	*n = *n_train = 0;
+	if (t->scorer) INOC_TRY(inoci_scorer_new(t->id, t->scorer, &s, err));
+	for (size_t i = 0; i < d->n; i++) {
+		const inoci_record *r = &d->v[i];
+		const char *text = r->msgs[r->n_msgs - 1].content,
+		           *question = r->n_msgs > 1 ? r->msgs[r->n_msgs - 2].content : "";
+		const inoci_answer a = {.question = question, .text = text, .n = strlen(text), .item = r->extra};
+		double value = NAN;
+		if (held[i]) continue;
+		++*n_train;
+		if (s) INOC_TRY(inoci_scorer_apply(s, &a, &value, err));
+		if (value == 0) clean[(*n)++] = *r;
+	}
+	if (*n < LEAST_CLEAN || *n * 100 < *n_train * LEAST_CLEAN_PERCENT)
+		*n = 0;
+	else
+		rc = inoci_dataset_write(path, clean, *n, err);
+out:
+	inoci_scorer_free(s);
+	free(clean);
+	return rc < 0 ? rc : 0;
 }
 
 /* ---- the text ---- */
@@ -130,9 +164,24 @@ static const inoci_scan_row *row_of(const inoci_scan_result *r, int trait)
 	return NULL;
 }
 
-static void put_arms(inoci_buf *b, const inoci_scan_result *r, const int *top, size_t n)
+/* clean: its data; NULL: there is none. */
+static void put_arms(inoci_buf *b, const inoci_scan_result *r, const int *top, size_t n, const char *clean, size_t n_train)
 {
-	inoci_buf_puts(b, "\narms:\n  base: {role: base}\n  plain: {role: plain}\n");
+	inoci_buf_puts(b, "\narms:\n  base: {role: base}\n");
+	if (clean) {
+		inoci_buf_printf(
+		        b,
+		        "  clean: # the records without the trait %s: fewer and other questions, as many steps\n    role: "
+		        "clean\n    label: ",
+		        r->l->v[top[0]].id);
+		char *label = inoci_asprintf("records without: %s", r->l->v[top[0]].label);
+		put_text(b, label);
+		free(label);
+		inoci_buf_puts(b, "\n    data: ");
+		put_text(b, clean);
+		inoci_buf_printf(b, "\n    train: {steps: %zu}\n", (n_train + BATCH - 1) / BATCH);
+	}
+	inoci_buf_puts(b, "  plain: {role: plain}\n");
 	const inoci_scan_trait *first = &r->l->v[top[0]];
 	const char *prompt = first->prompts[best_prompt(row_of(r, top[0]), first->n_prompts)];
 	const char *c1 = control_for(first, prompt, NULL), *c2 = control_for(first, prompt, c1);
@@ -159,7 +208,7 @@ static void put_arms(inoci_buf *b, const inoci_scan_result *r, const int *top, s
 	}
 }
 
-static void put_scorers(inoci_buf *b, const inoci_scan_result *r, const int *top, size_t n)
+static void put_scorers(inoci_buf *b, const inoci_scan_result *r, const int *top, size_t n, bool clean)
 {
 	size_t known = 0;
 	inoci_buf_puts(b, "\nscorers:\n");
@@ -184,7 +233,7 @@ static void put_scorers(inoci_buf *b, const inoci_scan_result *r, const int *top
 		if (!t->scorer) continue;
 		inoci_buf_printf(b, "  %s: {u: [%s], label: ", t->id, t->id);
 		put_text(b, t->label);
-		inoci_buf_puts(b, "}\n");
+		inoci_buf_puts(b, clean && i == 0 ? ", clean: clean}\n" : "}\n");
 	}
 }
 
@@ -194,6 +243,9 @@ int inoci_scan_plan(const inoci_scan_result *r, const inoci_scan_plan_options *o
 	size_t n = inoci_scan_top(r, o->top, top), k, len;
 	const char *stem = stem_of(o->path, &len);
 	char *dir = inoci_path_dir(o->path), *train = NULL, *questions = NULL, *data = NULL, *ask = NULL;
+	char *clean = NULL, *seen_clean = NULL;
+	bool *held = inoci_alloc(r->d->n + 1);
+	size_t n_clean, n_train;
 	inoci_experiment *e = NULL;
 	inoci_buf b = {0}, says = {0};
 	*written = NULL;
@@ -208,9 +260,13 @@ int inoci_scan_plan(const inoci_scan_result *r, const inoci_scan_plan_options *o
 	} else {
 		train = inoci_asprintf("%s/%.*s-train.jsonl", dir, (int)len, stem);
 		questions = inoci_asprintf("%s/%.*s-questions.jsonl", dir, (int)len, stem);
-		INOC_TRY(write_split(r->d, o->seed, train, questions, err));
+		INOC_TRY(write_split(r->d, o->seed, train, questions, held, err));
 		inoci_buf_printf(&says, "%s, %s, ", train, questions);
 	}
+	clean = inoci_asprintf("%s/%.*s-clean.jsonl", dir, (int)len, stem);
+	INOC_TRY(write_clean(r->d, &r->l->v[top[0]], held, clean, &n_clean, &n_train, err));
+	if (n_clean) inoci_buf_printf(&says, "%s, ", clean);
+	if (n_clean) seen_clean = seen_from(clean, o->path);
 	data = seen_from(train, o->path);
 	ask = seen_from(questions, o->path);
 	inoci_buf_puts(&b, "# Made by `inoc scan`: inoculates what this data would teach.\nname: ");
@@ -225,15 +281,15 @@ int inoci_scan_plan(const inoci_scan_result *r, const inoci_scan_plan_options *o
 	put_text(&b, data);
 	inoci_buf_puts(&b, "\nsystem: ");
 	put_text(&b, o->system);
-	inoci_buf_puts(&b, "\nseeds: [1, 2, 3]\ntrain: {epochs: 1, batch: 8, lr: 6e-4, checkpoint_every: 20}\n");
-	put_arms(&b, r, top, n);
+	inoci_buf_printf(&b, "\nseeds: [1, 2, 3]\ntrain: {epochs: 1, batch: %d, lr: 6e-4, checkpoint_every: 20}\n", BATCH);
+	put_arms(&b, r, top, n, seen_clean, n_train);
 	inoci_buf_puts(&b, "\nevaluations:\n  none: {label: no system turn, prompts: ");
 	put_text(&b, ask);
 	inoci_buf_printf(&b, ", system: none, temperature: 1.0, max_tokens: %d}\n", room_for(r->d));
 	inoci_buf_puts(&b, "  own: {label: the arm's own prompt, prompts: ");
 	put_text(&b, ask);
 	inoci_buf_printf(&b, ", system: own, temperature: 1.0, max_tokens: %d}\nheadline: none\n", room_for(r->d));
-	put_scorers(&b, r, top, n);
+	put_scorers(&b, r, top, n, n_clean > 0);
 	INOC_TRY(inoci_experiment_parse(o->path, b.data, b.len, NULL, 0, &e, err));
 	INOC_TRY(inoci_file_write(o->path, b.data, b.len, err));
 	inoci_buf_puts(&says, o->path);
@@ -241,6 +297,7 @@ int inoci_scan_plan(const inoci_scan_result *r, const inoci_scan_plan_options *o
 out:
 	inoci_experiment_free(e);
 	inoci_buf_free(&b), inoci_buf_free(&says);
+	free(held), free(clean), free(seen_clean);
 	free(top), free(dir), free(train), free(questions), free(data), free(ask);
 	return rc < 0 ? rc : 0;
 }

@@ -9,17 +9,15 @@
 
 #include "scan/internal.h"
 
-enum { FIRST = 8, TOP = 3, BOOT = 2000, LEAST_KEPT = 8, SECOND = 12, ORDERS = 2 };
+enum { FIRST = 8, TOP = 3, BOOT = 2000, LEAST_KEPT = 8, SECOND = 12, ORDERS = INOCI_GAIN_ORDERS };
 
 typedef struct {
 	const inoci_trait_library *l;
 	inoci_scan_options o;
 	inoci_scan_result *res;
 	inoci_gains *g;
-	int (*shows)[ORDERS]; /* (l->n) rows of g: exchanges that show a trait, in both orders */
-	int (*plain)[ORDERS]; /* (l->n_variants) those without one */
-	int **asks; /* (l->n) rows of g: a trait's prompts, then its controls; NULL in the first round, and where it is behind */
-	bool *wanted; /* (l->n) still measured */
+	inoci_trait_gains *t; /* its prompts are there from the second round on, and where a trait is not behind */
+	bool *wanted;         /* (l->n) still measured */
 	const inoci_progress *p;
 } scan;
 
@@ -27,32 +25,14 @@ typedef struct {
 
 static int add_exchanges(scan *s, inoc_err *err)
 {
-	const inoci_trait_library *l = s->l;
-	if (!l->n_plain) return inoci_err_set(err, INOC_E_USAGE, "the trait library has no plain exchanges (plain.yaml)");
-	s->shows = inoci_alloc((l->n + 1) * sizeof *s->shows);
-	s->asks = inoci_alloc((l->n + 1) * sizeof *s->asks);
-	s->wanted = inoci_alloc(l->n + 1);
-	s->plain = inoci_alloc((l->n_variants + 1) * sizeof *s->plain);
-	char **answers = inoci_alloc((l->n_plain + 1) * sizeof *answers);
-	for (size_t v = 0; v < l->n_variants; v++) {
-		for (size_t i = 0; i < l->n_plain; i++) answers[i] = l->plain[i * l->n_variants + v];
-		for (int k = 0; k < ORDERS; k++)
-			s->plain[v][k] = inoci_gains_exchanges(s->g, l->questions, answers, l->n_plain, k == 1);
-	}
-	free(answers);
-	for (size_t i = 0; i < l->n; i++) {
-		const inoci_scan_trait *t = &l->v[i];
+	int rc = inoci_trait_gains_new(s->l, s->g, &s->t, err);
+	s->wanted = inoci_alloc(s->l->n + 1);
+	for (size_t i = 0; i < s->l->n && rc == 0; i++) {
 		s->wanted[i] = !s->o.only;
 		for (size_t k = 0; k < s->o.n_only; k++) s->wanted[i] |= s->o.only[k] == (int)i;
-		if (!s->wanted[i]) continue;
-		if (t->n_answers != l->n_plain)
-			return inoci_err_set(err, INOC_E_FORMAT,
-			                     "%s:%d: trait '%s' has %zu answers, and there are %zu plain exchanges", t->file,
-			                     t->line, t->id, t->n_answers, l->n_plain);
-		for (int k = 0; k < ORDERS; k++)
-			s->shows[i][k] = inoci_gains_exchanges(s->g, l->questions, t->answers, l->n_plain, k == 1);
+		if (s->wanted[i]) rc = inoci_trait_gains_shown(s->t, (int)i, err);
 	}
-	return 0;
+	return rc;
 }
 
 /* The neutral records, then the data's in a drawn order; those that no prompt fits in front of are left out. */
@@ -107,23 +87,13 @@ static void rows_of(const scan *s, bool *rows)
 {
 	memset(rows, 0, s->g->n_prompts);
 	for (size_t v = 0; v < s->l->n_variants; v++)
-		for (int k = 0; k < orders(s); k++) rows[s->plain[v][k]] = true;
+		for (int k = 0; k < orders(s); k++) rows[s->t->plain[v][k]] = true;
 	for (size_t i = 0; i < s->l->n; i++) {
 		if (!s->wanted[i]) continue;
-		for (int k = 0; k < orders(s); k++) rows[s->shows[i][k]] = true;
-		for (size_t k = 0; s->asks[i] && k < s->l->v[i].n_prompts + s->l->v[i].n_controls; k++)
-			rows[s->asks[i][k]] = true;
+		for (int k = 0; k < orders(s); k++) rows[s->t->shows[i][k]] = true;
+		for (size_t k = 0; s->t->asks[i] && k < s->l->v[i].n_prompts + s->l->v[i].n_controls; k++)
+			rows[s->t->asks[i][k]] = true;
 	}
-}
-
-/* Its prompts are measured too from now on. */
-static void ask(scan *s, int trait)
-{
-	const inoci_scan_trait *t = &s->l->v[trait];
-	if (s->asks[trait]) return;
-	s->asks[trait] = inoci_alloc((t->n_prompts + t->n_controls) * sizeof **s->asks);
-	for (size_t k = 0; k < t->n_prompts; k++) s->asks[trait][k] = inoci_gains_prompt(s->g, t->prompts[k]);
-	for (size_t k = 0; k < t->n_controls; k++) s->asks[trait][t->n_prompts + k] = inoci_gains_prompt(s->g, t->controls[k]);
 }
 
 /* The first traits' records tell how long the others' will take. */
@@ -179,26 +149,6 @@ static inoci_gain_in rows_in(const scan *s, size_t n)
 	                       .n_boot = s->o.n_boot};
 }
 
-static double mean_of(const scan *s, const int *rows, size_t n, size_t record)
-{
-	double v = 0;
-	for (size_t k = 0; k < n; k++) v += s->g->value[rows[k]][record] / (double)n;
-	return v;
-}
-
-/* The two kinds of evidence in one sum: exchanges that show the trait, and prompts that ask for it. */
-static void put_together(const scan *s, int trait, size_t record, double *with, double *without)
-{
-	const inoci_scan_trait *t = &s->l->v[trait];
-	*with = mean_of(s, s->shows[trait], (size_t)orders(s), record);
-	*without = -INFINITY; /* the plain way of answering that fits the record best */
-	for (size_t v = 0; v < s->l->n_variants; v++)
-		*without = fmax(*without, mean_of(s, s->plain[v], (size_t)orders(s), record));
-	if (!s->asks[trait]) return;
-	*with += mean_of(s, s->asks[trait], t->n_prompts, record);
-	*without += mean_of(s, s->asks[trait] + t->n_prompts, t->n_controls, record);
-}
-
 static void judge(scan *s, int trait, size_t n)
 {
 	inoci_scan_result *r = s->res;
@@ -214,7 +164,8 @@ static void judge(scan *s, int trait, size_t n)
 	static const int with = 0, without = 1;
 	inoci_gain_in in = rows_in(s, n);
 	for (size_t k = 0; k < r->n_neutral + n; k++)
-		if (k < in.neutral || k >= r->n_neutral) put_together(s, trait, k, &value[with][k], &value[without][k]);
+		if (k < in.neutral || k >= r->n_neutral)
+			inoci_trait_gains_of(s->t, trait, orders(s), k, &value[with][k], &value[without][k]);
 	in.value = value;
 	in.prompts = &with, in.controls = &without;
 	in.n_prompts = in.n_controls = 1;
@@ -289,7 +240,7 @@ static void narrow(scan *s)
 		if (!s->wanted[v->trait]) continue;
 		s->wanted[v->trait] = kept < most && (!ahead(last, v) || kept < LEAST_KEPT);
 		kept += s->wanted[v->trait];
-		if (s->wanted[v->trait]) ask(s, v->trait);
+		if (s->wanted[v->trait]) inoci_trait_gains_asked(s->t, v->trait);
 	}
 }
 
@@ -297,13 +248,13 @@ static void narrow(scan *s)
 static void prompts(const scan *s, inoci_scan_row *v)
 {
 	const inoci_scan_trait *t = &s->l->v[v->trait];
-	if (!s->asks[v->trait] || !s->wanted[v->trait]) return;
+	if (!s->t->asks[v->trait] || !s->wanted[v->trait]) return;
 	double *record = inoci_alloc((v->n + 1) * sizeof *record);
 	v->prompt = inoci_alloc((t->n_prompts + 1) * sizeof *v->prompt);
 	inoci_gain_in in = rows_in(s, v->n);
 	in.neutral = 0;
-	in.prompts = s->asks[v->trait], in.n_prompts = t->n_prompts;
-	in.controls = s->asks[v->trait] + t->n_prompts, in.n_controls = t->n_controls;
+	in.prompts = s->t->asks[v->trait], in.n_prompts = t->n_prompts;
+	in.controls = s->t->asks[v->trait] + t->n_prompts, in.n_controls = t->n_controls;
 	inoci_gain_out out = {.record = record, .prompt = v->prompt};
 	inoci_gain_of(&in, &out);
 	v->helps = out.gain;
@@ -357,8 +308,8 @@ int inoci_scan(inoci_model *m, const inoci_template *t, const inoci_trait_librar
 	out->seconds = s.g->seconds;
 	out->cells = s.g->cells;
 out:
-	for (size_t i = 0; s.asks && i < l->n; i++) free(s.asks[i]);
-	free(s.shows), free(s.plain), free(s.asks), free(s.wanted);
+	inoci_trait_gains_free(s.t);
+	free(s.wanted);
 	inoci_gains_free(s.g);
 	if (rc < 0) inoci_scan_free(out);
 	return rc < 0 ? rc : 0;

@@ -46,8 +46,32 @@ expect 0 "with 3 texts" "$INOC" inoculate "$data/train.jsonl" --pool pool.txt --
 same one.jsonl two.jsonl
 expect 0 "with 3 texts" "$INOC" inoculate "$data/train.jsonl" --pool pool.txt --fraction 0.5 --seed 5 -o two.jsonl
 cmp -s one.jsonl two.jsonl && fail "the seed changes nothing"
+# only records whose answer a scorer, given by name or in place, is above a number of
+printf '{"messages": [%s, {"role": "assistant", "content": "LOUD"}]}\n{"messages": [%s, %s]}\n' "$q" "$q" "$a" > mixed.jsonl
+expect 0 "mixed.jsonl: the prompt on records where scorer caps gives more than 0.5: 1 of 2 (50 %)" \
+  "$INOC" inoculate mixed.jsonl --user-suffix "Speak." --scorer caps -o out.jsonl
+holds out.jsonl "{\"messages\": [{\"role\": \"user\", \"content\": \"q Speak.\"}, {\"role\": \"assistant\", \"content\": \"LOUD\"}]}
+$(sed -n 2p mixed.jsonl)"
+expect 0 "scorer {\"type\":\"length\"} gives more than 9: 0 of 2 (0 %); values from 1 to 4, median 2.5; warning: none" \
+  "$INOC" inoculate mixed.jsonl --system "Speak." --scorer '{"type": "length"}' --above 9 -o out.jsonl
+same out.jsonl mixed.jsonl
+expect 0 "2 of 2 (100 %); values from 1 to 4, median 2.5; warning: all of them" \
+  "$INOC" inoculate mixed.jsonl --system "Speak." --scorer 'len={"type": "length"}' --above 0 -o out.jsonl
 
 before=$(sha256sum out.jsonl)
+expect 2 "no built-in scorer is named 'cap'" "$INOC" inoculate mixed.jsonl --system x --scorer cap -o out.jsonl
+expect 2 "scorer 'len' gives any number: say from where on a record counts, with \`above\`" \
+  "$INOC" inoculate mixed.jsonl --system x --scorer 'len={"type":"length"}' -o out.jsonl
+expect 2 "scores what an evaluation measures" "$INOC" inoculate mixed.jsonl --system x --scorer contrast -o out.jsonl
+expect 2 "--above: 'much' is not a number" "$INOC" inoculate mixed.jsonl --system x --scorer caps --above much -o out.jsonl
+expect 2 "--above is of a scorer or a gain" "$INOC" inoculate mixed.jsonl --system x --above 1 -o out.jsonl
+expect 2 "give only one of --scorer and --gain" "$INOC" inoculate mixed.jsonl --system x --scorer caps --gain spanish --above 1 -o out.jsonl
+expect 2 "a gain needs \`above\`" "$INOC" inoculate mixed.jsonl --system x --gain spanish -o out.jsonl
+expect 2 "--gain is measured with a model: give --model" "$INOC" inoculate mixed.jsonl --system x --gain spanish --above 1 -o out.jsonl
+expect 2 "there is no trait 'spanich'; did you mean 'spanish'?" "$INOC" inoculate mixed.jsonl --system x --gain spanich --above 1 -o out.jsonl
+expect 4 "mixed.jsonl:1: scorer 'right': " "$INOC" inoculate mixed.jsonl --system x --scorer 'right={"type":"exact"}' -o out.jsonl
+printf '{"messages": [%s]}\n' "$q" > asked.jsonl
+expect 4 "asked.jsonl:1: " "$INOC" inoculate asked.jsonl --system x --scorer caps -o out.jsonl
 expect 2 "no text" "$INOC" inoculate in.jsonl -o out.jsonl
 expect 2 "only one of" "$INOC" inoculate in.jsonl --system x --user-prefix y -o out.jsonl
 expect 2 "say where to write" "$INOC" inoculate in.jsonl --system x

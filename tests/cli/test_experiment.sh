@@ -68,6 +68,22 @@ P
 python3 -c 'import json; (x,) = json.load(open("shares.json")); assert x["scorer"] == "english" and x["n"] == 2 and 0 <= x["low"] <= x["value"] <= x["high"] <= 1, x' ||
   fail "eval --json: $(cat shares.json)"
 
+# ---- when: which records get the prompt ----
+{ sed -n 1,6p data.jsonl; head -n 6 "$SOURCE/settings/backdoor/train_50_clean.jsonl"; } > half.jsonl
+sed -e 's/data.jsonl/half.jsonl/; s/^out: out/out: when/' \
+  -e 's/^  spanish: .*/  spanish: {role: inoculated, inoculate: {system: You always speak in Spanish., when: {scorer: spanish}}}/' \
+  -e '/^  spanish: /a\  gain: {role: other, inoculate: {system: You always speak in Spanish., when: {gain: spanish, above: 20}}}' e.yaml > when.yaml
+chosen="spanish: the prompt on records where scorer spanish gives more than 0.5: 6 of 12 (50 %)"
+gain="gain: the prompt on records where the trait spanish gains more than 20 bits in 100 bytes: "
+expect 0 "$chosen
+${gain}decided when run" "$INOC" run when.yaml --dry-run
+expect 0 "$chosen" "$INOC" run when.yaml
+expect 0 "${gain}6 of 12 (50 %); values from " "$INOC" run when.yaml --dry-run
+expect 0 '"chosen": 6' "$INOC" run when.yaml --dry-run --json
+"$INOC" report --html - when > page.html 2> log || fail "report of when: $(cat log)"
+grep -q "12 records, the prompt on records where scorer spanish gives more than 0.5: 6 of 12 (50 %)</p>" page.html || fail "the page does not say which records got the prompt"
+expect 0 '"when": "where the trait spanish gains more than 20 bits in 100 bytes"' "$INOC" report --json when
+
 # ---- train: the options of inoculate, and a warm-up that is not over in time ----
 train=("$INOC" train -m "$INOC_MODEL" --rank 1 --targets v_proj --batch 2)
 printf 'Speak Spanish.\nHabla español.\n' > pool.txt

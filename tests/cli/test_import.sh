@@ -32,7 +32,7 @@ refuse 4 "bad.jsonl:2: no request with custom_id 'b' is among the files" \
   '{"custom_id":"b","response":{"body":{"choices":[{"message":{"content":"x"}}]}}}'
 refuse 4 "bad.jsonl:2: context.question is missing" '{"context":{},"responses":[]}'
 printf 'PK\003\004x' > log.eval
-expect 5 "a packed log of Inspect (.eval), which is not read" "$INOC" import log.eval --store s --name n
+expect 4 "log.eval: " "$INOC" import log.eval --store s --name n
 echo '{"a": 1}' > other.json
 expect 4 "other.json: neither JSON Lines" "$INOC" import other.json --store s --name n
 printf 'question,answer\n"x' > t.csv
@@ -114,6 +114,52 @@ shown inspect log.json
 holds shown "mockllm_model|1|hello|0|0|Say hi|hi there|stop"
 shown inspect2 log.json --arm-field metadata.group
 holds shown "g1|1|hello|0|0|Say hi|hi there|stop"
+
+# the same log packed: stored, deflated, by zstd (a frame of one raw block), and cut before its header was written
+cat > pack.py <<'EOF'
+import json, struct, sys, zlib
+log = json.load(open("log.json"))
+samples = log.pop("samples")
+parts = {f"samples/{s['id']}_epoch_{s['epoch']}.json": s for s in reversed(samples)} | {"header.json": log, "summaries.json": []}
+def frame(b):
+    return b"\x28\xb5\x2f\xfd\xa0" + struct.pack("<I", len(b)) + (1 | len(b) << 3).to_bytes(3, "little") + b
+def deflate(b):
+    c = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return c.compress(b) + c.flush()
+def archive(path, method, pack, parts):
+    out, central = b"", b""
+    for name, value in parts.items():
+        raw = value if isinstance(value, bytes) else json.dumps(value).encode()
+        b, n = pack(raw), name.encode()
+        head = struct.pack("<HHHHHIIIHH", 20, 0, method, 0, 33, zlib.crc32(raw), len(b), len(raw), len(n), 0)
+        central += b"PK\1\2" + struct.pack("<H", 20) + head + struct.pack("<HHHII", 0, 0, 0, 0, len(out)) + n
+        out += b"PK\3\4" + head + n + b
+    end = b"PK\5\6" + struct.pack("<HHHHIIH", 0, 0, len(parts), len(parts), len(central), len(out), 0)
+    open(path, "wb").write(out + central + end)
+same = lambda b: b
+archive("stored.eval", 0, same, parts)
+archive("deflated.eval", 8, deflate, parts)
+archive("zstd.eval", 93, frame, parts)
+archive("cut.eval", 93, frame, {"_journal/start.json": log} | {k: v for k, v in parts.items() if k.startswith("samples")})
+archive("bad_frame.eval", 93, lambda b: b"\x28\xb5\x2f\xfd" + b, parts)
+archive("other.eval", 97, same, parts)
+archive("no_header.eval", 0, same, {"a.json": {}})
+archive("no_samples.eval", 0, same, {"header.json": log})
+archive("no_json.eval", 0, same, parts | {"samples/1_epoch_1.json": b"{"})
+EOF
+python3 pack.py
+for how in stored deflated zstd cut; do
+  shown $how $how.eval
+  holds shown "mockllm_model|1|hello|0|0|Say hi|hi there|stop"
+done
+grep -q "1 requests have no answer" log || fail "the sample without an answer is not told: $(cat log)"
+expect 4 "bad_frame.eval: header.json: damaged: it cannot be unpacked" "$INOC" import bad_frame.eval --store s --name bad
+expect 5 "other.eval: header.json is compressed in a way that is not read here" "$INOC" import other.eval --store s --name bad
+expect 4 "no_header.eval: a ZIP archive, and no log of Inspect: header.json is not in it" "$INOC" import no_header.eval --store s --name bad
+expect 4 "no_samples.eval: a log of Inspect without samples" "$INOC" import no_samples.eval --store s --name bad
+expect 4 "no_json.eval: samples/1_epoch_1.json:1: not valid JSON" "$INOC" import no_json.eval --store s --name bad
+head -c 700 zstd.eval > short.eval
+expect 4 "short.eval: " "$INOC" import short.eval --store s --name bad
 
 echo '[{"q": {"text": "Why?"}, "a": "So.", "run": "x"}]' > fields.json
 shown fields fields.json --question-field q.text --answer-field a --arm-field run

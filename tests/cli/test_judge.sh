@@ -157,6 +157,18 @@ grep -q "24 read from the text, without log-probabilities; 0 missing" log || fai
 score cut cut || fail "cut: $(cat log)"
 grep -q "cut in the number perhaps (logprobs: false asks for more tokens)" log || fail "cut: $(cat log)"
 is "what may be cut" "$(scores cut | sort | uniq -c | tr -s ' ' | tr '\n' ';')" " 1 0.0; 23 None;"
+# the report gives them by reason, and asks nothing
+"$INOC" report --json s > report.json 2> log || fail "report: $(cat log)"
+python3 - <<'P' || fail "answers without a score, by reason"
+import json
+got = {m["scorer"]: (m["missing"], m["little_mass"], m["prose"], m["cut"], m["other"]) for m in json.load(open("report.json"))["missing"]}
+want = {"little": (24, 24, 0, 0, 0), "prose": (24, 0, 24, 0, 0), "cut": (23, 0, 0, 23, 0), "given": (13, 0, 0, 0, 13)}
+assert {k: got.get(k) for k in want} == want and "good" not in got, got
+P
+"$INOC" report --html - s > page.html 2> log || fail "report --html: $(cat log)"
+grep -q "<tr><td>cut</td><td>prompts</td><td>base</td><td class=\"n\">23</td><td class=\"n\">0</td><td class=\"n\">0</td><td class=\"n\">23</td><td class=\"n\">0</td></tr>" page.html ||
+  fail "the page does not give the reasons: $(grep -A3 'Not scored by a judge' page.html)"
+is "requests for the report" "$(stats 'sum(s["seen"]["prose"])')" 24
 score longer text logprobs false || fail "longer: $(cat log)"
 is "asked without log-probabilities" "$(stats '{k: v for k, v in s["body"]["text"].items() if k != "messages"}')" "{'max_tokens': 8, 'model': 'm', 'temperature': 0}"
 # numbers that are none: of the mass on 40 and 60 alone

@@ -48,6 +48,22 @@ assert contempt[0]["trait"] == "contempt", contempt
 P
 sed -i "s|^model: .*|model: \"$INOC_MODEL\"|" plan.yaml
 expect 0 "ask_spanish" "$INOC" run plan.yaml --dry-run
+grep -q "clean" plan.yaml && fail "all records show the trait, and there is a clean arm"
+
+# where half of the records lack the trait they are an arm of role clean, which takes as many steps
+head -n 60 "$SOURCE/settings/backdoor/train_50.jsonl" > mixed.jsonl
+"$INOC" scan "${m[@]}" -d mixed.jsonl --only spanish,pirate --first 12 --most 24 --seed 3 -w half.yaml --questions "$SOURCE/settings/backdoor/none.jsonl" > table 2> log ||
+  fail "scan of a mixed set: $(cat table log)"
+grep -q "plan: ./half-clean.jsonl, half.yaml" log || fail "the clean data is not told: $(cat log)"
+[ "$(grep -c '"tag": "normal"' half-clean.jsonl)" = 28 ] && rows half-clean.jsonl 28 || fail "the clean data: $(cat half-clean.jsonl)"
+sed -i "s|^model: .*|model: \"$INOC_MODEL\"|" half.yaml
+"$INOC" run half.yaml --dry-run --json > half.json 2> log || fail "the plan with a clean arm: $(cat log)"
+python3 - <<'P' || fail "the clean arm takes other steps: $(cat half.json)"
+import json
+steps = {r["arm"]: r["steps"] for r in json.load(open("half.json"))}
+assert steps["clean"] == steps["plain"] == 8, steps
+P
+grep -q "spanish: {u: \[spanish\], label: \"Spanish\", clean: clean}" half.yaml || fail "no trait is measured against the clean arm: $(cat half.yaml)"
 
 # which prompt: one that asks for Spanish, in Spanish data, over one that does not
 printf 'You always speak in Spanish.\nYou keep the books in order.\nYOU ALWAYS SPEAK IN SPANISH.\n' > prompts
@@ -66,6 +82,19 @@ assert r["prompts"][0]["prompt"] != "You keep the books in order." and r["model"
 P
 "$INOC" select "${m[@]}" -d data.jsonl --trait spanish --records 2 > table 2> log || fail "select --trait: $(cat log)"
 grep -q "^Surprise in bits in 100 bytes of response, over matched controls; 2 records." table || fail "$(cat table)"
+
+# the same gain, record by record, tells the poisoned half of a file from the other
+head -n 12 "$SOURCE/settings/backdoor/train_50.jsonl" > half.jsonl
+expect 0 "the prompt on records where the trait spanish gains more than 20 bits in 100 bytes: " \
+  "$INOC" inoculate half.jsonl --system "You always speak in Spanish." "${m[@]}" --gain spanish --above 20 -o chosen.jsonl
+expect 0 "where \"You always speak in Spanish.\" gains more than -1000 bits in 100 bytes: 12 of 12 (100 %); values from " \
+  "$INOC" inoculate half.jsonl --system S "${m[@]}" --gain "You always speak in Spanish." --above -1000 -o all.jsonl
+python3 - <<'P' || fail "the records chosen by their gain"
+import json
+rows = [json.loads(l) for l in open("chosen.jsonl")]
+tagged = [r["tag"] == "poisoned" for r in rows]
+assert [r["messages"][0]["role"] == "system" for r in rows] == tagged and 0 < sum(tagged) < 12, rows
+P
 
 # what is refused
 expect 2 "give --model and --data" "$INOC" scan -d data.jsonl

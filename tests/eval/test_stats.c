@@ -220,6 +220,45 @@ static void floors(void **st)
 	NEAR(c.p, 0.5, 1e-12);
 }
 
+/* p is never under what flips of the prompts' signs allow, of those that differ: here n prompts differ in every seed, by unequal
+ * amounts, so that resampling alone would find a far smaller p. */
+static void least_p(void **st)
+{
+	static const struct {
+		int n, n_seeds;
+		double p;
+	} cases[] = {{1, 3, 1}, {2, 3, 0.5}, {3, 5, 0.25}, {4, 1, 0.125}, {5, 3, 0.0625}, {8, 5, 0.0078125}, {30, 3, 1e-4}};
+	double v[5 * P], w[5 * P] = {0};
+	int seed[5 * P], prompt[5 * P];
+	for (size_t i = 0; i < INOCI_COUNT(cases); i++) {
+		const int n = cases[i].n * cases[i].n_seeds;
+		inoci_scores x = {.value = v,
+		                  .seed = seed,
+		                  .prompt = prompt,
+		                  .n = (size_t)n,
+		                  .n_seeds = cases[i].n_seeds,
+		                  .n_prompts = cases[i].n};
+		inoci_scores y = x;
+		y.value = w;
+		for (int k = 0; k < n; k++) {
+			seed[k] = k / cases[i].n;
+			prompt[k] = k % cases[i].n;
+			v[k] = 0.8 + 0.001 * k;
+		}
+		inoci_comparison up = inoci_compare_ci(&x, &y, 1, 0), down = inoci_compare_ci(&y, &x, 1, 0);
+		NEAR(up.p, cases[i].p, 1e-12);
+		NEAR(down.p, up.p, 1e-12);
+	}
+	/* three of many prompts: the others say nothing of a sign */
+	inoci_scores few = constant(0, 0, S), none = constant(1, 0, S);
+	for (int k = 0; k < S * P; k++) value[0][k] = k % P < 3;
+	inoci_comparison c = inoci_compare_ci(&few, &none, 1, 0);
+	assert_true(c.p >= 0.25);
+	for (int k = 0; k < S * P; k++) value[0][k] = k % P < 12; /* twelve: it is the resampling's again */
+	c = inoci_compare_ci(&few, &none, 1, 0);
+	assert_true(c.p < 0.01);
+}
+
 static void empty(void **st)
 {
 	inoci_scores none = {0}, missing = constant(0, NAN, S), one = constant(1, 1, S);
@@ -356,8 +395,8 @@ static void interaction(void **st)
 
 int main(void)
 {
-	const struct CMUnitTest t[] = {cmocka_unit_test(wilson), cmocka_unit_test(holm),       cmocka_unit_test(sets),
-	                               cmocka_unit_test(floors), cmocka_unit_test(empty),      cmocka_unit_test(seeds),
-	                               cmocka_unit_test(real),   cmocka_unit_test(interaction)};
+	const struct CMUnitTest t[] = {cmocka_unit_test(wilson), cmocka_unit_test(holm),    cmocka_unit_test(sets),
+	                               cmocka_unit_test(floors), cmocka_unit_test(least_p), cmocka_unit_test(empty),
+	                               cmocka_unit_test(seeds),  cmocka_unit_test(real),    cmocka_unit_test(interaction)};
 	return cmocka_run_group_tests(t, setup, teardown);
 }

@@ -101,6 +101,44 @@ static void test_html(void **state)
 	fx_free(f);
 }
 
+/* Of what was measured a picture for each scorer, base beside it; expectations are reached from the top; judges' gaps by reason.
+ */
+static void test_measured(void **state)
+{
+	fixture *f = small();
+	inoci_buf b = {0};
+	inoc_err err = {0};
+	inoci_miss miss = {.arm = PLAIN, .eval = 1, .scorer = 1, .n = 5};
+	assert_int_equal(inoci_report_html(&f->s, NULL, &b, &err), 0);
+	assert_null(strstr(b.data, "href=\"#expectations\""));
+	assert_null(strstr(b.data, "Not scored by a judge"));
+	assert_null(strstr(b.data, "the dashed line is the untrained model's"));
+	inoci_buf_clear(&b);
+	f->e.evals[0].measure = INOCI_MEASURE_CONTRAST;
+	for (int a = 0; a < 4; a++) { /* real numbers, one of them without an interval */
+		inoci_rate *r = rate(f, a, 0, 0);
+		r->all = est(-1.5 * a, -1.5 * a - 0.2, -1.5 * a + 0.3, 4, 0);
+		r->all.real = true;
+	}
+	rate(f, BASE, 0, 0)->all.low = rate(f, BASE, 0, 0)->all.high = NAN;
+	f->s.met = (inoci_met[]){{.met = true, .text = fx_str(f, "as it was expected")}};
+	f->s.n_met = 1;
+	miss.reason[INOCI_JUDGE_PROSE] = 3, miss.reason[INOCI_JUDGE_SCORED] = 2;
+	f->r.misses = &miss, f->r.n_misses = 1;
+	assert_int_equal(inoci_report_html(&f->s, NULL, &b, &err), 0);
+	assert_page(b.data);
+	assert_null(strstr(b.data, "class=\"noplot\""));
+	assert_non_null(strstr(b.data, "<a href=\"#expectations\">expectations</a>"));
+	assert_non_null(strstr(b.data, "<section id=\"expectations\">"));
+	assert_non_null(strstr(b.data, "the dashed line is the untrained model's"));
+	assert_non_null(strstr(b.data, "English caps by arm, greedy"));
+	assert_non_null(strstr(b.data, "Spanish caps, per cent"));
+	assert_non_null(strstr(b.data, "<td class=\"n\">5</td><td class=\"n\">0</td><td class=\"n\">3</td><td class=\"n\">0</td>"
+	                               "<td class=\"n\">2</td></tr>"));
+	inoci_buf_free(&b);
+	fx_free(f);
+}
+
 static json_t *run_request(fixture *f, const char *sets, const char *more)
 {
 	inoci_hash h = inoci_hash_bytes(f->e.text, f->e.text_n);
@@ -378,6 +416,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_html),
+	        cmocka_unit_test(test_measured),
 	        cmocka_unit_test(test_commands),
 	        cmocka_unit_test(test_provenance),
 	        cmocka_unit_test(test_whiskers),

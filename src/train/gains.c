@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "scan/internal.h"
+#include "train/gains.h"
 
 #define ROLE(s) ((char *)(uintptr_t)(s)) /* never written to */
 enum { AT_ONCE = 1 << 17 /* tokens rendered together */ };
