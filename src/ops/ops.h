@@ -43,7 +43,7 @@ typedef struct {
 #define INOCI_LORA_SLICES 3
 typedef struct {
 	int n_slices; /* 0: no adapter here */
-	int k;
+	int n, k;     /* outputs and inputs of the product */
 	inoci_lora_slice s[INOCI_LORA_SLICES];
 	float dropout; /* probability of zeroing an input of A; 0 when not training */
 	void *packed;  /* of the operations: refreshed by lora_pack */

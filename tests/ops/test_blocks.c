@@ -69,7 +69,7 @@ static void product_case(int T, int K, const int *types, const int *each, int n_
 	uint16_t *x = rounded(xf, (size_t)T * (size_t)K);
 	inoci_block_rows parts[3];
 	for (int i = 0; i < n_parts; at += each[i++]) parts[i] = random_rows(types[i], each[i], K, w + (size_t)at * (size_t)K);
-	inoci_lora l = {.n_slices = slices, .k = K};
+	inoci_lora l = {.n_slices = slices, .n = N, .k = K};
 	for (int i = 0; i < slices; i++) {
 		size_t na = (size_t)(ranks * K), nb = (size_t)(N / slices * ranks);
 		l.s[i] = (inoci_lora_slice){N / slices * i,    N / slices, ranks, 1.5f, normals(na, 0.1f),

@@ -69,9 +69,9 @@ static void close_in_norm(const char *what, const float *got, const float *want,
 		fail_msg("%s: off by %g of the oracle's norm %g (tolerance %g)", what, sqrt(diff), sqrt(norm), tol);
 }
 
-static void make_lora(inoci_lora *l, int k, const int *n0, const int *n, const int *rank, int slices, float dropout)
+static void make_lora(inoci_lora *l, int n_all, int k, const int *n0, const int *n, const int *rank, int slices, float dropout)
 {
-	*l = (inoci_lora){.n_slices = slices, .k = k, .dropout = dropout};
+	*l = (inoci_lora){.n_slices = slices, .n = n_all, .k = k, .dropout = dropout};
 	for (int i = 0; i < slices; i++) {
 		size_t na = (size_t)rank[i] * (size_t)k, nb = (size_t)rank[i] * (size_t)n[i];
 		l->s[i] =
@@ -88,17 +88,17 @@ static void free_lora(inoci_lora *l)
 	for (int i = 0; i < l->n_slices; i++) free(l->s[i].a), free(l->s[i].b), free(l->s[i].da), free(l->s[i].db);
 }
 
-/* linear, forward and backward, all variants, against the oracle */
-static void linear_case(inoci_dtype d, int T, int N, int K, int slices, int rank, float dropout, bool with_residual)
+/* linear, forward and backward, all variants, against the oracle. The slices reach that far of the N columns. */
+static void linear_case(inoci_dtype d, int T, int N, int reach, int K, int slices, int rank, float dropout, bool with_residual)
 {
 	inoci_ops *o = open_ops(d), *r = oracle();
 	double tol = d == INOCI_DTYPE_BF16 ? 2e-2 : 2e-5;
 	int n0[3], n[3], ranks[3] = {rank, rank, rank};
-	for (int i = 0; i < slices; i++) n0[i] = N / slices * i, n[i] = N / slices;
+	for (int i = 0; i < slices; i++) n0[i] = reach / slices * i, n[i] = reach / slices;
 	float *w = normals((size_t)N * (size_t)K, 0.05f), *xf = normals((size_t)T * (size_t)K, 1),
 	      *dy = normals((size_t)T * (size_t)N, 1);
 	inoci_lora l;
-	make_lora(&l, K, n0, n, ranks, slices, dropout);
+	make_lora(&l, N, K, n0, n, ranks, slices, dropout);
 	void *x = act(o, xf, (size_t)T * (size_t)K);
 	if (d == INOCI_DTYPE_BF16) { /* the oracle sees the same rounded operands */
 		free(act(o, w, (size_t)N * (size_t)K));
@@ -149,12 +149,14 @@ static void test_linear(void **state)
 	for (int b = 0; b < 2; b++) {
 		inoci_dtype d = b ? INOCI_DTYPE_BF16 : INOCI_DTYPE_F32;
 		if (b && inoci_ops_cpu_best() != INOCI_DTYPE_BF16) break;
-		linear_case(d, 5, 96, 64, 3, 16, 0, false);
-		linear_case(d, 37, 96, 64, 2, 5, 0, false);
-		linear_case(d, 300, 64, 80, 1, 8, 0, true);
-		linear_case(d, 9, 70, 33, 1, 3, 0.3f, false);
-		linear_case(d, 9, 96, 48, 2, 4, 0.1f, true);
-		linear_case(d, 3, 48, 32, 0, 1, 0, false);
+		linear_case(d, 5, 96, 96, 64, 3, 16, 0, false);
+		linear_case(d, 37, 96, 96, 64, 2, 5, 0, false);
+		linear_case(d, 300, 64, 64, 80, 1, 8, 0, true);
+		linear_case(d, 9, 70, 70, 33, 1, 3, 0.3f, false);
+		linear_case(d, 9, 96, 96, 48, 2, 4, 0.1f, true);
+		linear_case(d, 3, 48, 48, 32, 0, 1, 0, false);
+		linear_case(d, 20, 200, 70, 64, 1, 4, 0, false);
+		linear_case(d, 20, 200, 30, 64, 1, 4, 0, true);
 	}
 }
 
