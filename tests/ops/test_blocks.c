@@ -96,6 +96,14 @@ static void product_case(int T, int K, const int *types, const int *each, int n_
 			fail_msg("T %d, N %d, K %d, type %d: bf16 value %zu is %.9g, the oracle says %.9g", T, N, K, types[0], i,
 			         as_bf16, (double)want[i]);
 	}
+	/* as gate and up, with SwiGLU: the bits of one operation after the other */
+	uint16_t *y2 = inoci_alloc(n * 2 + 64), *s = inoci_alloc(n * 2), *s2 = inoci_alloc(n * 2);
+	inoci_around with = {.s = s}, apart = {.s = s2};
+	assert_int_equal(o->linear_around(o, &with, mo, slices ? &l : NULL, x, T, y, NULL, NULL, &err), 0);
+	assert_int_equal(inoci_linear_apart(o, &apart, mo, N, K, slices ? &l : NULL, x, T, y2, NULL, NULL, &err), 0);
+	assert_memory_equal(y, y2, n * 2);
+	assert_memory_equal(s, s2, n / 2 * 2);
+	free(y2), free(s), free(s2);
 	if (slices) o->lora_unpack(&l);
 	for (int i = 0; i < slices; i++) free(l.s[i].a), free(l.s[i].b);
 	rows_free(parts, n_parts);
