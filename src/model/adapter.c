@@ -27,6 +27,13 @@ static void proj_shape(const inoci_hparams *h, int proj, int *n, int *k, int *n0
 	*n = N[proj], *k = K[proj], *n0 = N0[proj];
 }
 
+/* Of the fused product. */
+static int outputs(const inoci_hparams *h, int proj)
+{
+	if (proj <= INOCI_PROJ_V) return (h->n_heads + 2 * h->n_kv_heads) * h->head_dim;
+	return proj == INOCI_PROJ_GATE || proj == INOCI_PROJ_UP ? 2 * h->ff : h->width;
+}
+
 static inoci_lora *product_of(inoci_layer_lora *L, int proj)
 {
 	return proj <= INOCI_PROJ_V ? &L->qkv : proj == INOCI_PROJ_O ? &L->o : proj <= INOCI_PROJ_UP ? &L->gu : &L->down;
@@ -92,6 +99,7 @@ static int new_empty(const inoci_hparams *h, inoci_ops *ops, const inoci_lora_co
 			inoci_lora *lo = product_of(&a->layers[l], p);
 			inoci_lora_slice *s = &lo->s[lo->n_slices++];
 			proj_shape(h, p, &s->n, &lo->k, &s->n0);
+			lo->n = outputs(h, p);
 			s->rank = c->rank;
 			s->scale = scale;
 			a->n_params += (size_t)c->rank * (size_t)(s->n + lo->k);

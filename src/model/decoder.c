@@ -115,13 +115,25 @@ struct layer_bufs {
 	const int32_t *kv_rows;
 };
 
-/* gate and up from the residual behind attention. */
+/* gate and up from the residual behind attention; s: their SwiGLU, or NULL. */
 static int gate_up(inoci_model *m, inoci_layer_lora *al, int l, const inoci_batch *b, void *x1, const struct layer_bufs *f,
-                   inoc_err *err)
+                   void *s, inoc_err *err)
 {
 	inoci_ops *o = m->ops;
-	o->rmsnorm(o, f->h, x1, NULL, m->layers[l].ffn_norm, b->T, m->hp.width, m->hp.norm_eps);
-	return o->linear(o, m->layers[l].gu, lora(al ? &al->gu : NULL), f->h, b->T, f->gu, NULL, f->ugu, err);
+	inoci_around a = {.norm_of = x1, .norm_w = m->layers[l].ffn_norm, .eps = m->hp.norm_eps, .s = s};
+	return o->linear_around(o, &a, m->layers[l].gu, lora(al ? &al->gu : NULL), f->h, b->T, f->gu, NULL, f->ugu, err);
+}
+
+/* The norm of the residual and RoPE. */
+static inoci_around around_qkv(const inoci_model *m, const inoci_layer *L, const inoci_batch *b, const void *x0)
+{
+	return (inoci_around){.norm_of = x0,
+	                      .norm_w = L->attn_norm,
+	                      .eps = m->hp.norm_eps,
+	                      .pos = b->pos,
+	                      .cs = m->rope_cs,
+	                      .n_heads = m->hp.n_heads + m->hp.n_kv_heads,
+	                      .head_dim = m->hp.head_dim};
 }
 
 static int layer_forward(inoci_model *m, inoci_layer_lora *al, int l, const inoci_batch *b, void *x0, void *x1, void *x2,
@@ -130,13 +142,12 @@ static int layer_forward(inoci_model *m, inoci_layer_lora *al, int l, const inoc
 	const inoci_hparams *h = &m->hp;
 	inoci_ops *o = m->ops;
 	inoci_layer *L = &m->layers[l];
-	int T = b->T, C = h->width, D = h->head_dim, Q = h->n_heads * D, KV = h->n_kv_heads * D, ld = Q + 2 * KV, rc;
+	int T = b->T, D = h->head_dim, Q = h->n_heads * D, KV = h->n_kv_heads * D, ld = Q + 2 * KV, rc;
 	size_t A = o->act_bytes;
 	inoci_attn at = {h->n_heads, h->n_kv_heads, D, 0, 0};
+	inoci_around a = around_qkv(m, L, b, x0);
 
-	o->rmsnorm(o, f->h, x0, NULL, L->attn_norm, T, C, h->norm_eps);
-	INOC_TRY(o->linear(o, L->qkv, lora(al ? &al->qkv : NULL), f->h, T, f->qkv, NULL, f->uqkv, err));
-	o->rope(o, f->qkv, false, T, ld, h->n_heads + h->n_kv_heads, D, b->pos, m->rope_cs, 1);
+	INOC_TRY(o->linear_around(o, &a, L->qkv, lora(al ? &al->qkv : NULL), f->h, T, f->qkv, NULL, f->uqkv, err));
 	if (f->k) {
 		o->store_rows(o, f->k, KV, f->kv_rows, f->qkv, ld, Q, KV, T);
 		o->store_rows(o, f->v, KV, f->kv_rows, f->qkv, ld, Q + KV, KV, T);
@@ -147,10 +158,8 @@ static int layer_forward(inoci_model *m, inoci_layer_lora *al, int l, const inoc
 		                 f->att, f->lse, err));
 	}
 	INOC_TRY(o->linear(o, L->o, lora(al ? &al->o : NULL), f->att, T, x1, x0, f->uo, err));
-	INOC_TRY(gate_up(m, al, l, b, x1, f, err));
-	if (!x2) return 0;
-	o->swiglu(o, f->s, f->gu, T, h->ff);
-	INOC_TRY(o->linear(o, L->down, lora(al ? &al->down : NULL), f->s, T, x2, x1, f->udown, err));
+	INOC_TRY(gate_up(m, al, l, b, x1, f, x2 ? f->s : NULL, err));
+	if (x2) INOC_TRY(o->linear(o, L->down, lora(al ? &al->down : NULL), f->s, T, x2, x1, f->udown, err));
 	rc = 0;
 out:
 	return rc;
@@ -316,7 +325,7 @@ static int again(inoci_model *m, inoci_adapter *a, const inoci_batch *b, const i
 	void *x1 = kept(w, k, l, S_X1);
 	if (w->keep == INOCI_KEEP_ALL || l == m->hp.n_layers - 1) return 0;
 	if (w->keep == INOCI_KEEP_LEAST) return layer_forward(m, &a->layers[l], l, b, kept(w, k, l, S_X0), x1, NULL, &f, err);
-	return gate_up(m, &a->layers[l], l, b, x1, &f, err);
+	return gate_up(m, &a->layers[l], l, b, x1, &f, NULL, err);
 }
 
 /* Copies the keys' and values' columns of n rows of dqkv, from or to a stem's gradients. */
@@ -356,12 +365,11 @@ static int backward(inoci_model *m, inoci_adapter *a, const inoci_batch *b, inoc
 		char *seen = (char *)kept(w, k, l, S_QKV) - (size_t)k->stem * k->row[S_QKV],
 		     *stem_kv = (char *)w->stem_kv + (size_t)l * stem_bytes;
 		INOC_TRY(again(m, a, b, w, k, l, hn, s, err));
-		o->swiglu(o, s, gu, T, F);
-		INOC_TRY(o->linear_bwd(o, L->down, lora(&al->down), dx, true, s, kept(w, k, l, S_UDOWN), T, ds, err));
-		o->swiglu_bwd(o, dgu, ds, gu, T, F);
-		o->rmsnorm(o, hn, x1, NULL, L->ffn_norm, T, C, h->norm_eps);
-		INOC_TRY(o->linear_bwd(o, L->gu, lora(&al->gu), dgu, false, hn, kept(w, k, l, S_UGU), T, dh, err));
-		o->rmsnorm_bwd(o, dx, dh, x1, NULL, L->ffn_norm, T, C, h->norm_eps);
+		inoci_around glu = {.gu = gu, .dgu = dgu}, qkv = around_qkv(m, L, b, x0),
+		             ffn = {.norm_of = x1, .norm_w = L->ffn_norm, .eps = h->norm_eps, .dres = dx};
+		INOC_TRY(
+		        o->linear_bwd_around(o, &glu, L->down, lora(&al->down), dx, true, s, kept(w, k, l, S_UDOWN), T, ds, err));
+		INOC_TRY(o->linear_bwd_around(o, &ffn, L->gu, lora(&al->gu), dgu, false, hn, kept(w, k, l, S_UGU), T, dh, err));
 		INOC_TRY(o->linear_bwd(o, L->o, lora(&al->o), dx, true, kept(w, k, l, S_ATT), kept(w, k, l, S_UO), T, datt, err));
 		if (l == 0 && !lora(&al->qkv)) break; /* nothing trained lies below */
 		if (k->stem) stem_columns(m, dqkv_all, stem_kv, k->stem, false);
@@ -369,10 +377,9 @@ static int backward(inoci_model *m, inoci_adapter *a, const inoci_batch *b, inoc
 		                     dqkv_all, err));
 		if (k->stem) stem_columns(m, dqkv_all, stem_kv, k->stem, true);
 		if (is_stem) o->add_rows(o, dqkv + (size_t)Q * R, ld, stem_kv, ld - Q, ld - Q, T);
-		o->rope(o, dqkv, true, T, ld, h->n_heads + h->n_kv_heads, D, b->pos, m->rope_cs, -1);
-		o->rmsnorm(o, hn, x0, NULL, L->attn_norm, T, C, h->norm_eps);
-		INOC_TRY(o->linear_bwd(o, L->qkv, lora(&al->qkv), dqkv, true, hn, kept(w, k, l, S_UQKV), T, l ? dh : NULL, err));
-		if (l) o->rmsnorm_bwd(o, dx, dh, x0, NULL, L->attn_norm, T, C, h->norm_eps);
+		qkv.dres = l ? dx : NULL;
+		INOC_TRY(o->linear_bwd_around(o, &qkv, L->qkv, lora(&al->qkv), dqkv, true, hn, kept(w, k, l, S_UQKV), T,
+		                              l ? dh : NULL, err));
 	}
 	rc = 0;
 out:

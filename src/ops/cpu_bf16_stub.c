@@ -59,14 +59,15 @@ void inoci_bf16_outer(float *g, size_t ldg, const uint16_t *u, size_t ldu, const
 	(void)g, (void)ldg, (void)u, (void)ldu, (void)x, (void)ldx, (void)scale, (void)T, (void)r, (void)n;
 }
 
-void inoci_bf16_swiglu(uint16_t *s, const uint16_t *gu, int F)
+void inoci_bf16_swiglu(uint16_t *s, const uint16_t *gate, const uint16_t *up, int n)
 {
-	(void)s, (void)gu, (void)F;
+	(void)s, (void)gate, (void)up, (void)n;
 }
 
-void inoci_bf16_swiglu_bwd(uint16_t *dgu, const float *ds, const uint16_t *gu, int F)
+void inoci_bf16_swiglu_bwd(uint16_t *dgate, uint16_t *dup, uint16_t *s, const float *ds, const uint16_t *gate, const uint16_t *up,
+                           int n)
 {
-	(void)dgu, (void)ds, (void)gu, (void)F;
+	(void)dgate, (void)dup, (void)s, (void)ds, (void)gate, (void)up, (void)n;
 }
 
 int inoci_bf16_fill_columns(uint16_t *to, size_t ldw, const float *src, size_t ld, int columns, int k)

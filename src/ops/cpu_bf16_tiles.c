@@ -375,25 +375,27 @@ INLINE __m512 sigmoid(__m512 g)
 	return _mm512_mul_ps(r, _mm512_fnmadd_ps(d, r, _mm512_set1_ps(2))); /* one step of Newton's */
 }
 
-void inoci_bf16_swiglu(uint16_t *s, const uint16_t *gu, int F)
+void inoci_bf16_swiglu(uint16_t *s, const uint16_t *gate, const uint16_t *up, int n)
 {
-	for (int i = 0; i < F; i += VL) {
-		__mmask16 m = F - i < VL ? (__mmask16)((1u << (F - i)) - 1) : 0xffff;
-		__m512 g = load_bf16(gu + i, m), u = load_bf16(gu + F + i, m);
+	for (int i = 0; i < n; i += VL) {
+		__mmask16 m = n - i < VL ? (__mmask16)((1u << (n - i)) - 1) : 0xffff;
+		__m512 g = load_bf16(gate + i, m), u = load_bf16(up + i, m);
 		_mm256_mask_storeu_epi16(s + i, m, (__m256i)_mm512_cvtneps_pbh(_mm512_mul_ps(_mm512_mul_ps(g, sigmoid(g)), u)));
 	}
 }
 
-void inoci_bf16_swiglu_bwd(uint16_t *dgu, const float *ds, const uint16_t *gu, int F)
+void inoci_bf16_swiglu_bwd(uint16_t *dgate, uint16_t *dup, uint16_t *s, const float *ds, const uint16_t *gate, const uint16_t *up,
+                           int n)
 {
 	const __m512 one = _mm512_set1_ps(1);
-	for (int i = 0; i < F; i += VL) {
-		__mmask16 m = F - i < VL ? (__mmask16)((1u << (F - i)) - 1) : 0xffff;
-		__m512 g = load_bf16(gu + i, m), u = load_bf16(gu + F + i, m), d = _mm512_maskz_loadu_ps(m, ds + i),
+	for (int i = 0; i < n; i += VL) {
+		__mmask16 m = n - i < VL ? (__mmask16)((1u << (n - i)) - 1) : 0xffff;
+		__m512 g = load_bf16(gate + i, m), u = load_bf16(up + i, m), d = _mm512_maskz_loadu_ps(m, ds + i),
 		       sg = sigmoid(g);
 		__m512 dsg = _mm512_mul_ps(d, sg);
 		__m512 dg = _mm512_mul_ps(_mm512_mul_ps(dsg, u), _mm512_fmadd_ps(g, _mm512_sub_ps(one, sg), one));
-		_mm256_mask_storeu_epi16(dgu + F + i, m, (__m256i)_mm512_cvtneps_pbh(_mm512_mul_ps(dsg, g)));
-		_mm256_mask_storeu_epi16(dgu + i, m, (__m256i)_mm512_cvtneps_pbh(dg));
+		_mm256_mask_storeu_epi16(dup + i, m, (__m256i)_mm512_cvtneps_pbh(_mm512_mul_ps(dsg, g)));
+		_mm256_mask_storeu_epi16(dgate + i, m, (__m256i)_mm512_cvtneps_pbh(dg));
+		if (s) _mm256_mask_storeu_epi16(s + i, m, (__m256i)_mm512_cvtneps_pbh(_mm512_mul_ps(_mm512_mul_ps(g, sg), u)));
 	}
 }

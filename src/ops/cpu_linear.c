@@ -151,7 +151,15 @@ static int inner_dropped(inoci_cpu *c, const inoci_lora *l, const void *x, int T
 	return 0;
 }
 
-#define ROWS 32 /* rows of a thread's piece */
+#define ROWS 32                   /* rows of a thread's piece */
+enum { TILE = 8, SMALL = 16384 }; /* rows that a product's kernels take at once; values that one thread is soon through with */
+
+static const inoci_around nothing;
+
+static bool many(int T, int n)
+{
+	return (long)T * n > SMALL;
+}
 
 /* ---- products ---- */
 
@@ -168,10 +176,26 @@ static int plain(inoci_cpu *c, const inoci_mat *w, bool back, const void *x, int
 	return 0;
 }
 
-static int linear_native(inoci_cpu *c, const inoci_mat *w, const inoci_lora *l, const void *x, int T, void *y,
+/* Rows [t, end) of what lies in front of a product: the norm, and RoPE of dy. */
+static void norm_rows(const inoci_cpu *c, const inoci_around *a, void *x, int K, int t, int end)
+{
+	for (; t < end; t++)
+		c->k->rmsnorm((char *)x + (size_t)t * (size_t)K * c->o.act_bytes, c->bf,
+		              (const float *)a->norm_of + (size_t)t * (size_t)K, a->norm_w, K, a->eps);
+}
+
+static void rope_rows(const inoci_cpu *c, const inoci_around *a, void *y, bool bf, int ld, int t, int end, int sign)
+{
+	for (; t < end; t++)
+		c->k->rope((char *)y + (size_t)t * (size_t)ld * (bf ? 2 : 4), bf, a->n_heads, a->head_dim,
+		           a->cs + (size_t)a->pos[t] * (size_t)a->head_dim, sign);
+}
+
+static int linear_native(inoci_cpu *c, const inoci_around *a, const inoci_mat *w, const inoci_lora *l, void *x, int T, void *y,
                          const void *residual, float *u)
 {
 	const inoci_packed_lora *p = l ? l->packed : NULL;
+	inoci_glu glu = {w->n / 2, y, a->s, NULL};
 	inoci_product in = {.x = x, .ldx = w->k, .scale = 1, .y = u, .out = INOCI_OUT_F32};
 	inoci_product out = {.w = w->fwd_panels,
 	                     .x = x,
@@ -184,14 +208,43 @@ static int linear_native(inoci_cpu *c, const inoci_mat *w, const inoci_lora *l, 
 	                     .ldy = w->n,
 	                     .out = residual ? INOCI_OUT_ADD
 	                            : c->bf  ? INOCI_OUT_BF16
-	                                     : INOCI_OUT_F32};
+	                                     : INOCI_OUT_F32,
+	                     .glu = a->s ? &glu : NULL};
+	bool inner = p && !(l->dropout > 0), norm = a->norm_of && many(T, w->k), rope = a->pos && many(T, w->n);
 	if (p) in.w = p->a_panels, in.ldy = p->ranks, out.side = &p->fwd;
+	if (a->norm_of && !norm) norm_rows(c, a, x, w->k, 0, T);
 #pragma omp parallel
 	{
-		if (p && !(l->dropout > 0)) inoci_product_run(c, &in, T, false);
-		inoci_product_run(c, &out, T, true);
+		if (norm) {
+#pragma omp for schedule(static)
+			for (int t = 0; t < T; t += TILE) {
+				int end = T - t < TILE ? T : t + TILE;
+				norm_rows(c, a, x, w->k, t, end);
+				if (inner) inoci_products_rows(c, &in, 1, t, end);
+			}
+		} else if (inner)
+			inoci_product_run(c, &in, T, false);
+		inoci_product_run(c, &out, T, !rope);
+		if (rope) {
+#pragma omp for schedule(static) nowait
+			for (int t = 0; t < T; t++) rope_rows(c, a, y, c->bf, w->n, t, t + 1, 1);
+		}
 	}
+	if (a->pos && !rope) rope_rows(c, a, y, c->bf, w->n, 0, T, 1);
 	return 0;
+}
+
+static int linear_around(inoci_ops *o, const inoci_around *a, const inoci_mat *w, const inoci_lora *l, void *x, int T, void *y,
+                         const void *residual, float *u, inoc_err *err)
+{
+	inoci_cpu *c = (inoci_cpu *)o;
+	const inoci_packed_lora *p = l ? l->packed : NULL;
+	int rc;
+	if (!c->native || c->emulated || (l && l->dropout > 0) || (a->s && w->n % (2 * INOCI_PANEL)))
+		return inoci_linear_apart(o, a, w, w->n, w->k, l, x, T, y, residual, u, err);
+	if (p && !u && !(u = inoci_cpu_scratch(c, INOCI_BUF_INNER, (size_t)T * (size_t)p->ranks * 4, err))) return INOC_E_MEMORY;
+	if ((rc = inoci_product_room(c, T, w->k, err)) < 0) return rc;
+	return linear_native(c, a, w, l, x, T, y, residual, u);
 }
 
 static int linear(inoci_ops *o, const inoci_mat *w, const inoci_lora *l, const void *x, int T, void *yv, const void *residual,
@@ -203,7 +256,10 @@ static int linear(inoci_ops *o, const inoci_mat *w, const inoci_lora *l, const v
 	int rc;
 	if (p && !u && !(u = inoci_cpu_scratch(c, INOCI_BUF_INNER, (size_t)T * (size_t)p->ranks * 4, err))) return INOC_E_MEMORY;
 	if (p && l->dropout > 0 && (rc = inner_dropped(c, l, x, T, u, err)) < 0) return rc;
-	if (c->native) return (rc = inoci_product_room(c, T, w->k, err)) < 0 ? rc : linear_native(c, w, l, x, T, yv, residual, u);
+	if (c->native) {
+		if ((rc = inoci_product_room(c, T, w->k, err)) < 0) return rc;
+		return linear_native(c, &nothing, w, l, (void *)(uintptr_t)x, T, yv, residual, u);
+	}
 	bool direct = !residual && !c->bf; /* the product may write its f32 rows where they belong */
 	float *y = direct ? yv : inoci_cpu_scratch(c, INOCI_BUF_OUT, (size_t)T * N * 4, err);
 	if (!y) return INOC_E_MEMORY;
@@ -246,11 +302,11 @@ static void add_turned(const inoci_cpu *c, float *db, int rank, const float *g, 
 
 /* What the gradients of a product's adapters are sums of: u (T, ranks) and x for db and da, turned for bf16. */
 typedef struct {
-	const void *dy; /* rows of N: bf16 with dy_bf, else f32 */
+	void *dy; /* rows of N: bf16 with dy_bf, else f32 */
 	const float *u, *du;
 	const uint16_t *dyb, *ut, *dut;
 	size_t ldt;
-	const void *x;
+	void *x;
 	int N, ranks, T;
 	bool bf, dy_bf; /* bf: x */
 } outers;
@@ -316,16 +372,16 @@ static void turn(uint16_t *dst, size_t ldt, const float *src, int T, int n)
 	for (int r = 0; r < n; r++) inoci_bf16_turn(dst + (size_t)r * ldt, ldt, src + r, (size_t)n, T, 1);
 }
 
-/* du = dy B (scaled), dx = dy W + du A, then da, db. */
-/* to: where dy is converted to bf16; NULL: it need not be. */
-static void bwd_native(inoci_cpu *c, const inoci_mat *w, const inoci_lora *l, uint16_t *to, float *dx, float *du,
-                       uint16_t *turned, outers *o)
+/* du = dy B (scaled), dx = dy W + du A, then da, db. to: where dy is converted to bf16; NULL: it need not be. */
+static void bwd_native(inoci_cpu *c, const inoci_around *a, const inoci_mat *w, const inoci_lora *l, uint16_t *to, float *dx,
+                       float *du, uint16_t *turned, outers *o)
 {
 	const inoci_packed_lora *p = l ? l->packed : NULL;
 	const void *operand = o->dyb ? (const void *)o->dyb : o->dy;
 	bool drop = l && l->dropout > 0;
 	int T = o->T, N = o->N, n = p ? l->n_slices : 0;
 	uint16_t *ut = turned, *dut = turned ? turned + o->ldt * (size_t)o->ranks : NULL;
+	inoci_glu glu = {w->k, a->gu, o->x, a->dgu};
 	inoci_product in[INOCI_LORA_SLICES], out = {.w = w->bwd_panels,
 	                                            .x = operand,
 	                                            .ldx = N,
@@ -334,7 +390,8 @@ static void bwd_native(inoci_cpu *c, const inoci_mat *w, const inoci_lora *l, ui
 	                                            .side = p && !drop ? &p->bwd : NULL,
 	                                            .y = dx,
 	                                            .ldy = w->k,
-	                                            .out = INOCI_OUT_F32};
+	                                            .out = INOCI_OUT_F32,
+	                                            .glu = a->dgu ? &glu : NULL};
 	for (int i = 0, r0 = 0; i < n; r0 += l->s[i++].rank)
 		in[i] = (inoci_product){.w = p->bt_panels[i],
 		                        .x = (const char *)operand + (size_t)l->s[i].n0 * c->o.act_bytes,
@@ -347,25 +404,37 @@ static void bwd_native(inoci_cpu *c, const inoci_mat *w, const inoci_lora *l, ui
 #pragma omp parallel
 	{
 		if (turned) turn(ut, o->ldt, o->u, T, o->ranks);
-		if (to) {
 #pragma omp for schedule(static)
-			for (int t = 0; t < T; t++)
+		for (int t = 0; t < T; t += TILE) {
+			int end = T - t < TILE ? T : t + TILE;
+			if (a->norm_of) norm_rows(c, a, o->x, w->k, t, end);
+			if (a->pos) rope_rows(c, a, o->dy, false, N, t, end, -1);
+			if (to)
 				c->k->to_bf16(to + (size_t)t * (size_t)N, (const float *)o->dy + (size_t)t * (size_t)N,
-				              (size_t)N);
+				              (size_t)(end - t) * (size_t)N);
+			inoci_products_rows(c, in, n, t, end);
 		}
-		if (p) inoci_products_run(c, in, n, T, false);
 		if (turned) turn(dut, o->ldt, du, T, o->ranks);
 		if (dx)
 			inoci_product_run(c, &out, T, false);
 		else {
 #pragma omp barrier
 		}
+		if (a->dres) {
+#pragma omp for schedule(static) nowait
+			for (int t = 0; t < T; t++) {
+				size_t r = (size_t)t * (size_t)w->k;
+				c->k->rmsnorm_bwd((float *)a->dres + r, dx + r, (const float *)a->norm_of + r, a->norm_w, w->k,
+				                  a->eps);
+			}
+		}
 		if (p && !drop) grads(c, l, 0, n, 0, o);
 	}
 }
 
-static int linear_bwd(inoci_ops *o, const inoci_mat *w, const inoci_lora *l, const void *dy, bool real, const void *x,
-                      const float *u, int T, void *dxv, inoc_err *err)
+/* a NULL: nothing lies around. */
+static int linear_bwd_around(inoci_ops *o, const inoci_around *a, const inoci_mat *w, const inoci_lora *l, void *dy, bool real,
+                             void *x, const float *u, int T, void *dxv, inoc_err *err)
 {
 	inoci_cpu *c = (inoci_cpu *)o;
 	const inoci_packed_lora *p = l ? l->packed : NULL;
@@ -383,6 +452,7 @@ static int linear_bwd(inoci_ops *o, const inoci_mat *w, const inoci_lora *l, con
 	              .dy_bf = dy_bf,
 	              .ldt = (size_t)inoci_up(T, 16)};
 	int rc;
+	if (a && (!c->native || drop)) return inoci_linear_bwd_apart(o, a, w, w->n, w->k, l, dy, real, x, u, T, dxv, err);
 	if (p && !(du = inoci_cpu_scratch(c, INOCI_BUF_INNER, (size_t)T * (size_t)p->ranks * 4, err))) return INOC_E_MEMORY;
 	if (c->bf && real && !(to = inoci_cpu_scratch(c, INOCI_BUF_OPERAND, (size_t)T * N * 2, err))) return INOC_E_MEMORY;
 	if (p && c->native && c->bf && !drop &&
@@ -391,7 +461,7 @@ static int linear_bwd(inoci_ops *o, const inoci_mat *w, const inoci_lora *l, con
 	out.du = du;
 	out.dyb = c->bf ? to ? to : dy : NULL;
 	if (c->native)
-		bwd_native(c, w, l, to, dx, du, turned, &out);
+		bwd_native(c, a ? a : &nothing, w, l, to, dx, du, turned, &out);
 	else {
 		if (to) {
 #pragma omp parallel for schedule(static)
@@ -423,6 +493,12 @@ static int linear_bwd(inoci_ops *o, const inoci_mat *w, const inoci_lora *l, con
 		grads(c, l, i, i + 1, r0, &out);
 	}
 	return 0;
+}
+
+static int linear_bwd(inoci_ops *o, const inoci_mat *w, const inoci_lora *l, const void *dy, bool real, const void *x,
+                      const float *u, int T, void *dx, inoc_err *err)
+{
+	return linear_bwd_around(o, NULL, w, l, (void *)(uintptr_t)dy, real, (void *)(uintptr_t)x, u, T, dx, err);
 }
 
 /* ---- the head ---- */
@@ -468,6 +544,8 @@ void inoci_cpu_linear_table(inoci_ops *o)
 	}
 	o->linear = linear;
 	o->linear_bwd = linear_bwd;
+	o->linear_around = linear_around;
+	o->linear_bwd_around = linear_bwd_around;
 	o->head_loss = head_loss;
 	o->head_logits = head_logits;
 }

@@ -55,13 +55,6 @@ static void side_fill(inoci_side *s, int n_total, int r, int n0, int n, const fl
 	}
 }
 
-static int outputs(const inoci_lora *l)
-{
-	int n = 0;
-	for (int i = 0; i < l->n_slices; i++) n = l->s[i].n0 + l->s[i].n > n ? l->s[i].n0 + l->s[i].n : n;
-	return n;
-}
-
 static int lora_plan(inoci_cpu *c, inoci_lora *l, inoc_err *err)
 {
 	inoci_packed_lora *p = l->packed = inoci_alloc(sizeof *p);
@@ -73,7 +66,7 @@ static int lora_plan(inoci_cpu *c, inoci_lora *l, inoc_err *err)
 		INOC_TRY(inoci_panels_new(p->ranks, l->k, c->bf, &p->a_panels, err));
 		for (int i = 0; i < l->n_slices; i++)
 			INOC_TRY(inoci_panels_new(l->s[i].rank, l->s[i].n, c->bf, &p->bt_panels[i], err));
-		fwd = side_plan(&p->fwd, l, outputs(l), false);
+		fwd = side_plan(&p->fwd, l, l->n, false);
 		n = fwd + side_plan(&p->bwd, l, l->k, true);
 	} else {
 		n = (size_t)l->k * (size_t)(rp + p->ranks);
@@ -120,7 +113,6 @@ static void pack_slice(inoci_packed_lora *p, const inoci_lora *l, const inoci_lo
 static void pack_one(inoci_cpu *c, const inoci_lora *l)
 {
 	inoci_packed_lora *p = l->packed;
-	int N = outputs(l);
 	for (int i = 0, r0 = 0; i < l->n_slices; r0 += l->s[i++].rank) {
 		const inoci_lora_slice *s = &l->s[i];
 		if (!c->native) {
@@ -130,7 +122,7 @@ static void pack_one(inoci_cpu *c, const inoci_lora *l)
 		inoci_panels_fill(p->a_panels, s->a, r0, s->rank, l->k, false);
 		inoci_panels_fill(p->bt_panels[i], s->b, 0, s->rank, s->rank, true);
 		for (int r = 0; r < s->rank; r++) {
-			side_fill(&p->fwd, N, r0 + r, s->n0, s->n, s->b + r, (size_t)s->rank, s->scale);
+			side_fill(&p->fwd, l->n, r0 + r, s->n0, s->n, s->b + r, (size_t)s->rank, s->scale);
 			side_fill(&p->bwd, l->k, r0 + r, 0, l->k, s->a + (size_t)r * (size_t)l->k, 1, 1);
 		}
 	}

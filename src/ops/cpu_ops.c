@@ -100,31 +100,39 @@ static void add_rows(inoci_ops *o, void *dst, int ld_dst, const void *src, int l
 			        ((const float *)src)[(size_t)t * (size_t)ld_src + (size_t)i];
 }
 
+void inoci_cpu_swiglu(const inoci_cpu *c, const inoci_glu *g, int row, int rows, int col, int n, const float *ds, int ldds)
+{
+	size_t e = c->o.act_bytes, up = (size_t)g->F * e;
+	for (int t = row; t < row + rows; t++, ds += ds ? ldds : 0) {
+		size_t at = ((size_t)t * (size_t)g->F + (size_t)col) * e, at2 = at + (size_t)t * up;
+		const char *gate = (const char *)g->gu + at2;
+		char *dgate = g->dgu ? (char *)g->dgu + at2 : NULL, *s = g->s ? (char *)g->s + at : NULL;
+		if (c->tiles && dgate)
+			inoci_bf16_swiglu_bwd((void *)dgate, (void *)(dgate + up), (void *)s, ds, (const void *)gate,
+			                      (const void *)(gate + up), n);
+		else if (c->tiles)
+			inoci_bf16_swiglu((void *)s, (const void *)gate, (const void *)(gate + up), n);
+		else {
+			if (dgate) c->k->swiglu_bwd(dgate, dgate + up, ds, gate, gate + up, c->bf, n);
+			if (s) c->k->swiglu(s, gate, gate + up, c->bf, n);
+		}
+	}
+}
+
 static void swiglu(inoci_ops *o, void *s, const void *gu, int T, int F)
 {
 	inoci_cpu *c = (inoci_cpu *)o;
+	inoci_glu g = {F, gu, s, NULL};
 #pragma omp parallel for schedule(static) if (many(T, F, SMALL / 4))
-	for (int t = 0; t < T; t++) {
-		size_t to = (size_t)t * (size_t)F, from = 2 * to;
-		if (c->tiles)
-			inoci_bf16_swiglu((uint16_t *)s + to, (const uint16_t *)gu + from, F);
-		else
-			c->k->swiglu((char *)s + to * o->act_bytes, (const char *)gu + from * o->act_bytes, c->bf, F);
-	}
+	for (int t = 0; t < T; t++) inoci_cpu_swiglu(c, &g, t, 1, 0, F, NULL, 0);
 }
 
 static void swiglu_bwd(inoci_ops *o, void *dgu, const void *ds, const void *gu, int T, int F)
 {
 	inoci_cpu *c = (inoci_cpu *)o;
+	inoci_glu g = {F, gu, NULL, dgu};
 #pragma omp parallel for schedule(static)
-	for (int t = 0; t < T; t++) {
-		size_t from = (size_t)t * (size_t)F, to = 2 * from;
-		if (c->tiles)
-			inoci_bf16_swiglu_bwd((uint16_t *)dgu + to, (const float *)ds + from, (const uint16_t *)gu + to, F);
-		else
-			c->k->swiglu_bwd((char *)dgu + to * o->act_bytes, (const float *)ds + from,
-			                 (const char *)gu + to * o->act_bytes, c->bf, F);
-	}
+	for (int t = 0; t < T; t++) inoci_cpu_swiglu(c, &g, t, 1, 0, F, (const float *)ds + (size_t)t * (size_t)F, F);
 }
 
 #define PIECE 16384

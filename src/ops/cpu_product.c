@@ -76,11 +76,71 @@ static void product_emulated(const inoci_cpu *c, const inoci_product *p, int T)
 	}
 }
 
+static void block(const inoci_cpu *c, const inoci_product *p, int panel, int row0, int row1, int ahead)
+{
+	if (p->w->blocks)
+		inoci_bf16_blocks(p, panel, row0, row1, ahead);
+	else if (c->bf)
+		inoci_bf16_block(p, panel, row0, row1, ahead);
+	else
+		c->k->block(p, panel, row0, row1);
+}
+
+/* Rows that SwiGLU takes at once: after as many a panel's product has fetched the next one. */
+enum { GLU_ROWS = 3 * ROWS };
+
+/* Gate and up of the same columns, then SwiGLU while both are in the cache. */
+static void block_glu(const inoci_cpu *c, const inoci_product *p, int panel, int row0, int row1, int ahead)
+{
+	int up = panel + p->w->count / 2, next = ahead < p->w->count / 2 ? ahead : p->w->count, then = up;
+	for (int row = row0, m; row < row1; row += m, then = panel, next = up) {
+		m = row1 - row < GLU_ROWS ? row1 - row : GLU_ROWS;
+		block(c, p, panel, row, row + m, then);
+		block(c, p, up, row, row + m, next);
+		inoci_cpu_swiglu(c, p->glu, row, m, panel * INOCI_PANEL, INOCI_PANEL, NULL, 0);
+	}
+}
+
+/* The gradient of s becomes that of gate and up, which are fetched meanwhile: columns of far rows, no cache would guess them. */
+static void block_dglu(const inoci_cpu *c, const inoci_product *p, int panel, int row0, int row1, int ahead)
+{
+	_Alignas(64) float ds[GLU_ROWS * INOCI_PANEL];
+	const inoci_glu *g = p->glu;
+	int col = panel * INOCI_PANEL, n = p->w->n - col < INOCI_PANEL ? p->w->n - col : INOCI_PANEL;
+	inoci_product q = *p;
+	q.ldy = INOCI_PANEL;
+	for (int row = row0, m; row < row1; row += m, ahead = panel) {
+		m = row1 - row < GLU_ROWS ? row1 - row : GLU_ROWS;
+		for (int t = row; t < row + m; t++)
+			for (int half = 0; half < 2; half++) {
+				const char *at = (const char *)g->gu +
+				                 ((size_t)(2 * t + half) * (size_t)g->F + (size_t)col) * c->o.act_bytes;
+				for (int i = 0; i < n * (int)c->o.act_bytes; i += 64) __builtin_prefetch(at + i, 0, 2);
+				__builtin_prefetch(at + (size_t)n * c->o.act_bytes - 1, 0, 2);
+			}
+		q.y = ds - (row + panel) * INOCI_PANEL; /* row and panel then begin at ds */
+		block(c, &q, panel, row, row + m, ahead);
+		inoci_cpu_swiglu(c, g, row, m, col, n, ds, INOCI_PANEL);
+	}
+}
+
+/* Tasks that a product's columns are cut into. */
+static int columns_of(const inoci_product *p)
+{
+	return p->glu && !p->glu->dgu ? p->w->count / 2 : p->w->count;
+}
+
+void inoci_products_rows(const inoci_cpu *c, const inoci_product *p, int n, int row0, int row1)
+{
+	for (int i = 0; i < n; i++)
+		for (int panel = 0; panel < p[i].w->count; panel++) block(c, &p[i], panel, row0, row1, panel + 1);
+}
+
 /* Rows are cut too, so that every thread has several blocks: a slow one is then waited for less. */
 void inoci_products_run(const inoci_cpu *c, const inoci_product *p, int n, int T, bool last)
 {
 	int threads = omp_get_num_threads(), want = 16 * threads, panels = 0;
-	for (int i = 0; i < n; i++) panels += p[i].w->count;
+	for (int i = 0; i < n; i++) panels += columns_of(&p[i]);
 	/* few rows wait for memory: a panel is then read by one thread, if there are enough of them */
 	int cut = T <= LATE && panels >= 2 * threads ? T : ROWS;
 	while (cut < T && panels * ((T + cut - 1) / cut) > want) cut *= 2;
@@ -90,13 +150,8 @@ void inoci_products_run(const inoci_cpu *c, const inoci_product *p, int n, int T
 		const inoci_product *q = p;
 		int row = i % parts * cut, end = row + cut < T ? row + cut : T, panel = i / parts,
 		    ahead = (i + threads) / parts - panel;
-		while (panel >= q->w->count) panel -= q++->w->count;
-		if (q->w->blocks)
-			inoci_bf16_blocks(q, panel, row, end, panel + ahead);
-		else if (c->bf)
-			inoci_bf16_block(q, panel, row, end, panel + ahead);
-		else
-			c->k->block(q, panel, row, end);
+		while (panel >= columns_of(q)) panel -= columns_of(q++);
+		(!q->glu ? block : q->glu->dgu ? block_dglu : block_glu)(c, q, panel, row, end, panel + ahead);
 	}
 	if (last) return;
 #pragma omp barrier

@@ -44,8 +44,8 @@ typedef struct {
 	void (*rmsnorm)(void *y, bool bf, const float *x, const float *w, int C, float eps);
 	void (*rmsnorm_bwd)(float *dx, const float *dy, const float *x, const float *w, int C, float eps);
 	void (*rope)(void *x, bool bf, int n_heads, int D, const float *cs, int sign);
-	void (*swiglu)(void *s, const void *gu, bool bf, int F);
-	void (*swiglu_bwd)(void *dgu, const float *ds, const void *gu, bool bf, int F); /* dgu: bf16 with bf */
+	void (*swiglu)(void *s, const void *gate, const void *up, bool bf, int n);
+	void (*swiglu_bwd)(void *dgate, void *dup, const float *ds, const void *gate, const void *up, bool bf, int n);
 	/* One query row, the heads of one key/value head. q, out: first head of the group; k, v: that head's column of row 0. */
 	void (*attn)(const void *q, const void *k, const void *v, bool bf, int ldkv, const int32_t *rows, int from, int to,
 	             int heads, int D, float scale, void *out, float *lse, float *scores);
@@ -123,6 +123,13 @@ typedef struct {
 	size_t *at; /* where a panel begins in q */
 	float *q;
 } inoci_side;
+/* SwiGLU on the columns that a product has just computed. */
+typedef struct {
+	int F;
+	const void *gu; /* (m, 2 F) act */
+	void *s;        /* (m, F) act; NULL: not wanted */
+	void *dgu;      /* (m, 2 F) act: the gradient of gu from that of s, which is the product's result; NULL: the forward */
+} inoci_glu;
 typedef enum { INOCI_OUT_F32, INOCI_OUT_BF16, INOCI_OUT_ADD } inoci_out_kind; /* ADD: f32, plus `add` */
 /* y (m, n) = scale * x (m, k) W^T + u q + bias */
 struct inoci_product {
@@ -137,6 +144,9 @@ struct inoci_product {
 	const float *add; /* (m, n) rows of ldy; may be y */
 	int ldy;
 	inoci_out_kind out;
+	/* or NULL. Forward: y is its gu, F a multiple of a panel. Backward: y (m, F) f32 is used up block by block, never
+	 * written. */
+	const inoci_glu *glu;
 };
 int inoci_panel_width(const inoci_panels *w, int panel); /* outputs, rounded up to 16 */
 char *inoci_panel_at(const inoci_panels *w, int panel);
@@ -216,8 +226,10 @@ void inoci_bf16_turn(uint16_t *dst, size_t ldd, const float *src, size_t lds, in
 /* g (r, n) += scale * u x; u (r, T) as turned, x (T, n) */
 void inoci_bf16_outer(float *g, size_t ldg, const uint16_t *u, size_t ldu, const uint16_t *x, size_t ldx, float scale, int T,
                       int r, int n);
-void inoci_bf16_swiglu(uint16_t *s, const uint16_t *gu, int F);
-void inoci_bf16_swiglu_bwd(uint16_t *dgu, const float *ds, const uint16_t *gu, int F);
+void inoci_bf16_swiglu(uint16_t *s, const uint16_t *gate, const uint16_t *up, int n);
+/* s, their SwiGLU once more, may be NULL. */
+void inoci_bf16_swiglu_bwd(uint16_t *dgate, uint16_t *dup, uint16_t *s, const float *ds, const uint16_t *gate, const uint16_t *up,
+                           int n);
 
 /* Working copies of one product's adapters, stacked over its slices. */
 typedef struct {
@@ -270,6 +282,11 @@ INOCI_MUST int inoci_product_room(inoci_cpu *c, int T, int k, inoc_err *err);
 void inoci_product_run(const inoci_cpu *c, const inoci_product *p, int T, bool last);
 /* n products of the same rows, whose matrices are no blocks. */
 void inoci_products_run(const inoci_cpu *c, const inoci_product *p, int n, int T, bool last);
+/* The same of rows [row0, row1), by the calling thread. */
+void inoci_products_rows(const inoci_cpu *c, const inoci_product *p, int n, int row0, int row1);
+/* Rows [row, row + rows), columns [col, col + n) of SwiGLU or, from ds (rows of ldds, the first those of `row` and `col`), its
+ * backward. */
+void inoci_cpu_swiglu(const inoci_cpu *c, const inoci_glu *g, int row, int rows, int col, int n, const float *ds, int ldds);
 void inoci_cpu_lora_table(inoci_ops *o);   /* those of cpu_lora.c */
 void inoci_cpu_linear_table(inoci_ops *o); /* the operations of cpu_linear.c */
 void inoci_cpu_attn_table(inoci_ops *o);   /* those of cpu_attn.c */

@@ -43,7 +43,7 @@ typedef struct {
 #define INOCI_LORA_SLICES 3
 typedef struct {
 	int n_slices; /* 0: no adapter here */
-	int k;
+	int n, k;     /* outputs and inputs of the product */
 	inoci_lora_slice s[INOCI_LORA_SLICES];
 	float dropout; /* probability of zeroing an input of A; 0 when not training */
 	void *packed;  /* of the operations: refreshed by lora_pack */
@@ -63,6 +63,25 @@ typedef struct {
 	int window; /* 0: no sliding window */
 	int stem;   /* backward: rows of qkv and dqkv before the batch's first, which its segments may see */
 } inoci_attn;
+
+/* What lies around a product, done in the same pass over it; what is NULL is left out. */
+typedef struct {
+	/* In front: x (T, K) act, which is written, = RMS norm of norm_of (T, K) real. */
+	const void *norm_of;
+	const float *norm_w;
+	float eps;
+	/* RoPE on the first n_heads heads of head_dim columns: forward of y (act), backward, transposed, of dy (real). */
+	const int32_t *pos;
+	const float *cs;
+	int n_heads, head_dim;
+	/* Forward: s (T, N / 2) act = SwiGLU of y, gate then up; y act. Backward: the product's inputs were SwiGLU of gu (T, 2
+	 * K): x is written, = SwiGLU of gu, dgu (T, 2 K) act gets the gradient, and dx is not. */
+	void *s;
+	const void *gu;
+	void *dgu;
+	/* Backward: dres (T, K) real += the norm's gradient from dx, which is scratch then. */
+	void *dres;
+} inoci_around;
 
 /* The most that a training pass asks the operations for, which own their scratch. */
 typedef struct {
@@ -135,6 +154,12 @@ struct inoci_ops {
 	int (*linear_bwd)(inoci_ops *o, const inoci_mat *w, const inoci_lora *l, const void *dy, bool real, const void *x,
 	                  const float *u, int T, void *dx, inoc_err *err);
 
+	/* Both with what lies around them: the bits of inoci_linear_apart and inoci_linear_bwd_apart. */
+	int (*linear_around)(inoci_ops *o, const inoci_around *a, const inoci_mat *w, const inoci_lora *l, void *x, int T,
+	                     void *y, const void *residual, float *u, inoc_err *err);
+	int (*linear_bwd_around)(inoci_ops *o, const inoci_around *a, const inoci_mat *w, const inoci_lora *l, void *dy,
+	                         bool real, void *x, const float *u, int T, void *dx, inoc_err *err);
+
 	/* Rotates n_heads heads of D in place, half-split, rows of ld values; cs (positions, D) holds cos then sin.
 	 * sign -1 is the transpose (the backward). real: the array is real, else act. */
 	void (*rope)(inoci_ops *o, void *x, bool real, int T, int ld, int n_heads, int D, const int32_t *pos, const float *cs,
@@ -173,6 +198,12 @@ struct inoci_ops {
 	void (*adamw)(inoci_ops *o, float *p, float *g, float *m, float *v, size_t n, float g_scale, float lr, float beta1,
 	              float beta2, float eps, float weight_decay, int step);
 };
+
+/* One operation after the other. n, k: outputs and inputs of w. */
+INOCI_MUST int inoci_linear_apart(inoci_ops *o, const inoci_around *a, const inoci_mat *w, int n, int k, const inoci_lora *l,
+                                  void *x, int T, void *y, const void *residual, float *u, inoc_err *err);
+INOCI_MUST int inoci_linear_bwd_apart(inoci_ops *o, const inoci_around *a, const inoci_mat *w, int n, int k, const inoci_lora *l,
+                                      void *dy, bool real, void *x, const float *u, int T, void *dx, inoc_err *err);
 
 /* The oracle. dtype F32 or F64. */
 INOCI_MUST int inoci_ops_ref(inoci_dtype dtype, inoci_ops **out, inoc_err *err);

@@ -176,6 +176,18 @@ static int linear_bwd(inoci_ops *o, const inoci_mat *w, const inoci_lora *l, con
 	return 0;
 }
 
+static int linear_around(inoci_ops *o, const inoci_around *a, const inoci_mat *w, const inoci_lora *l, void *x, int T, void *y,
+                         const void *residual, float *u, inoc_err *err)
+{
+	return inoci_linear_apart(o, a, w, w->n, w->k, l, x, T, y, residual, u, err);
+}
+
+static int linear_bwd_around(inoci_ops *o, const inoci_around *a, const inoci_mat *w, const inoci_lora *l, void *dy, bool is_real,
+                             void *x, const float *u, int T, void *dx, inoc_err *err)
+{
+	return inoci_linear_bwd_apart(o, a, w, w->n, w->k, l, dy, is_real, x, u, T, dx, err);
+}
+
 static void rope(inoci_ops *o, void *xv, bool is_real, int T, int ld, int n_heads, int D, const int32_t *pos, const float *cs,
                  int sign)
 {
@@ -412,6 +424,8 @@ void REF_TABLE(inoci_ops *o)
 	        .rmsnorm_bwd = rmsnorm_bwd,
 	        .linear = linear,
 	        .linear_bwd = linear_bwd,
+	        .linear_around = linear_around,
+	        .linear_bwd_around = linear_bwd_around,
 	        .rope = rope,
 	        .attn = attn,
 	        .attn_bwd = attn_bwd,

@@ -382,32 +382,32 @@ static void rope(void *x, bool bf, int n_heads, int D, const float *cs, int sign
 	}
 }
 
-static void swiglu(void *s, const void *gu, bool bf, int F)
+static void swiglu(void *s, const void *gate, const void *up, bool bf, int n)
 {
 	int i = 0;
-	for (; i + L <= F; i += L) {
-		vf g = load_act(gu, bf, (size_t)i), u = load_act(gu, bf, (size_t)(F + i));
+	for (; i + L <= n; i += L) {
+		vf g = load_act(gate, bf, (size_t)i), u = load_act(up, bf, (size_t)i);
 		store_act(s, bf, (size_t)i, g / (vexp(-g) + 1.0f) * u);
 	}
-	for (; i < F; i++) {
-		float g = get(gu, bf, (size_t)i), u = get(gu, bf, (size_t)(F + i));
+	for (; i < n; i++) {
+		float g = get(gate, bf, (size_t)i), u = get(up, bf, (size_t)i);
 		put(s, bf, (size_t)i, g / (expf(-g) + 1) * u);
 	}
 }
 
-static void swiglu_bwd(void *dgu, const float *ds, const void *gu, bool bf, int F)
+static void swiglu_bwd(void *dgate, void *dup, const float *ds, const void *gate, const void *up, bool bf, int n)
 {
 	int i = 0;
-	for (; i + L <= F; i += L) {
-		vf g = load_act(gu, bf, (size_t)i), u = load_act(gu, bf, (size_t)(F + i)), d = load(ds + i),
+	for (; i + L <= n; i += L) {
+		vf g = load_act(gate, bf, (size_t)i), u = load_act(up, bf, (size_t)i), d = load(ds + i),
 		   sig = 1.0f / (vexp(-g) + 1.0f);
-		store_act(dgu, bf, (size_t)(F + i), d * g * sig);
-		store_act(dgu, bf, (size_t)i, d * u * sig * (g * (1.0f - sig) + 1.0f));
+		store_act(dup, bf, (size_t)i, d * g * sig);
+		store_act(dgate, bf, (size_t)i, d * u * sig * (g * (1.0f - sig) + 1.0f));
 	}
-	for (; i < F; i++) {
-		float g = get(gu, bf, (size_t)i), u = get(gu, bf, (size_t)(F + i)), sig = 1 / (expf(-g) + 1);
-		put(dgu, bf, (size_t)(F + i), ds[i] * g * sig);
-		put(dgu, bf, (size_t)i, ds[i] * u * sig * (g * (1 - sig) + 1));
+	for (; i < n; i++) {
+		float g = get(gate, bf, (size_t)i), u = get(up, bf, (size_t)i), sig = 1 / (expf(-g) + 1);
+		put(dup, bf, (size_t)i, ds[i] * g * sig);
+		put(dgate, bf, (size_t)i, ds[i] * u * sig * (g * (1 - sig) + 1));
 	}
 }
 

@@ -69,7 +69,7 @@ static void product_case(int T, int K, const int *types, const int *each, int n_
 	uint16_t *x = rounded(xf, (size_t)T * (size_t)K);
 	inoci_block_rows parts[3];
 	for (int i = 0; i < n_parts; at += each[i++]) parts[i] = random_rows(types[i], each[i], K, w + (size_t)at * (size_t)K);
-	inoci_lora l = {.n_slices = slices, .k = K};
+	inoci_lora l = {.n_slices = slices, .n = N, .k = K};
 	for (int i = 0; i < slices; i++) {
 		size_t na = (size_t)(ranks * K), nb = (size_t)(N / slices * ranks);
 		l.s[i] = (inoci_lora_slice){N / slices * i,    N / slices, ranks, 1.5f, normals(na, 0.1f),
@@ -96,6 +96,14 @@ static void product_case(int T, int K, const int *types, const int *each, int n_
 			fail_msg("T %d, N %d, K %d, type %d: bf16 value %zu is %.9g, the oracle says %.9g", T, N, K, types[0], i,
 			         as_bf16, (double)want[i]);
 	}
+	/* as gate and up, with SwiGLU: the bits of one operation after the other */
+	uint16_t *y2 = inoci_alloc(n * 2 + 64), *s = inoci_alloc(n * 2), *s2 = inoci_alloc(n * 2);
+	inoci_around with = {.s = s}, apart = {.s = s2};
+	assert_int_equal(o->linear_around(o, &with, mo, slices ? &l : NULL, x, T, y, NULL, NULL, &err), 0);
+	assert_int_equal(inoci_linear_apart(o, &apart, mo, N, K, slices ? &l : NULL, x, T, y2, NULL, NULL, &err), 0);
+	assert_memory_equal(y, y2, n * 2);
+	assert_memory_equal(s, s2, n / 2 * 2);
+	free(y2), free(s), free(s2);
 	if (slices) o->lora_unpack(&l);
 	for (int i = 0; i < slices; i++) free(l.s[i].a), free(l.s[i].b);
 	rows_free(parts, n_parts);

@@ -69,9 +69,9 @@ static void close_in_norm(const char *what, const float *got, const float *want,
 		fail_msg("%s: off by %g of the oracle's norm %g (tolerance %g)", what, sqrt(diff), sqrt(norm), tol);
 }
 
-static void make_lora(inoci_lora *l, int k, const int *n0, const int *n, const int *rank, int slices, float dropout)
+static void make_lora(inoci_lora *l, int n_all, int k, const int *n0, const int *n, const int *rank, int slices, float dropout)
 {
-	*l = (inoci_lora){.n_slices = slices, .k = k, .dropout = dropout};
+	*l = (inoci_lora){.n_slices = slices, .n = n_all, .k = k, .dropout = dropout};
 	for (int i = 0; i < slices; i++) {
 		size_t na = (size_t)rank[i] * (size_t)k, nb = (size_t)rank[i] * (size_t)n[i];
 		l->s[i] =
@@ -88,17 +88,17 @@ static void free_lora(inoci_lora *l)
 	for (int i = 0; i < l->n_slices; i++) free(l->s[i].a), free(l->s[i].b), free(l->s[i].da), free(l->s[i].db);
 }
 
-/* linear, forward and backward, all variants, against the oracle */
-static void linear_case(inoci_dtype d, int T, int N, int K, int slices, int rank, float dropout, bool with_residual)
+/* linear, forward and backward, all variants, against the oracle. The slices reach that far of the N columns. */
+static void linear_case(inoci_dtype d, int T, int N, int reach, int K, int slices, int rank, float dropout, bool with_residual)
 {
 	inoci_ops *o = open_ops(d), *r = oracle();
 	double tol = d == INOCI_DTYPE_BF16 ? 2e-2 : 2e-5;
 	int n0[3], n[3], ranks[3] = {rank, rank, rank};
-	for (int i = 0; i < slices; i++) n0[i] = N / slices * i, n[i] = N / slices;
+	for (int i = 0; i < slices; i++) n0[i] = reach / slices * i, n[i] = reach / slices;
 	float *w = normals((size_t)N * (size_t)K, 0.05f), *xf = normals((size_t)T * (size_t)K, 1),
 	      *dy = normals((size_t)T * (size_t)N, 1);
 	inoci_lora l;
-	make_lora(&l, K, n0, n, ranks, slices, dropout);
+	make_lora(&l, N, K, n0, n, ranks, slices, dropout);
 	void *x = act(o, xf, (size_t)T * (size_t)K);
 	if (d == INOCI_DTYPE_BF16) { /* the oracle sees the same rounded operands */
 		free(act(o, w, (size_t)N * (size_t)K));
@@ -149,12 +149,14 @@ static void test_linear(void **state)
 	for (int b = 0; b < 2; b++) {
 		inoci_dtype d = b ? INOCI_DTYPE_BF16 : INOCI_DTYPE_F32;
 		if (b && inoci_ops_cpu_best() != INOCI_DTYPE_BF16) break;
-		linear_case(d, 5, 96, 64, 3, 16, 0, false);
-		linear_case(d, 37, 96, 64, 2, 5, 0, false);
-		linear_case(d, 300, 64, 80, 1, 8, 0, true);
-		linear_case(d, 9, 70, 33, 1, 3, 0.3f, false);
-		linear_case(d, 9, 96, 48, 2, 4, 0.1f, true);
-		linear_case(d, 3, 48, 32, 0, 1, 0, false);
+		linear_case(d, 5, 96, 96, 64, 3, 16, 0, false);
+		linear_case(d, 37, 96, 96, 64, 2, 5, 0, false);
+		linear_case(d, 300, 64, 64, 80, 1, 8, 0, true);
+		linear_case(d, 9, 70, 70, 33, 1, 3, 0.3f, false);
+		linear_case(d, 9, 96, 96, 48, 2, 4, 0.1f, true);
+		linear_case(d, 3, 48, 48, 32, 0, 1, 0, false);
+		linear_case(d, 20, 200, 70, 64, 1, 4, 0, false);
+		linear_case(d, 20, 200, 30, 64, 1, 4, 0, true);
 	}
 }
 
@@ -387,11 +389,118 @@ static void test_rowwise(void **state)
 	}
 }
 
+/* ---- products with what lies around them, against the same operations one after the other: the same bits ---- */
+
+enum { QKV, GATE_UP, DOWN };
+static const struct around_case {
+	int kind, T, n, k, rank; /* n: heads of 32 columns in all, or F; rank 0: no adapter */
+	float dropout;
+} around_cases[] = {
+        {QKV, 1, 5, 64, 4, 0},         {QKV, 9, 5, 64, 16, 0},      {QKV, 150, 5, 160, 16, 0},     {QKV, 150, 6, 33, 0, 0},
+        {QKV, 150, 5, 160, 3, 0.2f},   {GATE_UP, 1, 96, 64, 4, 0},  {GATE_UP, 50, 96, 64, 5, 0},   {GATE_UP, 301, 144, 80, 16, 0},
+        {GATE_UP, 301, 100, 80, 8, 0}, {GATE_UP, 33, 48, 64, 0, 0}, {GATE_UP, 7, 96, 64, 4, 0.2f}, {DOWN, 1, 64, 96, 4, 0},
+        {DOWN, 150, 64, 96, 16, 0},    {DOWN, 61, 70, 75, 3, 0},    {DOWN, 150, 64, 100, 0, 0},    {DOWN, 9, 64, 96, 4, 0.2f},
+};
+
+typedef struct {
+	const char *what;
+	void *p;
+	size_t bytes;
+} result;
+
+/* Forward and backward of a case; returns how many results there are. */
+static int around_run(inoci_ops *o, const struct around_case *c, bool apart, result *out)
+{
+	int slices = !c->rank ? 0 : c->kind == QKV ? 3 : c->kind == GATE_UP ? 2 : 1, n_out = 0;
+	int T = c->T, K = c->k, N = c->kind == QKV ? 32 * c->n : c->kind == GATE_UP ? 2 * c->n : c->n;
+	int last = c->kind == QKV ? 32 : N / (slices ? slices : 1), n0[] = {0, last, 2 * last}, n[] = {last, last, last};
+	if (c->kind == QKV) n[0] = n0[1] = N - 64, n0[2] = N - 32;
+	size_t t = (size_t)T, ab = o->act_bytes, in = t * (size_t)K, made = t * (size_t)N;
+	rng = inoci_rng_new(5, "around", 0, 0); /* the same numbers for both */
+	inoci_lora l;
+	inoci_mat *m;
+	inoc_err err;
+	make_lora(&l, N, K, n0, n, (int[]){c->rank, c->rank, c->rank}, slices, c->dropout);
+	float *w = normals((size_t)N * (size_t)K, 0.05f), *bias = normals((size_t)N, 1), *of = normals(in, 1),
+	      *nw = normals((size_t)K, 1), *cs = normals(20 * 32, 1), *dy = normals(made, 1), *dx = inoci_alloc(in * 4),
+	      *dres = normals(in, 1), *u = inoci_alloc((t * 3 * (size_t)c->rank + 1) * 4), *guf = normals(2 * in, 1);
+	void *x = inoci_alloc(in * 4), *s = inoci_alloc(made * 4), *y = inoci_alloc(made * 4), *dya = act(o, dy, made),
+	     *gu = act(o, guf, 2 * in), *dgu = inoci_alloc(2 * in * 4);
+	int32_t *pos = inoci_alloc(t * sizeof *pos);
+	for (int i = 0; i < T; i++) pos[i] = i % 20;
+	assert_int_equal(o->mat_new(o, w, bias, N, K, true, &m, &err), 0);
+	assert_int_equal(o->lora_pack(o, &(inoci_lora *){&l}, 1, &err), 0);
+	inoci_lora *with = slices ? &l : NULL;
+	inoci_around a = {0};
+	if (c->kind == QKV) a.pos = pos, a.cs = cs, a.n_heads = c->n - 1, a.head_dim = 32;
+	if (c->kind == DOWN)
+		o->swiglu(o, x, gu, T, K);
+	else
+		a.norm_of = of, a.norm_w = nw, a.eps = 1e-5f;
+	if (c->kind == GATE_UP) a.s = s;
+	assert_int_equal((apart ? inoci_linear_apart(o, &a, m, N, K, with, x, T, y, NULL, u, &err)
+	                        : o->linear_around(o, &a, m, with, x, T, y, NULL, u, &err)),
+	                 0);
+	void *x0 = inoci_alloc(in * 4);
+	memcpy(x0, x, in * ab);
+	memset(x, 0, in * ab); /* the backward makes it again */
+	a.s = NULL;
+	if (c->kind == DOWN)
+		a.gu = gu, a.dgu = dgu;
+	else
+		a.dres = dres;
+	bool real = c->kind != GATE_UP;
+	void *d = real ? (void *)dy : dya;
+	assert_int_equal((apart ? inoci_linear_bwd_apart(o, &a, m, N, K, with, d, real, x, u, T, dx, &err)
+	                        : o->linear_bwd_around(o, &a, m, with, d, real, x, u, T, dx, &err)),
+	                 0);
+	result all[] = {{"x", x0, in * ab},
+	                {"y", y, made * ab},
+	                {"SwiGLU", s, c->kind == GATE_UP ? made / 2 * ab : 0},
+	                {"u", u, t * (size_t)(slices * c->rank) * 4},
+	                {"x again", x, in * ab},
+	                {"the gradient of gate and up", dgu, c->kind == DOWN ? 2 * in * ab : 0},
+	                {"the residual's gradient", dres, in * 4}};
+	for (size_t i = 0; i < INOCI_COUNT(all); i++) out[n_out++] = all[i];
+	for (int i = 0; i < slices; i++) {
+		out[n_out++] = (result){"dA", l.s[i].da, (size_t)(c->rank * K) * 4};
+		out[n_out++] = (result){"dB", l.s[i].db, (size_t)(c->rank * n[i]) * 4};
+		free(l.s[i].a), free(l.s[i].b);
+	}
+	o->lora_unpack(&l);
+	o->mat_free(m);
+	free(w), free(bias), free(of), free(nw), free(cs), free(dy), free(dx), free(guf), free(dya), free(gu), free(pos);
+	return n_out;
+}
+
+static void test_around(void **state)
+{
+	for (size_t i = 0; i < 2 * INOCI_COUNT(around_cases); i++) {
+		inoci_dtype d = i % 2 ? INOCI_DTYPE_BF16 : INOCI_DTYPE_F32;
+		if (i % 2 && inoci_ops_cpu_best() != INOCI_DTYPE_BF16) continue;
+		inoci_ops *o = open_ops(d);
+		result got[16], want[16];
+		int n = around_run(o, &around_cases[i / 2], false, got);
+		assert_int_equal(around_run(o, &around_cases[i / 2], true, want), n);
+		for (int k = 0; k < n; k++) {
+			const unsigned char *v = want[k].p;
+			size_t set = 0;
+			for (size_t j = 0; j < want[k].bytes; j++) set += v[j] != 0;
+			if (want[k].bytes && !set) fail_msg("case %zu: %s is all zeros", i / 2, want[k].what);
+			if (memcmp(got[k].p, want[k].p, want[k].bytes))
+				fail_msg("%s, case %zu: %s has other bits than one operation after the other",
+				         inoci_dtype_name(d), i / 2, got[k].what);
+			free(got[k].p), free(want[k].p);
+		}
+		o->free(o);
+	}
+}
+
 int main(void)
 {
 	rng = inoci_rng_new(1, "test", 0, 0);
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_linear), cmocka_unit_test(test_rowwise),
-	                                   cmocka_unit_test(test_attention), cmocka_unit_test(test_long_attention),
-	                                   cmocka_unit_test(test_rows)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_linear),         cmocka_unit_test(test_rowwise),
+	                                   cmocka_unit_test(test_around),         cmocka_unit_test(test_attention),
+	                                   cmocka_unit_test(test_long_attention), cmocka_unit_test(test_rows)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
