@@ -275,6 +275,10 @@ inoci_comparison inoci_compare_ci(const inoci_scores *a, const inoci_scores *b, 
 /* (a - b) / (c - d) over the same resamples; value NaN where the denominator's own 95 % interval includes 0. */
 inoci_estimate inoci_ratio_ci(const inoci_scores *a, const inoci_scores *b, const inoci_scores *c, const inoci_scores *d,
                               uint64_t rng_seed, int n_boot);
+/* (a - b) - (c - d), where a and b share their prompts, and c and d theirs: how much more a falls below b than c below d. Seeds
+ * are resampled once for both sides, prompts for each. diff.n: the pairs of both sides. p as above. */
+inoci_comparison inoci_interaction_ci(const inoci_scores *a, const inoci_scores *b, const inoci_scores *c, const inoci_scores *d,
+                                      uint64_t rng_seed, int n_boot);
 /* Holm's step-down: p[i] becomes the adjusted p-value; NaN stays and does not count. */
 void inoci_holm(double *p, size_t n);
 /* Spearman's rank correlation of n pairs; equal values have the mean of their ranks. NaN: fewer than 2, or all of one equal, or a

@@ -96,6 +96,9 @@ json_t *inoci_estimate_json(const inoci_estimate *e)
 	json_object_set_new(o, "high", num(there ? e->high : NAN));
 	json_object_set_new(o, "n", json_integer(e->n));
 	json_object_set_new(o, "missing", json_integer(e->missing));
+	json_object_set_new(o, "n_seeds", json_integer(e->n_seeds));
+	json_object_set_new(o, "n_prompts", json_integer(e->n_prompts));
+	if (e->real) json_object_set_new(o, "real", json_true());
 	return o;
 }
 
@@ -174,7 +177,11 @@ void inoci_report_json(const inoci_summary *s, inoci_buf *out)
 	json_object_set_new(o, "seeds", seeds);
 	for (size_t i = 0; i < e->n_notes; i++) json_array_append_new(notes, text(e->notes[i]));
 	json_object_set_new(o, "notes", notes);
+	json_object_set_new(o, "arms", inoci_arms_json(s));
+	json_object_set_new(o, "evaluations", inoci_evals_json(s));
 	json_object_set_new(o, "judgements", judgements);
+	json_object_set_new(o, "by_evaluation", inoci_by_evaluation_json(s));
+	json_object_set_new(o, "interactions", inoci_interactions_json(s));
 	json_object_set_new(o, "leakage", inoci_leakage_json(s));
 	json_object_set_new(o, "rates", rates);
 	for (size_t i = 0; i < s->n_met; i++) {

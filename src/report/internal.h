@@ -40,6 +40,16 @@ const inoci_leak *inoci_leak_at(const inoci_summary *s, int trait, int arm, int 
 /* Of s->leaks, as JSON. New reference. */
 json_t *inoci_leakage_json(const inoci_summary *s);
 json_t *inoci_estimate_json(const inoci_estimate *e);
+/* The experiment's arms (name, role, label, training prompt or null) and evaluations (name, label, system, grid: of the leakage
+ * grid only). New references. */
+json_t *inoci_arms_json(const inoci_summary *s);
+json_t *inoci_evals_json(const inoci_summary *s);
+/* U, W and goal of each trait and arm on every evaluation outside the grid that U is scored on. New reference. */
+json_t *inoci_by_evaluation_json(const inoci_summary *s);
+/* (arm - plain) outside - (arm - plain) inside, of U: below 0, the arm falls more outside. Of pairs of evaluations "id..." and
+ * "ood...", and of every judged arm (where one trait is judged, of arms of role other too); p after Holm over all of them. New
+ * reference. */
+json_t *inoci_interactions_json(const inoci_summary *s);
 /* A sweep's points in order of its value: the arm as it is written, if it has a value, among its variants. Fills arm (n_arms);
  * returns how many. */
 size_t inoci_sweep_points(const inoci_summary *s, int sweep, const char *arm, int *points);

@@ -25,8 +25,8 @@ INOCI_MUST int inoci_report_html(const inoci_summary *s, const inoci_progress *p
  * per seed and one with seed "all"; what is not a number is empty. Of the leakage grid also a row "u:TRAIT", the unwanted trait,
  * over all seeds. */
 void inoci_report_csv(const inoci_summary *s, inoci_buf *out);
-/* One object: experiment, question, headline, seeds, notes, judgements, leakage, rates, expectations. What is not a number is
- * null. */
+/* One object: experiment, question, headline, seeds, notes, arms, evaluations, judgements, by_evaluation, interactions, leakage,
+ * rates, expectations. What is not a number is null. */
 void inoci_report_json(const inoci_summary *s, inoci_buf *out);
 void inoci_report_markdown(const inoci_summary *s, inoci_buf *out);
 
