@@ -158,7 +158,6 @@ void inoci_report_json(const inoci_summary *s, inoci_buf *out)
 				json_object_set_new(q, "arm", text(e->arms[a].name));
 				json_object_set_new(q, "evaluation", text(e->evals[v].name));
 				json_object_set_new(q, "scorer", text(r->scorers[k]));
-				if (inoci_results_real(r, k)) json_object_set_new(q, "real", json_true());
 				for (int d = 0; rate->seed && d < r->n_seeds; d++)
 					if (rate->seed[d].n || rate->seed[d].missing) {
 						json_t *p = inoci_estimate_json(&rate->seed[d]);

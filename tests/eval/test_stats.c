@@ -311,10 +311,53 @@ static void real(void **st)
 	assert_true(isnan(r.value));
 }
 
+/* (a - b) - (c - d). A seed that moves both sides alike leaves no trace in it; one that moves one side does. */
+static void interaction(void **st)
+{
+	inoci_scores a = constant(0, 0, S), b = constant(1, 1, S), c = constant(2, 0, S), d = constant(3, 1, S);
+	static const int less[S] = {2, 4, 8};
+	for (int i = 0; i < S * P; i++) {
+		value[0][i] = i % P % less[i / P] == 0; /* falls much, by seed */
+		value[2][i] = value[0][i];
+	}
+	inoci_comparison x = inoci_interaction_ci(&a, &b, &c, &d, 1, 0), one = inoci_compare_ci(&a, &b, 1, 0);
+	assert_true(x.diff.value == 0 && x.p > 0.5);
+	assert_int_equal(x.diff.n, 2 * S * P);
+	assert_int_equal(x.diff.n_prompts, 2 * P);
+	assert_int_equal(x.diff.n_seeds, S);
+	double wide = x.diff.high - x.diff.low;
+	assert_true(wide < one.diff.high - one.diff.low);
+	for (int i = 0; i < S * P; i++) value[2][i] = i % P % less[S - 1 - i / P] == 0; /* the same, other seeds */
+	x = inoci_interaction_ci(&a, &b, &c, &d, 1, 0);
+	NEAR(x.diff.value, 0, 1e-12);
+	assert_true(x.diff.high - x.diff.low > 1.5 * wide);
+	/* an effect: the sign, and back */
+	for (int i = 0; i < S * P; i++) value[2][i] = i % 2 == 0 || i % 3 == 0;
+	x = inoci_interaction_ci(&a, &b, &c, &d, 1, 0);
+	inoci_comparison y = inoci_interaction_ci(&c, &d, &a, &b, 1, 0), two = inoci_compare_ci(&c, &d, 1, 0);
+	NEAR(x.diff.value, one.diff.value - two.diff.value, 1e-12);
+	NEAR(y.diff.value, -x.diff.value, 1e-12);
+	assert_true(x.diff.low < x.diff.value && x.diff.value < x.diff.high && x.diff.value < 0);
+	/* everything alike on both sides: the floors of the four, and no proof */
+	for (int i = 0; i < S * P; i++) value[0][i] = value[2][i] = 0;
+	x = inoci_interaction_ci(&a, &b, &c, &d, 1, 0);
+	double low, high;
+	inoci_wilson(0, P, &low, &high);
+	assert_true(x.diff.value == 0 && x.p == 1);
+	NEAR(x.diff.high, sqrt(2) * high, 1e-12); /* only one side of each constant is open */
+	/* a seed that one side lacks is left out; a side without scores: nothing */
+	for (int i = 0; i < P; i++) value[2][i] = NAN;
+	x = inoci_interaction_ci(&a, &b, &c, &d, 1, 0);
+	assert_int_equal(x.diff.n_seeds, S - 1);
+	inoci_scores none = {0};
+	x = inoci_interaction_ci(&a, &b, &none, &d, 1, 0);
+	assert_true(isnan(x.diff.value) && isnan(x.p) && x.diff.n == 0);
+}
+
 int main(void)
 {
-	const struct CMUnitTest t[] = {cmocka_unit_test(wilson), cmocka_unit_test(holm),  cmocka_unit_test(sets),
-	                               cmocka_unit_test(floors), cmocka_unit_test(empty), cmocka_unit_test(seeds),
-	                               cmocka_unit_test(real)};
+	const struct CMUnitTest t[] = {cmocka_unit_test(wilson), cmocka_unit_test(holm),       cmocka_unit_test(sets),
+	                               cmocka_unit_test(floors), cmocka_unit_test(empty),      cmocka_unit_test(seeds),
+	                               cmocka_unit_test(real),   cmocka_unit_test(interaction)};
 	return cmocka_run_group_tests(t, setup, teardown);
 }

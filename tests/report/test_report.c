@@ -55,28 +55,33 @@ static void test_json(void **state)
 	assert_int_equal(json_array_size(json_object_get(o, "judgements")), 2);
 	j = json_array_get(json_object_get(o, "judgements"), 1);
 	char *text = json_dumps(j, JSON_COMPACT | JSON_REAL_PRECISION(6));
-	assert_string_equal(text,
-	                    "{\"trait\":\"Spanish\",\"arm\":\"spanish\",\"role\":\"inoculated\",\"verdict\":\"inoculated\","
-	                    "\"why\":\"because of 1\","
-	                    "\"undefined\":null,\"u\":{\"value\":0.25,\"low\":0.17,\"high\":0.33,\"n\":4,\"missing\":0},"
-	                    "\"w\":{\"value\":0.48,\"low\":0.4,\"high\":0.56,\"n\":4,\"missing\":0},"
-	                    "\"goal\":{\"value\":0.48,\"low\":0.4,\"high\":0.56,\"n\":4,\"missing\":0},"
-	                    "\"u_plain\":{\"value\":1.0,\"low\":0.92,\"high\":1.0,\"n\":4,\"missing\":0},"
-	                    "\"u_own_prompt\":{\"value\":0.95,\"low\":0.9,\"high\":1.0,\"n\":4,\"missing\":0},"
-	                    "\"suppression\":{\"value\":0.75,\"low\":0.6,\"high\":0.875,\"n\":4,\"missing\":0},"
-	                    "\"retention\":{\"value\":null,\"low\":null,\"high\":null,\"n\":0,\"missing\":0},"
-	                    "\"selectivity\":{\"value\":null,\"low\":null,\"high\":null,\"n\":0,\"missing\":0},"
-	                    "\"u_minus_plain\":{\"value\":-0.75,\"low\":-0.8,\"high\":0.125,\"n\":4,\"missing\":0,\"p\":0.25},"
-	                    "\"goal_minus_plain\":null,\"minus_controls\":[]}");
+	assert_string_equal(
+	        text,
+	        "{\"trait\":\"Spanish\",\"arm\":\"spanish\",\"role\":\"inoculated\",\"verdict\":\"inoculated\","
+	        "\"why\":\"because of 1\","
+	        "\"undefined\":null,\"u\":{\"value\":0.25,\"low\":0.17,\"high\":0.33,\"n\":4,\"missing\":0,\"n_seeds\":2,\"n_"
+	        "prompts\":2},"
+	        "\"w\":{\"value\":0.48,\"low\":0.4,\"high\":0.56,\"n\":4,\"missing\":0,\"n_seeds\":2,\"n_prompts\":2},"
+	        "\"goal\":{\"value\":0.48,\"low\":0.4,\"high\":0.56,\"n\":4,\"missing\":0,\"n_seeds\":2,\"n_prompts\":2},"
+	        "\"u_plain\":{\"value\":1.0,\"low\":0.92,\"high\":1.0,\"n\":4,\"missing\":0,\"n_seeds\":2,\"n_prompts\":2},"
+	        "\"u_own_prompt\":{\"value\":0.95,\"low\":0.9,\"high\":1.0,\"n\":4,\"missing\":0,\"n_seeds\":2,\"n_prompts\":2},"
+	        "\"suppression\":{\"value\":0.75,\"low\":0.6,\"high\":0.875,\"n\":4,\"missing\":0,\"n_seeds\":2,\"n_prompts\":2},"
+	        "\"retention\":{\"value\":null,\"low\":null,\"high\":null,\"n\":0,\"missing\":0,\"n_seeds\":0,\"n_prompts\":0},"
+	        "\"selectivity\":{\"value\":null,\"low\":null,\"high\":null,\"n\":0,\"missing\":0,\"n_seeds\":0,\"n_prompts\":0},"
+	        "\"u_minus_plain\":{\"value\":-0.75,\"low\":-0.8,\"high\":0.125,\"n\":4,\"missing\":0,\"n_seeds\":2,\"n_"
+	        "prompts\":2,\"p\":0.25},"
+	        "\"goal_minus_plain\":null,\"minus_controls\":[]}");
 	free(text);
 	assert_int_equal(json_array_size(json_object_get(o, "rates")), 4 * 3);
 	r = json_array_get(json_object_get(o, "rates"), 2);
 	text = json_dumps(r, JSON_COMPACT | JSON_REAL_PRECISION(6));
 	assert_string_equal(
 	        text,
-	        "{\"value\":null,\"low\":null,\"high\":null,\"n\":0,\"missing\":4,\"arm\":\"base\",\"evaluation\":\"greedy\","
-	        "\"scorer\":\"looping\",\"seeds\":[{\"value\":null,\"low\":null,\"high\":null,\"n\":0,\"missing\":2,\"seed\":11},"
-	        "{\"value\":0.5,\"low\":0.01,\"high\":0.99,\"n\":2,\"missing\":0,\"seed\":12}]}");
+	        "{\"value\":null,\"low\":null,\"high\":null,\"n\":0,\"missing\":4,\"n_seeds\":2,\"n_prompts\":2,\"arm\":\"base\","
+	        "\"evaluation\":\"greedy\","
+	        "\"scorer\":\"looping\",\"seeds\":[{\"value\":null,\"low\":null,\"high\":null,\"n\":0,\"missing\":2,\"n_seeds\":"
+	        "2,\"n_prompts\":2,\"seed\":11},"
+	        "{\"value\":0.5,\"low\":0.01,\"high\":0.99,\"n\":2,\"missing\":0,\"n_seeds\":2,\"n_prompts\":2,\"seed\":12}]}");
 	free(text);
 	json_decref(o);
 	inoci_buf_free(&b);
@@ -259,7 +264,9 @@ static void test_real(void **state)
 	free(text);
 	inoci_buf b = {0};
 	inoci_report_json(&f->s, &b);
-	assert_non_null(strstr(b.data, "\"scorer\": \"looping\",\n   \"real\": true"));
+	assert_non_null(strstr(b.data,
+	                       "\"n_prompts\": 2,\n   \"real\": true,\n   \"arm\": \"base\",\n   \"evaluation\": \"greedy\",\n   "
+	                       "\"scorer\": \"looping\""));
 	inoci_buf_free(&b);
 	/* U itself */
 	for (int a = 0; a < 4; a++) rate(f, a, 0, 1)->all.real = rate(f, a, 0, 0)->all.real = true;
