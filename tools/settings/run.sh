@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All settings in order, or those named: tools/settings/run.sh [NAME...]
+# All settings in order, or those named (an experiment of settings.json, or a folder): tools/settings/run.sh [NAME...]
 # What is done is not done again, so a stopped run is started again by the same command. One that fails does not stop the others; the
 # exit status is 1 then. Environment: SEEDS=1,2 (instead of the files'), OUT=out, INOC=build/release/inoc, RUN_FLAGS="--short 1" (more
 # options of inoc run).
@@ -14,6 +14,15 @@ known=$(python3 -c 'import json
 for n, v in json.load(open("tools/settings/settings.json")).items(): print(n, v["folder"], v.get("file", "experiment.yaml"))') || exit 1
 names=("$@")
 [ $# -gt 0 ] || mapfile -t names < <(cut -d' ' -f1 <<< "$known")
+all=()
+for name in "${names[@]}"; do # a folder's name stands for its experiments
+  if ! grep -q "^$name " <<< "$known" && grep -q "^[^ ]* $name " <<< "$known"; then
+    mapfile -t -O ${#all[@]} all < <(grep "^[^ ]* $name " <<< "$known" | cut -d' ' -f1)
+  else
+    all+=("$name")
+  fi
+done
+names=("${all[@]}")
 for name in "${names[@]}"; do
   grep -q "^$name " <<< "$known" || { echo "run.sh: no experiment is called '$name'; there are:" $(cut -d' ' -f1 <<< "$known") >&2; exit 2; }
 done
