@@ -6,7 +6,7 @@ MODEL = smollm2-135m-instruct
 CMAKE = cmake --build $(BUILD) -j $(JOBS)
 PREFIX ?= /usr/local
 
-.PHONY: all setup build model demo test check asan bench install clean format format-check fuzz
+.PHONY: all setup build model demo settings settings-check test check asan bench install clean format format-check fuzz
 
 all: build
 
@@ -24,6 +24,19 @@ model: build
 
 demo: model
 	@$(INOC) run settings/spanish-caps/experiment.yaml
+
+# All of settings/, or NAMES="backdoor-50 facts"; SEEDS=1,2 instead of the files'. What is done is not done again.
+settings: model
+	@INOC=$(INOC) SEEDS=$(SEEDS) tools/settings/run.sh $(NAMES)
+
+# NAME again, in a folder of its own and with other seeds than docs/RESULTS.md states, compared with what is stated there.
+comma := ,
+CHECK_SEEDS = $(or $(SEEDS),101$(comma)102$(comma)103)
+settings-check: model
+	@test -n "$(NAME)" || { echo "usage: make settings-check NAME=facts [SEEDS=101,102,103]" >&2; exit 2; }
+	@test -s docs/results/$(NAME).json || { echo "docs/results/$(NAME).json: nothing is stated of $(NAME) yet" >&2; exit 2; }
+	@INOC=$(INOC) SEEDS=$(CHECK_SEEDS) OUT=out/check tools/settings/run.sh $(NAME)
+	@tools/settings/check.py --inoc $(INOC) $(NAME) out/check/$(NAME)
 
 # INOC_MODEL tells the tests where the real model is.
 test: model

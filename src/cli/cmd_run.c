@@ -269,6 +269,7 @@ int cmd_run(int argc, char **argv)
 	const char **args;
 	cli_list sets = {0}, arm_list = {0};
 	cli_dbl wait_s = {0, 0, 1e9};
+	cli_int short_n = {0, 0, 1000};
 	bool dry_run = false, fresh = false, json = false, no_report = false;
 	int n_args, kind;
 	const cli_opt opts[] = {
@@ -277,6 +278,8 @@ int cmd_run(int argc, char **argv)
 	        {"set", 0, CLI_LIST, &sets, "KEY=VALUE",
 	         "override a setting of the file (train.lr=5e-4); may be given several times"},
 	        {"out", 'o', CLI_PATH, &out, "DIR", "the output folder instead of the file's"},
+	        {"short", 0, CLI_INT, &short_n, "N",
+	         "only try the way: N questions an evaluation, N training steps, one seed, under the name NAME-short"},
 	        {"dry-run", 'n', CLI_FLAG, &dry_run, NULL, "say what would be done, and do nothing"},
 	        {"fresh", 0, CLI_FLAG, &fresh, NULL,
 	         "set the store and the adapters aside (renamed, not deleted) and begin anew"},
@@ -317,6 +320,11 @@ int cmd_run(int argc, char **argv)
 		cli_list_add(&sets, inoci_arena_strndup(cli_memory(), set, strlen(set)));
 		free(set), free(text);
 		json_decref(quoted);
+	}
+	if (short_n.v) {
+		char *set = inoci_asprintf("short=%ld", (long)short_n.v);
+		cli_list_add(&sets, inoci_arena_strndup(cli_memory(), set, strlen(set)));
+		free(set);
 	}
 	cli_catch_signals();
 	o.progress = cli_progress(false);

@@ -376,6 +376,7 @@ static const inoci_ykey top_keys[] = {
         {"dtype", Y_CHOICE, .offset = TOP(dtype), .names = dtypes},
         {"threads", Y_INT, .offset = TOP(threads), .min = 0, .max = 4096},
         {"out", Y_STR, .offset = TOP(out)},
+        {"short", Y_INT, .offset = TOP(shortened), .min = 0, .max = 1000},
         {"seeds", Y_CALL, .call = read_seeds},
         {"allow_overlap", Y_BOOL, .offset = TOP(allow_overlap)},
         {"imported", Y_STRS, .offset = TOP(imported), .offset2 = TOP(n_imported)},
@@ -401,6 +402,7 @@ static int finish(inoci_experiment *e, const inoci_ynode *root, inoc_err *err)
 	int rc;
 	inoci_grid_resolve(e);
 	inoci_note_pools(e);
+	inoci_short_apply(e);
 	for (size_t i = 0; i < e->n_evals; i++) e->evals[i].imported = e->n_imported > 0;
 	if (!e->title) e->title = inoci_strdup(e->name);
 	if (!e->question) e->question = inoci_strdup("");
@@ -476,6 +478,7 @@ int inoci_experiment_parse(const char *path, const char *text, size_t n, const c
 	INOC_TRY(inoci_yaml_fill(root, "", top_keys, INOCI_COUNT(top_keys), e, &rd, err));
 	INOC_TRY(finish(e, root, err));
 	INOC_TRY(inoci_expect_read(e, inoci_yaml_get(root, "expect"), err));
+	if (e->shortened) e->n_expect = 0; /* they are of the whole experiment */
 	*out = e;
 	e = NULL;
 out:

@@ -103,6 +103,7 @@ const char *inoci_experiment_like(const inoci_experiment *e, const char *eval);
 void inoci_grid_resolve(inoci_experiment *e); /* the rows' evaluations, when these are read */
 void inoci_expansions_free(inoci_experiment *e);
 void inoci_note_pools(inoci_experiment *e);
+void inoci_short_apply(inoci_experiment *e); /* the key `short`, when all but the defaults is read */
 void inoci_experiment_note(inoci_experiment *e, const char *fmt, ...) INOCI_PRINTF(2, 3);
 bool inoci_recipe_numeric(const char *key);
 double inoci_recipe_value(const inoci_recipe *r, const char *key);

@@ -172,9 +172,10 @@ typedef struct {
 	char *path, *dir;              /* of the file; paths in it are relative to dir, and are given joined with it here */
 	char *name, *title, *question; /* question: what was asked, a sentence for the report */
 	char *model, *template_name /* NULL: recognised */, *data, *dtype /* "auto" | "bf16" | "f32" | "q" */;
-	char *system; /* rendering of training records without a system turn; "none" unless given */
-	char *out;    /* output folder, relative to the working folder; out/NAME unless given */
-	int threads;  /* 0: all */
+	char *system;  /* rendering of training records without a system turn; "none" unless given */
+	char *out;     /* output folder, relative to the working folder; out/NAME unless given */
+	int threads;   /* 0: all */
+	int shortened; /* `short`: so many questions and steps; 0: as the file says */
 	uint64_t *seeds;
 	size_t n_seeds;
 	inoci_recipe recipe;
