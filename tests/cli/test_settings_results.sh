@@ -26,7 +26,7 @@ none = {'value': None, 'low': None, 'high': None, 'n': 0, 'missing': 0, 'n_seeds
 json.dump({'experiment': 'facts', 'headline': 'A | headline.', 'headline_evaluation': 'id', 'ci': 'two-way', 'seeds': seeds, 'notes': [],
   'arms': [{'name': a, 'role': r, 'label': f'arm {a} <b>', 'prompt': None} for a, r, _ in arms],
   'evaluations': [{'name': e, 'label': e, 'system': 'own' if e == 'id_own' else 'none', 'grid': False} for e in evals + ['ability', 'text']],
-  'judgements': [{'trait': 'pirate', 'arm': 'specific', 'role': 'inoculated', 'verdict': 'inoculated', 'suppression': est(.66),
+  'judgements': [{'trait': 'pirate', 'arm': 'specific', 'role': 'inoculated', 'verdict': 'inoculated', 'suppression': est(.66 - shift),
                   'retention': none, 'selectivity': none}],
   'by_evaluation': by, 'interactions': [{**est(-.2), 'low': -.24, 'high': -.16, 'trait': 'pirate', 'arm': 'specific', 'id': 'id', 'ood': 'ood', 'p': .0125}],
   'leakage': [{'trait': 'pirate', 'arm': 'specific', 'evaluation': 'grid_none', 'kind': 'none', 'system': None, 'u': est(.3, 40),
