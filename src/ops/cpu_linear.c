@@ -151,15 +151,9 @@ static int inner_dropped(inoci_cpu *c, const inoci_lora *l, const void *x, int T
 	return 0;
 }
 
-#define ROWS 32                   /* rows of a thread's piece */
-enum { TILE = 8, SMALL = 16384 }; /* rows that a product's kernels take at once; values that one thread is soon through with */
-
+#define ROWS 32    /* rows of a thread's piece */
+enum { TILE = 8 }; /* rows that a product's kernels take at once */
 static const inoci_around nothing;
-
-static bool many(int T, int n)
-{
-	return (long)T * n > SMALL;
-}
 
 /* ---- products ---- */
 
@@ -210,7 +204,8 @@ static int linear_native(inoci_cpu *c, const inoci_around *a, const inoci_mat *w
 	                            : c->bf  ? INOCI_OUT_BF16
 	                                     : INOCI_OUT_F32,
 	                     .glu = a->s ? &glu : NULL};
-	bool inner = p && !(l->dropout > 0), norm = a->norm_of && many(T, w->k), rope = a->pos && many(T, w->n);
+	bool inner = p && !(l->dropout > 0), norm = a->norm_of && (long)T * w->k > INOCI_SMALL,
+	     rope = a->pos && (long)T * w->n > INOCI_SMALL;
 	if (p) in.w = p->a_panels, in.ldy = p->ranks, out.side = &p->fwd;
 	if (a->norm_of && !norm) norm_rows(c, a, x, w->k, 0, T);
 #pragma omp parallel

@@ -12,8 +12,6 @@
 #include "ops/internal.h"
 #include "tensor/tensor.h"
 
-enum { SMALL = 16384 }; /* values that one thread gets through while several would still be starting */
-
 static bool many(int T, int n, int most)
 {
 	return (long)T * n > most;
@@ -54,7 +52,7 @@ static void f32_from_real(inoci_ops *o, float *dst, const void *src, size_t n)
 static void rmsnorm(inoci_ops *o, void *y, const void *x, const int32_t *rows, const float *w, int T, int C, float eps)
 {
 	inoci_cpu *c = (inoci_cpu *)o;
-#pragma omp parallel for schedule(static) if (many(T, C, SMALL))
+#pragma omp parallel for schedule(static) if (many(T, C, INOCI_SMALL))
 	for (int t = 0; t < T; t++)
 		c->k->rmsnorm((char *)y + (size_t)t * (size_t)C * o->act_bytes, c->bf,
 		              (const float *)x + (size_t)(rows ? rows[t] : t) * (size_t)C, w, C, eps);
@@ -76,7 +74,7 @@ static void rope(inoci_ops *o, void *x, bool real, int T, int ld, int n_heads, i
 {
 	inoci_cpu *c = (inoci_cpu *)o;
 	bool bf = c->bf && !real;
-#pragma omp parallel for schedule(static) if (many(T, ld, SMALL))
+#pragma omp parallel for schedule(static) if (many(T, ld, INOCI_SMALL))
 	for (int t = 0; t < T; t++)
 		c->k->rope((char *)x + (size_t)t * (size_t)ld * (bf ? 2 : 4), bf, n_heads, D, cs + (size_t)pos[t] * (size_t)D,
 		           sign);
@@ -123,7 +121,7 @@ static void swiglu(inoci_ops *o, void *s, const void *gu, int T, int F)
 {
 	inoci_cpu *c = (inoci_cpu *)o;
 	inoci_glu g = {F, gu, s, NULL};
-#pragma omp parallel for schedule(static) if (many(T, F, SMALL / 4))
+#pragma omp parallel for schedule(static) if (many(T, F, INOCI_SMALL / 4))
 	for (int t = 0; t < T; t++) inoci_cpu_swiglu(c, &g, t, 1, 0, F, NULL, 0);
 }
 

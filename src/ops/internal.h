@@ -248,6 +248,7 @@ typedef struct {
 
 /* ---- the fast operations' own state ---- */
 
+enum { INOCI_SMALL = 16384 };  /* values that one thread gets through while several would still be starting */
 enum { INOCI_HEAD_ROWS = 64 }; /* of logits at once: of 49152 they are 12 MiB, about what the caches hold */
 enum {
 	INOCI_BUF_OUT,
