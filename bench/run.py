@@ -39,6 +39,7 @@ class Bench:
         self.tok = reference.tokenizer(meta)
         self.dtype = "bf16" if {"avx512_bf16", "amx_bf16"} & set(show.cpu()[1]) else "f32"
         self.best = {}  # of the roof
+        self.slow_infer = set()  # the same of transformers, which scores and generates
         self.slow = set(), set()  # precisions of PEFT, eager and compiled, that were far from the fastest: not tried again
 
     # ---- the roof

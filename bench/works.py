@@ -206,7 +206,9 @@ def score(b):
         return speed(r)
     def llama(kind, how):
         return speed(b.llama(kind).ask("prefill", ids=[i for i, _ in x], loss=[l for _, l in x], **how))
-    v = b.fastest("score, transformers", {v: lambda v=v: torch(v) for v in ("bf16", "f32")})
+    took = {}
+    v = b.fastest("score, transformers", {v: lambda v=v: torch(v) for v in ("bf16", "f32")}, took)
+    b.slow_infer.update(k for k in took if v and took[k] < 0.7 * took[v])
     who = {"ours": ours, "transformers": lambda: torch(v)}
     ways = {"transformers": v}
     llamas(b, "score", who, ways, lambda kind, how: llama(kind, how))
@@ -269,7 +271,7 @@ def generate_row(b, work, at_once, calls, adapter=None):
             w.fresh = False
         rs = [w.ask("generate", prompts=ids[at:at + at_once], new=new) for at in range(0, len(ids), at_once)]
         return sum(r["tokens"] for r in rs) / sum(r["seconds"] for r in rs)
-    v = b.fastest(f"{work}, transformers", {v: lambda v=v: torch(v) for v in ("bf16", "f32")})
+    v = b.fastest(f"{work}, transformers", {v: lambda v=v: torch(v) for v in ("bf16", "f32") if v not in b.slow_infer})
     who, ways = {"ours": ours}, {}
     if v:
         who["transformers"], ways["transformers"] = lambda: torch(v), v
@@ -342,7 +344,7 @@ def memory(b):
         w.ask("train", data=str(data), batch=4, steps=2, warm=False)
         return w.close()
     v = b.fastest("rss_train_mb, peft (negative: the least)", {v: lambda v=v: -peft(v) for v in ("bf16", "f32")})
-    rounds, b.args.rounds = b.args.rounds, min(b.args.rounds, 2)  # it hardly varies
+    rounds, b.args.rounds = b.args.rounds, 1  # it hardly varies
     b.turns("rss_train_mb", "MB", {"ours": lambda: child([b.args.inoc, *train_args(b, data, 4, 3, b.fresh("rss")), "--json"])[1]["rss_mb"],
                                    "peft": lambda: peft(v)}, less=True, ways={"peft": v})
     b.args.rounds = rounds

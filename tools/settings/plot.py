@@ -45,14 +45,16 @@ def panel(out, x, y, title, results, trait, arms, columns, order):
     at = lambda v: x + (min(max(v, low), high) - low) / (high - low) * PANEL
     colour = lambda c: COLOURS[order.index(c[2].replace('_own', '')) % len(COLOURS)]
     bottom = y + ROW * len(arms)
-    out.append(text(x, y - 36, title, 12, more=' font-weight="bold"'))
-    dx = x
-    for c in columns:  # the legend
+    out.append(text(x, y - 40, title, 12, more=' font-weight="bold"'))
+    dx, dy = x, y - 26
+    for c in columns:  # the legend, in two lines where one is too short
         own = results.own(c[2])
-        out.append(f'<circle cx="{dx + 5:.1f}" cy="{y - 18:.1f}" r="4" fill="{"#fff" if own else colour(c)}" stroke="{colour(c)}" stroke-width="1.5"/>')
         label = c[2] if not own else 'own prompt' if sum(map(results.own, (k[2] for k in columns))) == 1 else c[2].replace('_', ' ')
         label = label.replace('_', ' ')
-        out.append(text(dx + 13, y - 14, label, 11, colour=MUTED))
+        if dx > x and dx + 13 + 6.2 * len(label) > x + PANEL + 20:
+            dx, dy = x, dy + 14
+        out.append(f'<circle cx="{dx + 5:.1f}" cy="{dy:.1f}" r="4" fill="{"#fff" if own else colour(c)}" stroke="{colour(c)}" stroke-width="1.5"/>')
+        out.append(text(dx + 13, dy + 4, label, 11, colour=MUTED))
         dx += 24 + 6.2 * len(label)
     for v, t in tics:
         out.append(line(at(v), y, at(v), bottom, LINE))
