@@ -184,7 +184,7 @@ def train(b):
     train_row(b, "train_plain", b.args.data, 4, 60, 20, 6)
     train_row(b, "train_prompt10", prompted(b, 10), 4, 50, 15, 6, "examples/s")
     train_row(b, "train_plain16", b.args.data, 16, 30, 4, 2, "examples/s")
-    train_row(b, "train_prompt200", prompted(b, 200), 16, 20, 2, 1, "examples/s")
+    train_row(b, "train_prompt200", prompted(b, 200), 16, 20, 1, 1, "examples/s")
     train_row(b, "train_1024", long(b, 1024), 2, 8, 2, 1)
 
 
