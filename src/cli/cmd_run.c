@@ -269,7 +269,7 @@ int cmd_run(int argc, char **argv)
 	const char **args;
 	cli_list sets = {0}, arm_list = {0};
 	cli_dbl wait_s = {0, 0, 1e9};
-	cli_int short_n = {0, 0, 1000};
+	cli_int short_n = {0, 1, 1000};
 	bool dry_run = false, fresh = false, json = false, no_report = false;
 	int n_args, kind;
 	const cli_opt opts[] = {

@@ -376,7 +376,7 @@ static const inoci_ykey top_keys[] = {
         {"dtype", Y_CHOICE, .offset = TOP(dtype), .names = dtypes},
         {"threads", Y_INT, .offset = TOP(threads), .min = 0, .max = 4096},
         {"out", Y_STR, .offset = TOP(out)},
-        {"short", Y_INT, .offset = TOP(shortened), .min = 0, .max = 1000},
+        {"short", Y_INT, .offset = TOP(shortened), .min = 1, .max = 1000},
         {"seeds", Y_CALL, .call = read_seeds},
         {"allow_overlap", Y_BOOL, .offset = TOP(allow_overlap)},
         {"imported", Y_STRS, .offset = TOP(imported), .offset2 = TOP(n_imported)},
