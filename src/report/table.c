@@ -149,6 +149,21 @@ static void md_table(inoci_buf *b, const inoci_report_table *t)
 	}
 }
 
+/* A table of a trait under its heading and what it says; nothing where it has no rows. Frees both. */
+static void md_section(inoci_buf *b, const char *what, const char *label, char *says, const char *note, inoci_report_table t)
+{
+	if (t.n_rows > 1) {
+		inoci_buf_printf(b, "\n## %s: ", what);
+		md_text(b, label);
+		inoci_buf_puts(b, "\n\n");
+		md_text(b, says);
+		inoci_buf_printf(b, "\n\n%s", note);
+		md_table(b, &t);
+	}
+	inoci_report_table_free(&t);
+	free(says);
+}
+
 void inoci_report_markdown(const inoci_summary *s, inoci_buf *out)
 {
 	const inoci_experiment *e = s->r->e;
@@ -189,34 +204,13 @@ void inoci_report_markdown(const inoci_summary *s, inoci_buf *out)
 		md_text(out, s->met[i].text);
 		inoci_buf_puts(out, "\n");
 	}
-	for (int k = 0; k < (int)e->n_traits; k++) {
-		inoci_report_table t = inoci_report_generalisation(s, k);
-		if (t.n_rows > 1) {
-			char *says = inoci_report_reach(s, k);
-			inoci_buf_puts(out, "\n## Generalisation: ");
-			md_text(out, e->traits[k].label);
-			inoci_buf_puts(out, "\n\n");
-			md_text(out, says);
-			inoci_buf_puts(out, "\n\n");
-			md_table(out, &t);
-			free(says);
-		}
-		inoci_report_table_free(&t);
-	}
-	for (int k = 0; k < (int)e->n_traits; k++) {
-		inoci_report_table t = inoci_report_leakage(s, k, true);
-		if (t.n_rows > 1) {
-			char *found = inoci_report_leaks(s, k);
-			inoci_buf_puts(out, "\n## Leakage: ");
-			md_text(out, e->traits[k].label);
-			inoci_buf_puts(out, "\n\n");
-			md_text(out, found);
-			inoci_buf_puts(out, "\n\nShares by system prompt; ^: clearly above the arm's share without one.\n\n");
-			md_table(out, &t);
-			free(found);
-		}
-		inoci_report_table_free(&t);
-	}
+	for (int k = 0; k < (int)e->n_traits; k++)
+		md_section(out, "Generalisation", e->traits[k].label, inoci_report_reach(s, k), "",
+		           inoci_report_generalisation(s, k));
+	for (int k = 0; k < (int)e->n_traits; k++)
+		md_section(out, "Leakage", e->traits[k].label, inoci_report_leaks(s, k),
+		           "Shares by system prompt; ^: clearly above the arm's share without one.\n\n",
+		           inoci_report_leakage(s, k, true));
 	for (int k = 0; k < (int)e->n_evals; k++) {
 		if (inoci_experiment_grid(e, k)) continue;
 		inoci_report_table t = inoci_report_rates(s, k, true);
