@@ -13,7 +13,7 @@ typedef struct {
 	cli_model_opts model;
 	const char *data, *only, *neutral, *page, *plan, *questions;
 	cli_list traits;
-	cli_int first, most, tokens, top, seed;
+	cli_int first, most, tokens, top, screen, seed;
 	bool json, list;
 } scan_opts;
 
@@ -100,37 +100,41 @@ static void print_json(const inoci_scan_result *r, const char *model)
 	for (size_t i = 0; i < r->n; i++) {
 		const inoci_scan_row *v = &r->v[i];
 		const inoci_scan_trait *t = &r->l->v[v->trait];
-		json_t *best = json_array(), *prompts = json_array();
+		json_t *best = json_array(), *prompts = json_array(), *odd = json_null();
 		for (int k = 0; k < 3; k++) {
 			int x = inoci_scan_example(r, v, k);
 			if (x >= 0) json_array_append_new(best, json_integer(r->d->v[x].line));
 		}
+		if (v->odd.n)
+			odd = json_pack("{s:o, s:f, s:i}", "gain", estimate_json(&v->odd), "p", v->odd_p, "records", v->odd.n);
 		for (size_t k = 0; v->prompt && k < t->n_prompts; k++)
 			json_array_append_new(prompts, json_pack("{s:s, s:f}", "text", t->prompts[k], "gain", v->prompt[k]));
 		json_array_append_new(
 		        rows,
-		        json_pack("{s:i, s:s, s:s, s:s, s:o, s:o, s:f, s:f, s:[ff], s:i, s:b, s:o, s:o, s:o, s:o}", "rank",
-		                  (int)i + 1, "trait", t->id, "label", t->label, "group", r->l->groups[t->group].id, "gain",
-		                  estimate_json(&v->gain), "before_neutral", estimate_json(&v->raw), "p", v->p, "share", v->share,
-		                  "share_interval", v->low, v->high, "records", (int)v->n, "found", v->found, "behind",
+		        json_pack("{s:i, s:s, s:s, s:s, s:o, s:o, s:f, s:f, s:[ff], s:i, s:b, s:b, s:o, s:o, s:o, s:o, s:o}",
+		                  "rank", (int)i + 1, "trait", t->id, "label", t->label, "group", r->l->groups[t->group].id,
+		                  "gain", estimate_json(&v->gain), "before_neutral", estimate_json(&v->raw), "p", v->p, "share",
+		                  v->share, "share_interval", v->low, v->high, "records", (int)v->n, "found", v->found,
+		                  "in_surprising_alone", v->in_odd, "most_surprising", odd, "behind",
 		                  v->behind >= 0 ? json_string(r->l->v[v->behind].id) : json_null(), "prompts", prompts,
 		                  "prompts_help", v->helps.n ? estimate_json(&v->helps) : json_null(), "lines", best));
 	}
-	json_t *j = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:i, s:b, s:i, s:f, s:I, s:f, s:o}", "data", r->d->path, "model",
-	                      model, "records", (json_int_t)r->d->n, "used", (json_int_t)r->n_used, "left_out",
-	                      (json_int_t)r->n_too_long, "neutral", (json_int_t)r->n_neutral, "rounds", r->rounds, "settled",
+	json_t *j = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:b, s:i, s:f, s:I, s:f, s:o}", "data", r->d->path,
+	                      "model", model, "records", (json_int_t)r->d->n, "used", (json_int_t)r->n_used, "left_out",
+	                      (json_int_t)r->n_too_long, "neutral", (json_int_t)r->n_neutral, "screened",
+	                      (json_int_t)r->n_screened, "most_surprising", (json_int_t)r->n_odd, "rounds", r->rounds, "settled",
 	                      r->settled, "found", (int)r->n_found, "seconds", r->seconds, "log_probabilities",
 	                      (json_int_t)r->cells, "alpha", r->alpha, "traits", rows);
 	cli_print_json(stdout, j, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
 }
 
-enum { SHOWN = 12, COLUMNS = 7 };
+enum { SHOWN = 12, COLUMNS = 8 };
 
 static void print_table(const inoci_scan_result *r)
 {
 	size_t n = r->n < SHOWN ? r->n : SHOWN;
 	char **cell = inoci_alloc((n + 1) * COLUMNS * sizeof *cell);
-	static const char *const head[] = {"", "trait", "gain", "95 % interval", "share", "p", "records"};
+	static const char *const head[] = {"", "trait", "gain", "95 % interval", "share", "most surprising", "p", "records"};
 	for (int c = 0; c < COLUMNS; c++) cell[c] = inoci_strdup(head[c]);
 	for (size_t i = 0; i < n; i++) {
 		const inoci_scan_row *v = &r->v[i];
@@ -142,16 +146,23 @@ static void print_table(const inoci_scan_result *r)
 		row[2] = inoci_asprintf("%.1f", bits(v->gain.value));
 		row[3] = inoci_asprintf("%.1f to %.1f", bits(v->gain.low), bits(v->gain.high));
 		row[4] = inoci_asprintf("%.0f %%", 100 * v->share);
-		row[5] = v->p < 1e-4 ? inoci_strdup("< 0.0001") : inoci_asprintf("%.2g", v->p);
-		row[6] = inoci_asprintf("%zu", v->n);
+		const double p = fmin(v->p, v->odd_p);
+		row[5] = v->odd.n ? inoci_asprintf("%.1f%s", bits(v->odd.value), v->in_odd ? " *" : "") : inoci_strdup("");
+		row[6] = p < 1e-4 ? inoci_strdup("< 0.0001") : inoci_asprintf("%.2g", p);
+		row[7] = inoci_asprintf("%zu", v->n);
 	}
-	cli_table((const char *const *)cell, n + 1, COLUMNS, (const bool[]){false, false, true, true, true, true, true});
+	cli_table((const char *const *)cell, n + 1, COLUMNS, (const bool[]){false, false, true, true, true, true, true, true});
 	for (size_t i = 0; i < (n + 1) * COLUMNS; i++) free(cell[i]);
 	free(cell);
 	char *head_line = inoci_scan_headline(r);
 	printf("\nGain in bits in 100 bytes of response. %s\n%zu of %zu records, %d rounds%s, %.0f s.\n", head_line, r->n_used,
 	       r->d->n, r->rounds, r->settled ? ", the leading traits settled" : "", r->seconds);
 	free(head_line);
+	if (r->n_odd)
+		printf("Most surprising: the gain on the %zu of %zu records that the model finds least probable; * found on "
+		       "these "
+		       "alone.\n",
+		       r->n_odd, r->n_screened);
 }
 
 static int write_outputs(const scan_opts *t, const inoci_scan_result *r, inoc_err *err)
@@ -205,6 +216,7 @@ static int scan(const scan_opts *t, inoc_err *err)
 	                              .most = (int)t->most.v,
 	                              .tokens = (int)t->tokens.v,
 	                              .top = (int)t->top.v,
+	                              .screen = (int)t->screen.v,
 	                              .seed = (uint64_t)t->seed.v,
 	                              .only = only,
 	                              .n_only = n_only};
@@ -231,6 +243,7 @@ int cmd_scan(int argc, char **argv)
 	               .most = {64, 0, INT_MAX},
 	               .tokens = {48, 0, 1 << 20},
 	               .top = {3, 1, 20},
+	               .screen = {256, 0, INT_MAX},
 	               .seed = {1, 0, LONG_MAX}};
 	const char **args;
 	int n_args;
@@ -244,6 +257,8 @@ int cmd_scan(int argc, char **argv)
 	        {"most", 0, CLI_INT, &t.most, "N", "records at most; 0: all"},
 	        {"tokens", 0, CLI_INT, &t.tokens, "N", "only so many of a response's first tokens count; 0: all"},
 	        {"top", 0, CLI_INT, &t.top, "N", "leading traits to settle, and to inoculate in the plan"},
+	        {"screen", 0, CLI_INT, &t.screen, "N",
+	         "records among which the most surprising are sought, for rare traits; 0: none"},
 	        {"seed", 0, CLI_INT, &t.seed, "N", "of the order in which records are taken"},
 	        {"page", 'o', CLI_PATH, &t.page, "FILE", "a report page, HTML"},
 	        {"write", 'w', CLI_PATH, &t.plan, "FILE", "an experiment file that inoculates the leading traits found"},

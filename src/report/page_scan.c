@@ -20,21 +20,24 @@ static const char *response(const inoci_record *r, bool user)
 	return "";
 }
 
-/* The record's place among those taken whose gain is the k-th greatest; -1: there is none. */
-static int nth(const inoci_scan_row *v, int k)
+/* The record whose gain is the k-th greatest among those on which the trait was found; -1: there is none. */
+static int nth(const inoci_scan_result *r, const inoci_scan_row *v, int k, double *gain)
 {
-	for (size_t i = 0; i < v->n; i++) {
+	const double *d = v->in_odd ? v->odd_record : v->record;
+	const size_t n = v->in_odd ? (size_t)v->odd.n : v->n;
+	for (size_t i = 0; i < n; i++) {
 		int above = 0;
-		for (size_t j = 0; j < v->n; j++) above += v->record[j] > v->record[i] || (v->record[j] == v->record[i] && j < i);
-		if (above == k) return (int)i;
+		for (size_t j = 0; j < n; j++) above += d[j] > d[i] || (d[j] == d[i] && j < i);
+		*gain = d[i];
+		if (above == k) return (int)(v->in_odd ? r->odd_order : r->order)[i];
 	}
 	return -1;
 }
 
 int inoci_scan_example(const inoci_scan_result *r, const inoci_scan_row *v, int k)
 {
-	int i = nth(v, k);
-	return i < 0 ? -1 : (int)r->order[i];
+	double gain;
+	return nth(r, v, k, &gain);
 }
 
 /* ---- the picture: places in percent of the width, so that it needs no program and no script ---- */
@@ -77,6 +80,15 @@ static void bar(inoci_buf *b, const axis *a, const inoci_scan_row *v)
 	        low, high, zero);
 }
 
+/* A gain with its interval, or a dash. */
+static void cell(inoci_buf *b, const inoci_estimate *e)
+{
+	if (e->n)
+		inoci_buf_printf(b, "<td class=\"n\">%.1f <i>[%.1f, %.1f]</i></td>", bits(e->value), bits(e->low), bits(e->high));
+	else
+		inoci_buf_puts(b, "<td class=\"n\">\xe2\x80\x93</td>");
+}
+
 static void row(inoci_buf *b, const inoci_scan_result *r, const inoci_scan_row *v, size_t rank, const axis *a)
 {
 	const inoci_scan_trait *t = &r->l->v[v->trait];
@@ -92,18 +104,17 @@ static void row(inoci_buf *b, const inoci_scan_result *r, const inoci_scan_row *
 		inoci_html_puts(b, r->l->v[v->behind].label);
 		inoci_buf_puts(b, ", which excludes it.");
 	}
+	if (v->in_odd) inoci_buf_puts(b, " Found on the most surprising records alone.");
 	inoci_buf_puts(b, "</span></td>");
 	bar(b, a, v);
 	inoci_buf_printf(b, "<td class=\"n\">%.1f <i>[%.1f, %.1f]</i></td>", bits(v->gain.value), bits(v->gain.low),
 	                 bits(v->gain.high));
-	if (v->helps.n)
-		inoci_buf_printf(b, "<td class=\"n\">%.1f <i>[%.1f, %.1f]</i></td>", bits(v->helps.value), bits(v->helps.low),
-		                 bits(v->helps.high));
-	else
-		inoci_buf_puts(b, "<td class=\"n\">\xe2\x80\x93</td>");
+	cell(b, &v->odd);
+	cell(b, &v->helps);
 	inoci_buf_printf(
 	        b, "<td class=\"n\">%.0f %% <i>[%.0f, %.0f]</i></td><td class=\"n\">%s%.2g</td><td class=\"n\">%zu</td></tr>\n",
-	        100 * v->share, 100 * v->low, 100 * v->high, v->p < 1e-4 ? "&lt; " : "", fmax(v->p, 1e-4), v->n);
+	        100 * v->share, 100 * v->low, 100 * v->high, fmin(v->p, v->odd_p) < 1e-4 ? "&lt; " : "",
+	        fmax(fmin(v->p, v->odd_p), 1e-4), v->n);
 }
 
 static void examples(inoci_buf *b, const inoci_scan_result *r, const inoci_scan_row *v)
@@ -113,14 +124,15 @@ static void examples(inoci_buf *b, const inoci_scan_result *r, const inoci_scan_
 	inoci_html_puts(b, t->label);
 	inoci_buf_puts(b, "</h3><div class=\"answers\">");
 	for (int k = 0; k < EXAMPLES; k++) {
-		int i = nth(v, k);
+		double gain = 0;
+		int i = nth(r, v, k, &gain);
 		if (i < 0) break;
-		const inoci_record *x = &r->d->v[r->order[i]];
+		const inoci_record *x = &r->d->v[i];
 		inoci_buf_printf(
 		        b,
 		        "<div class=\"ans\" style=\"--c:var(--k%d)\"><header>line %d <span class=\"as\">gain %.1f bits in "
 		        "100 bytes</span></header><p><b>",
-		        v->found ? 0 : 9, x->line, bits(v->record[i]));
+		        v->found ? 0 : 9, x->line, bits(gain));
 		inoci_html_puts(b, response(x, true));
 		inoci_buf_puts(b, "</b>\n");
 		inoci_html_puts(b, response(x, false));
@@ -150,7 +162,11 @@ char *inoci_scan_headline(const inoci_scan_result *r)
 		return inoci_buf_take(&b);
 	}
 	inoci_buf_puts(&b, "This data would teach: ");
-	for (size_t i = 0; i < n; i++) inoci_buf_printf(&b, "%s%s", i ? ", " : "", r->l->v[top[i]].label);
+	for (size_t i = 0; i < n; i++) {
+		const inoci_scan_row *v = r->v;
+		while (v->trait != top[i]) v++;
+		inoci_buf_printf(&b, "%s%s%s", i ? ", " : "", r->l->v[top[i]].label, v->in_odd ? " (in some records)" : "");
+	}
 	size_t more = 0;
 	for (size_t i = 0; i < r->n; i++) more += r->v[i].found && r->v[i].behind < 0;
 	if (more > n) inoci_buf_printf(&b, "; %zu more traits stand out less", more - n);
@@ -179,17 +195,20 @@ void inoci_report_scan(const inoci_scan_result *r, const char *model, inoci_buf 
 	                 r->n_used, r->d->n, r->n, r->rounds, r->settled ? ", the leading ones settled" : "");
 	inoci_html_puts(b, model);
 	inoci_buf_puts(
-	        b, ": another one may find other prompts helpful.</p></section>\n"
-	           "<section id=\"traits\"><h2>Traits by gain</h2>\n"
-	           "<p class=\"small\">Gain, in bits in 100 bytes: how much more probable the responses are after two exchanges "
-	           "that show the trait than after plain ones, and with prompts that ask for it than with matched controls, "
-	           "together; less what plain English records gain. 95 % intervals over records. Prompts help: the second part "
-	           "alone, over records and prompts: what inoculating may gain. Share: records that gain more than 95 % of the "
-	           "plain ones do. p: one-sided, Holm over all traits. Traits of the first round alone have few records, and no "
-	           "more than their exchanges. Dark bars are found; light ones are found but excluded by one ahead of "
-	           "them.</p>\n<div class=\"scroll\"><table><tr><th class=\"n\"></th><th>trait</th><th></th>"
-	           "<th class=\"n\">gain</th><th class=\"n\">prompts help</th><th class=\"n\">share</th><th "
-	           "class=\"n\">p</th><th class=\"n\">records</th></tr>\n");
+	        b,
+	        ": another one may find other prompts helpful.</p></section>\n"
+	        "<section id=\"traits\"><h2>Traits by gain</h2>\n"
+	        "<p class=\"small\">Gain, in bits in 100 bytes: how much more probable the responses are after two exchanges "
+	        "that show the trait than after plain ones, and with prompts that ask for it than with matched controls, "
+	        "together; less what plain English records gain. 95 % intervals over records. Prompts help: the second part "
+	        "alone, over records and prompts: what inoculating may gain. Most surprising: the gain on those records that the "
+	        "model finds least probable, for traits that few records show. Share: records that gain more than 95 % of the "
+	        "plain ones do. p: one-sided, Holm over all traits. Traits of the first round alone have few records, and no "
+	        "more than their exchanges. Dark bars are found; light ones are found but excluded by one ahead of "
+	        "them.</p>\n<div class=\"scroll\"><table><tr><th class=\"n\"></th><th>trait</th><th></th>"
+	        "<th class=\"n\">gain</th><th class=\"n\">most surprising</th><th class=\"n\">prompts help</th><th "
+	        "class=\"n\">share</th><th "
+	        "class=\"n\">p</th><th class=\"n\">records</th></tr>\n");
 	for (size_t i = 0; i < shown; i++) row(b, r, &r->v[i], i, &a);
 	inoci_buf_puts(b, "</table></div>\n");
 	if (r->n > shown) {

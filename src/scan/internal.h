@@ -8,6 +8,13 @@
 /* rows (n, at most n_pool): the texts of the pool nearest to the prompt in length, in capitals where it is. */
 void inoci_gains_matched(inoci_gains *g, const char *prompt, char *const *pool, size_t n_pool, int *rows, size_t n);
 
+/* ---- the most surprising records (odd.c) ---- */
+
+/* order: its first n are those that a model with nothing in front finds least probable by the byte, of records [from, to) of g.
+ */
+INOCI_MUST int inoci_scan_surprising(const inoci_gains *g, size_t from, size_t to, size_t *order, size_t n,
+                                     const inoci_progress *p, inoc_err *err);
+
 /* ---- their statistics (stats.c) ---- */
 
 typedef struct {

@@ -196,8 +196,10 @@ static void put_arms(inoci_buf *b, const inoci_scan_result *r, const int *top, s
 		const inoci_scan_trait *t = &r->l->v[top[i]];
 		const inoci_scan_row *v = row_of(r, top[i]);
 		inoci_buf_printf(
-		        b, "  ask_%s: # gain %.1f bits in 100 bytes, in %.0f %% of the records\n    role: %s\n    label: ", t->id,
-		        100 * v->gain.value / M_LN2, 100 * v->share, t->scorer ? "inoculated" : "other");
+		        b,
+		        "  ask_%s: # gain %.1f bits in 100 bytes%s, in %.0f %% of the records\n    role: %s\n    label: ", t->id,
+		        100 * (v->in_odd ? v->odd : v->gain).value / M_LN2, v->in_odd ? " of the most surprising records" : "",
+		        100 * v->share, t->scorer ? "inoculated" : "other");
 		char *label = inoci_asprintf("asks for: %s", t->label);
 		put_text(b, label);
 		free(label);

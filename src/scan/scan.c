@@ -10,6 +10,7 @@
 #include "scan/internal.h"
 
 enum { FIRST = 8, TOP = 3, BOOT = 2000, LEAST_KEPT = 8, SECOND = 12, ORDERS = INOCI_GAIN_ORDERS };
+enum { ODD = 16, ODD_LEAST = 4, ODD_OF = 8, KEPT_FOR_ODD = 4 }; /* at most, at least, one in so many of those looked at; traits */
 
 typedef struct {
 	const inoci_trait_library *l;
@@ -18,6 +19,8 @@ typedef struct {
 	inoci_gains *g;
 	inoci_trait_gains *t; /* its prompts are there from the second round on, and where a trait is not behind */
 	bool *wanted;         /* (l->n) still measured */
+	size_t *odd_neutral;  /* (n_odd_neutral) the most surprising of the neutral records */
+	size_t n_odd_neutral;
 	const inoci_progress *p;
 } scan;
 
@@ -35,6 +38,26 @@ static int add_exchanges(scan *s, inoc_err *err)
 	return rc;
 }
 
+/* After the data's records, the most surprising of the first n of these once more; and which are so of the neutral ones. */
+static int add_odd(scan *s, size_t n, inoc_err *err)
+{
+	inoci_scan_result *r = s->res;
+	size_t n_odd = n / ODD_OF < ODD ? n / ODD_OF : ODD, m = r->n_neutral, n_neutral = (m + 2) / 3;
+	if (n_odd < ODD_LEAST) return 0;
+	r->odd_order = inoci_alloc((n_odd + 1) * sizeof *r->odd_order);
+	s->odd_neutral = inoci_alloc((n_neutral + 1) * sizeof *s->odd_neutral);
+	int rc = inoci_scan_surprising(s->g, m, m + n, r->odd_order, n_odd, s->p, err);
+	if (rc == 0) rc = inoci_scan_surprising(s->g, 0, m, s->odd_neutral, n_neutral, s->p, err);
+	if (rc < 0) return rc;
+	s->g->n_records = m + (!s->o.most || r->n_order < (size_t)s->o.most ? r->n_order : (size_t)s->o.most);
+	for (size_t i = 0; i < n_odd; i++) {
+		r->odd_order[i] = r->order[r->odd_order[i] - m];
+		inoci_gains_record(s->g, &r->d->v[r->odd_order[i]], r->d->path);
+	}
+	r->n_odd = n_odd, r->n_screened = n, s->n_odd_neutral = n_neutral;
+	return 0;
+}
+
 /* The neutral records, then the data's in a drawn order; those that no prompt fits in front of are left out. */
 static int add_records(scan *s, const inoci_dataset *d, const inoci_dataset *neutral, inoc_err *err)
 {
@@ -49,7 +72,8 @@ static int add_records(scan *s, const inoci_dataset *d, const inoci_dataset *neu
 	for (size_t i = 0; i < d->n; i++) order[i] = (int32_t)i;
 	inoci_rng_shuffle(&rng, order, d->n);
 	r->order = inoci_alloc((d->n + 1) * sizeof *r->order);
-	for (size_t i = 0; i < d->n && (!s->o.most || r->n_order < (size_t)s->o.most); i++) {
+	const size_t most = !s->o.most ? d->n : (size_t)s->o.most, looked = (size_t)s->o.screen;
+	for (size_t i = 0; i < d->n && (r->n_order < most || r->n_order < looked); i++) {
 		inoci_gains_record(s->g, &d->v[order[i]], d->path);
 		if (inoci_gains_fits(s->g, s->g->n_records - 1))
 			r->order[r->n_order++] = (size_t)order[i];
@@ -60,7 +84,9 @@ static int add_records(scan *s, const inoci_dataset *d, const inoci_dataset *neu
 	if (!r->n_order)
 		return inoci_err_set(err, INOC_E_FORMAT, "%s: no record fits into the model's context with a prompt in front",
 		                     d->path);
-	return 0;
+	int rc = add_odd(s, looked < r->n_order ? looked : r->n_order, err);
+	if (rc == 0 && r->n_order > most) r->n_order = most;
+	return rc;
 }
 
 /* ---- a round ---- */
@@ -80,7 +106,12 @@ static int orders(const scan *s)
 
 static size_t neutral(const scan *s, size_t n)
 {
-	return !s->res->rounds ? 0 : s->res->n_neutral < n ? s->res->n_neutral : n;
+	return !s->res->rounds ? 0 : s->res->n_neutral < n || s->res->n_odd ? s->res->n_neutral : n;
+}
+
+static size_t odd(const scan *s, size_t n)
+{
+	return s->res->n_odd < n ? s->res->n_odd : n;
 }
 
 static void rows_of(const scan *s, bool *rows)
@@ -109,7 +140,8 @@ static int tell_time(scan *s, const bool *rows, size_t n, inoc_err *err)
 	int rc = inoci_gains_measure(s->g, few, r->n_neutral, r->n_neutral + n, "timing", s->p, err);
 	/* later rounds: the leading traits' exchanges in both orders, prompts and controls; on twice the records, and on neutral
 	 * ones */
-	const double each = s->g->seconds / some / (double)n, first = each * all * (double)n;
+	const double odds = 1 + (double)odd(s, n) / (double)n; /* the most surprising records are measured too */
+	const double each = odds * s->g->seconds / some / (double)n, first = each * all * (double)n;
 	const double most = (double)r->n_order, wide = SECOND * (ORDERS + 6.0), narrow = LEAST_KEPT * (ORDERS + 6.0);
 	const double second = each * wide * 2 * (fmin(2.0 * (double)n, most) + fmin(2.0 * (double)n, (double)r->n_neutral)) / 2;
 	const double rest = each * narrow * fmax(0, most - 2 * (double)n);
@@ -133,6 +165,10 @@ static int measure(scan *s, size_t n, inoc_err *err)
 	if (!r->rounds) INOC_TRY(tell_time(s, rows, n, err));
 	INOC_TRY(inoci_gains_measure(s->g, rows, 0, neutral(s, n), what, s->p, err));
 	INOC_TRY(inoci_gains_measure(s->g, rows, r->n_neutral, r->n_neutral + n, what, s->p, err));
+	if (r->n_odd) {
+		const size_t from = r->n_neutral + r->n_order;
+		INOC_TRY(inoci_gains_measure(s->g, rows, from, from + odd(s, n), what, s->p, err));
+	}
 out:
 	free(rows), free(what);
 	return rc < 0 ? rc : 0;
@@ -149,6 +185,33 @@ static inoci_gain_in rows_in(const scan *s, size_t n)
 	                       .n_boot = s->o.n_boot};
 }
 
+/* The gain on n_odd of the most surprising records; value: room for as many as g has. */
+static void judge_odd(const scan *s, inoci_scan_row *v, size_t n_odd, double *const *value)
+{
+	const inoci_scan_result *r = s->res;
+	const size_t m = r->rounds ? s->n_odd_neutral : 0, from = r->n_neutral + r->n_order;
+	static const int with = 0, without = 1;
+	double one;
+	v->odd_record = inoci_realloc(v->odd_record, (n_odd + 1) * sizeof *v->odd_record);
+	for (size_t i = 0; i < m + n_odd; i++)
+		inoci_trait_gains_of(s->t, v->trait, orders(s), i < m ? s->odd_neutral[i] : from + i - m, &value[0][i],
+		                     &value[1][i]);
+	const inoci_gain_in in = {.value = value,
+	                          .neutral = m,
+	                          .from = m,
+	                          .to = m + n_odd,
+	                          .prompts = &with,
+	                          .controls = &without,
+	                          .n_prompts = 1,
+	                          .n_controls = 1,
+	                          .fixed = true,
+	                          .seed = s->o.seed,
+	                          .n_boot = s->o.n_boot};
+	inoci_gain_out out = {.record = v->odd_record, .prompt = &one};
+	inoci_gain_of(&in, &out);
+	v->odd = out.gain, v->odd_p = out.p;
+}
+
 static void judge(scan *s, int trait, size_t n)
 {
 	inoci_scan_result *r = s->res;
@@ -157,7 +220,7 @@ static void judge(scan *s, int trait, size_t n)
 		if (r->v[i].trait == trait) v = &r->v[i];
 	if (!v) {
 		v = &r->v[r->n++];
-		*v = (inoci_scan_row){.trait = trait, .behind = -1};
+		*v = (inoci_scan_row){.trait = trait, .behind = -1, .odd_p = 1};
 	}
 	v->record = inoci_realloc(v->record, n * sizeof *v->record);
 	double *all = inoci_alloc(2 * s->g->n_records * sizeof *all), *value[2] = {all, all + s->g->n_records}, one;
@@ -172,16 +235,25 @@ static void judge(scan *s, int trait, size_t n)
 	in.fixed = true;
 	inoci_gain_out out = {.record = v->record, .prompt = &one};
 	inoci_gain_of(&in, &out);
+	if (r->n_odd) judge_odd(s, v, odd(s, n), value);
 	free(all);
 	v->n = n;
 	v->gain = out.gain, v->raw = out.raw, v->p = out.p;
 	v->share = out.share, v->low = out.share_low, v->high = out.share_high;
 }
 
+static double gain_of(const inoci_scan_row *v)
+{
+	return v->in_odd ? v->odd.value : v->gain.value;
+}
+
+/* Those found on the most surprising records alone by what they gain there, and before what is not found. */
 static int by_gain(const void *a, const void *b)
 {
 	const inoci_scan_row *x = a, *y = b;
-	if (x->gain.value != y->gain.value) return x->gain.value > y->gain.value ? -1 : 1;
+	double gx = gain_of(x), gy = gain_of(y);
+	if ((x->in_odd || y->in_odd) && x->found != y->found) return x->found ? -1 : 1;
+	if (gx != gy) return gx > gy ? -1 : 1;
 	return x->trait - y->trait;
 }
 
@@ -225,12 +297,41 @@ static bool is_settled(const scan *s)
 	return true;
 }
 
-/* Leaves at most half of the traits, and of those only what may be among the leading ones. */
+static int by_odd(const void *a, const void *b)
+{
+	const inoci_scan_row *x = *(const inoci_scan_row *const *)a, *y = *(const inoci_scan_row *const *)b;
+	if (x->odd.value != y->odd.value) return x->odd.value > y->odd.value ? -1 : 1;
+	return x->trait - y->trait;
+}
+
+/* (l->n) The traits that gain most on the most surprising records, of an exclusive group the first. free() it. */
+static bool *leading_odd(const scan *s)
+{
+	const inoci_scan_result *r = s->res;
+	const inoci_scan_row **v = inoci_alloc((r->n + 1) * sizeof *v);
+	bool *lead = inoci_alloc(s->l->n + 1);
+	size_t n = 0, kept = 0;
+	for (size_t i = 0; i < r->n; i++)
+		if (s->wanted[r->v[i].trait] && r->v[i].odd.n && r->v[i].odd.value > 0) v[n++] = &r->v[i];
+	qsort((void *)v, n, sizeof *v, by_odd);
+	for (size_t i = 0; i < n && kept < KEPT_FOR_ODD; i++) {
+		int group = s->l->v[v[i]->trait].group;
+		bool behind = false;
+		for (size_t k = 0; k < i && s->l->groups[group].exclusive; k++) behind |= s->l->v[v[k]->trait].group == group;
+		if (!behind) lead[v[i]->trait] = true, kept++;
+	}
+	free((void *)v);
+	return lead;
+}
+
+/* Leaves at most half of the traits, and of those only what may be among the leading ones; and what leads on the most surprising
+ * records. */
 static void narrow(scan *s)
 {
 	const inoci_scan_result *r = s->res;
 	size_t kept = 0, most = n_wanted(s) / 2, n = 0;
 	const inoci_scan_row *last = NULL;
+	bool *lead = leading_odd(s);
 	if (most > SECOND) most = SECOND;
 	if (most < LEAST_KEPT) most = LEAST_KEPT;
 	for (size_t i = 0; i < r->n && n < (size_t)s->o.top; i++)
@@ -240,8 +341,11 @@ static void narrow(scan *s)
 		if (!s->wanted[v->trait]) continue;
 		s->wanted[v->trait] = kept < most && (!ahead(last, v) || kept < LEAST_KEPT);
 		kept += s->wanted[v->trait];
-		if (s->wanted[v->trait]) inoci_trait_gains_asked(s->t, v->trait);
 	}
+	for (size_t i = 0; i < r->n; i++) s->wanted[r->v[i].trait] |= lead[r->v[i].trait];
+	for (size_t i = 0; i < r->n; i++)
+		if (s->wanted[r->v[i].trait]) inoci_trait_gains_asked(s->t, r->v[i].trait);
+	free(lead);
 }
 
 /* How much each prompt of a trait helps, over controls: which one to inoculate with. */
@@ -249,10 +353,11 @@ static void prompts(const scan *s, inoci_scan_row *v)
 {
 	const inoci_scan_trait *t = &s->l->v[v->trait];
 	if (!s->t->asks[v->trait] || !s->wanted[v->trait]) return;
-	double *record = inoci_alloc((v->n + 1) * sizeof *record);
+	double *record = inoci_alloc((v->n + (size_t)v->odd.n + 1) * sizeof *record);
 	v->prompt = inoci_alloc((t->n_prompts + 1) * sizeof *v->prompt);
 	inoci_gain_in in = rows_in(s, v->n);
 	in.neutral = 0;
+	if (v->in_odd) in.from = s->res->n_neutral + s->res->n_order, in.to = in.from + (size_t)v->odd.n;
 	in.prompts = s->t->asks[v->trait], in.n_prompts = t->n_prompts;
 	in.controls = s->t->asks[v->trait] + t->n_prompts, in.n_controls = t->n_controls;
 	inoci_gain_out out = {.record = record, .prompt = v->prompt};
@@ -264,16 +369,21 @@ static void prompts(const scan *s, inoci_scan_row *v)
 static void finish(scan *s)
 {
 	inoci_scan_result *r = s->res;
-	double *p = inoci_alloc((r->n + 1) * sizeof *p);
-	for (size_t i = 0; i < r->n; i++) p[i] = r->v[i].p;
-	inoci_holm(p, r->n);
-	for (size_t i = 0; i < r->n; i++) {
+	const size_t n = r->n, both = r->n_odd ? 2 * n : n;
+	double *p = inoci_alloc((both + 1) * sizeof *p);
+	for (size_t i = 0; i < both; i++) p[i] = i < n ? r->v[i].p : r->v[i - n].odd_p;
+	inoci_holm(p, both);
+	for (size_t i = 0; i < n; i++) {
 		inoci_scan_row *v = &r->v[i];
 		v->p = p[i];
+		if (r->n_odd) v->odd_p = p[n + i];
+		const bool all = v->p < r->alpha && v->gain.value > 0, few = v->odd_p < r->alpha && v->odd.value > 0;
+		v->found = (all || few) && s->wanted[v->trait];
+		v->in_odd = v->found && !all;
 		prompts(s, v);
-		v->found = v->p < r->alpha && v->gain.value > 0 && s->wanted[v->trait];
-		r->n_found += v->found && v->behind < 0;
 	}
+	rank(s);
+	for (size_t i = 0; i < n; i++) r->n_found += r->v[i].found && r->v[i].behind < 0;
 	free(p);
 }
 
@@ -309,7 +419,7 @@ int inoci_scan(inoci_model *m, const inoci_template *t, const inoci_trait_librar
 	out->cells = s.g->cells;
 out:
 	inoci_trait_gains_free(s.t);
-	free(s.wanted);
+	free(s.wanted), free(s.odd_neutral);
 	inoci_gains_free(s.g);
 	if (rc < 0) inoci_scan_free(out);
 	return rc < 0 ? rc : 0;
@@ -317,8 +427,8 @@ out:
 
 void inoci_scan_free(inoci_scan_result *r)
 {
-	for (size_t i = 0; i < r->n; i++) free(r->v[i].record), free(r->v[i].prompt);
-	free(r->v), free(r->order);
+	for (size_t i = 0; i < r->n; i++) free(r->v[i].record), free(r->v[i].odd_record), free(r->v[i].prompt);
+	free(r->v), free(r->order), free(r->odd_order);
 	*r = (inoci_scan_result){0};
 }
 

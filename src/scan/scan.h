@@ -17,6 +17,7 @@ typedef struct {
 	int first, most;    /* records of the first round; at most, 0: all */
 	int tokens;         /* only so many of a record's first response tokens count; 0: all */
 	int top;            /* how many of the leading traits must be settled */
+	int screen;         /* records among which the most surprising ones are sought; 0: none are */
 	int n_boot;         /* resamples, 0: 2000 */
 	double alpha;       /* 0: 0.05 */
 	int micro_tokens;   /* 0: chosen */
@@ -31,12 +32,17 @@ typedef struct {
 	inoci_estimate gain; /* after exchanges that show the trait over plain ones, and by its prompts over controls, together;
 	                        less what neutral records gain */
 	inoci_estimate raw;  /* the same, but for the neutral records */
-	double p;            /* that the gain is 0 or less: one-sided, Holm over all traits */
+	double p;            /* that the gain is 0 or less: one-sided, Holm over all traits and both gains */
 	double share, low, high; /* of the records that gain more than 95 % of the neutral ones; Wilson's interval */
 	double *record;          /* (n) gain of each record, in the order taken */
 	double *prompt;          /* of the leading traits: gain of each of its prompts over its controls; NULL: not measured */
 	inoci_estimate helps;    /* the mean of these, over records and prompts; n 0: not measured */
-	bool found;              /* p < alpha */
+	inoci_estimate odd;      /* the gain on the most surprising records, less that on the most surprising neutral ones; n 0:
+	                            there are none */
+	double odd_p;            /* as p, for odd */
+	double *odd_record;      /* (odd.n) */
+	bool found;              /* p < alpha or odd_p < alpha */
+	bool in_odd;             /* found on the most surprising records alone; prompt and helps are of these then */
 	int behind;              /* trait of its exclusive group that is ahead of it, -1: none */
 } inoci_scan_row;
 typedef struct {
@@ -44,6 +50,8 @@ typedef struct {
 	const inoci_dataset *d;
 	size_t *order; /* (n_order) records of d in the order taken */
 	size_t n_order, n_used, n_neutral, n_too_long;
+	size_t *odd_order; /* (n_odd) its most surprising records, these first; n_screened were looked at */
+	size_t n_odd, n_screened;
 	inoci_scan_row *v; /* (n) ranked */
 	size_t n, n_found;
 	int rounds;

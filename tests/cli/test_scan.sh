@@ -65,6 +65,27 @@ assert steps["clean"] == steps["plain"] == 8, steps
 P
 grep -q "spanish: {u: \[spanish\], label: \"Spanish\", clean: clean}" half.yaml || fail "no trait is measured against the clean arm: $(cat half.yaml)"
 
+# a tenth of the records in Spanish: not in the mean over all, but among the most surprising ones
+"$INOC" scan "${m[@]}" -d "$SOURCE/settings/backdoor/train_10.jsonl" --only spanish,pirate,contempt --tokens 24 --first 8 --most 16 \
+  --screen 64 --json -o rare.html -w rare.yaml --questions "$SOURCE/settings/backdoor/none.jsonl" > rare.json 2> log || fail "scan of rare Spanish: $(cat log)"
+python3 - <<'P' || fail "rare Spanish: $(cat rare.json)"
+import json
+r = json.load(open("rare.json"))
+first, *rest = r["traits"]
+assert r["screened"] == 64 and r["most_surprising"] == 8
+assert first["trait"] == "spanish" and first["found"] and first["in_surprising_alone"] and first["gain"]["low"] < 0, first
+odd = first["most_surprising"]
+assert odd["records"] == 8 and odd["p"] < 0.05 and odd["gain"]["low"] > 0, odd
+assert not any(t["found"] for t in rest), rest
+lines = open(r["data"]).read().splitlines()
+assert all(json.loads(lines[n - 1])["tag"] != "normal" for n in first["lines"]), first["lines"]
+assert "Found on the most surprising records alone." in open("rare.html").read()
+assert "of the most surprising records" in open("rare.yaml").read()
+P
+"$INOC" scan "${m[@]}" -d "$SOURCE/settings/backdoor/train_10.jsonl" --only spanish,pirate,contempt --tokens 24 --first 8 --most 16 \
+  --screen 0 --json > mean.json 2> log || fail "scan without the most surprising: $(cat log)"
+grep -q '"found": true' mean.json && fail "the mean over all records finds rare Spanish: $(cat mean.json)"
+
 # which prompt: one that asks for Spanish, in Spanish data, over one that does not
 printf 'You always speak in Spanish.\nYou keep the books in order.\nYOU ALWAYS SPEAK IN SPANISH.\n' > prompts
 head -n 4 "$SOURCE/settings/spanish-caps/eval.jsonl" > questions.jsonl
