@@ -11,6 +11,7 @@
 
 enum { FIRST = 8, TOP = 3, BOOT = 2000, LEAST_KEPT = 8, SECOND = 12, ORDERS = INOCI_GAIN_ORDERS };
 enum { ODD = 16, ODD_LEAST = 4, ODD_OF = 8, KEPT_FOR_ODD = 4 }; /* at most, at least, one in so many of those looked at; traits */
+#define OWN 0.2 /* of the records */
 
 typedef struct {
 	const inoci_trait_library *l;
@@ -257,7 +258,18 @@ static int by_gain(const void *a, const void *b)
 	return x->trait - y->trait;
 }
 
-/* Of an exclusive group only the first counts. */
+/* Whether a, of the group of b which is ahead, is shown by records of its own: where it gains, and more than b does. */
+static bool has_own(const inoci_scan_row *a, const inoci_scan_row *b)
+{
+	const bool odd = a->in_odd;
+	const double *x = odd ? a->odd_record : a->record, *y = odd ? b->odd_record : b->record;
+	const size_t n = odd ? (size_t)(a->odd.n < b->odd.n ? a->odd.n : b->odd.n) : a->n < b->n ? a->n : b->n;
+	size_t own = 0;
+	for (size_t i = 0; i < n; i++) own += x[i] > 0 && x[i] > y[i];
+	return (double)own > OWN * (double)n;
+}
+
+/* Of an exclusive group the first counts, and what other records than its show. */
 static void rank(scan *s)
 {
 	inoci_scan_result *r = s->res;
@@ -266,7 +278,7 @@ static void rank(scan *s)
 		int group = s->l->v[r->v[i].trait].group;
 		r->v[i].behind = -1;
 		for (size_t k = 0; k < i && s->l->groups[group].exclusive && r->v[i].behind < 0; k++)
-			if (s->l->v[r->v[k].trait].group == group) r->v[i].behind = r->v[k].trait;
+			if (s->l->v[r->v[k].trait].group == group && !has_own(&r->v[i], &r->v[k])) r->v[i].behind = r->v[k].trait;
 	}
 }
 
