@@ -195,7 +195,7 @@ static int add_scorer(inoci_experiment *e, const inoci_ynode *name, json_t *sett
 	inoci_scorer_spec *x = &e->scorers[e->n_scorers++];
 	*x = (inoci_scorer_spec){.name = inoci_strdup(name->s), .settings = settings};
 	const inoci_scorer_env env = {.dir = e->dir, .settings_only = true};
-	if (inoci_scorer_take_on(settings, &x->on, err) < 0 || inoci_scorer_new_in(name->s, settings, &env, &probe, err) < 0)
+	if (inoci_scorer_take_on(settings, &x->on, err) < 0 || inoci_scorer_new_in(NULL, settings, &env, &probe, err) < 0)
 		return inoci_err_prefix(err, "%s: scorer '%s'", name->where, name->s), INOC_E_FORMAT;
 	x->real = inoci_scorer_real(probe);
 	inoci_scorer_free(probe);
