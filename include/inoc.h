@@ -79,6 +79,41 @@ int inoc_answer(inoc_model *m, inoc_adapter *a, const char *system, const char *
 int inoc_logprob(inoc_model *m, inoc_adapter *a, const char *system, const char *user, const char *response, double *sum,
                  int *n_tokens, inoc_err *err);
 
+/* ---- measuring ---- */
+
+/* An answer to be scored; what is NULL is not there. */
+typedef struct inoc_response {
+	const char *system;  /* of what is measured: as in inoc_answer */
+	const char *user;    /* the question */
+	const char *text;    /* the answer, taken as ended by the end token */
+	const char *item;    /* the evaluation record's own fields, a JSON object: "{\"reference\": \"Paris\"}" */
+	const char *measure; /* of scorers that read log-probabilities of given texts: what `inoc eval --measure` takes, a kind or
+	                      * the evaluation's keys as JSON; NULL: the kind that the scorer's type is called after */
+} inoc_response;
+
+/* Scores one answer (docs/measuring.md). scorer: the name of a built-in one, or its settings as JSON,
+ * "{\"type\": \"language\", \"is\": \"es\"}". m and a are what measured scorers (logprob, contrast, choice, candidates) compute
+ * with, their texts being fields of the item (`text` is the reference where the item has none); m is the base model of a
+ * classifier; for others both may be NULL, as a may always. *value: NaN where the scorer says nothing (missing). `change: base`
+ * is not taken off: the value is the model's own. Errors: INOC_E_USAGE (the scorer, or what it needs is not given), _FORMAT (a
+ * field of the item), _EXTERNAL (a judge, a command). */
+int inoc_score(const char *scorer, const inoc_response *r, inoc_model *m, inoc_adapter *a, double *value, inoc_err *err);
+
+/* Which traits of the library would this data (JSON Lines of {"messages": [...]}) teach the model? *json is what `inoc scan
+ * --json` prints (docs/scan.md), the caller's, to free(). options: a JSON object or NULL; its keys are the program's options:
+ * "traits" (list of paths), "only" (list of ids), "neutral" (path), "system", "first", "most", "tokens", "top", "screen", "seed".
+ * The library is looked for in share/inoc/traits near the program and near libinoc, unless INOC_TRAITS in the environment names
+ * it. note (may be NULL) is told what happens. Errors: INOC_E_USAGE (an option), _IO and _FORMAT (files). */
+int inoc_scan(inoc_model *m, const char *data, const char *options, void (*note)(void *ctx, const char *line), void *ctx,
+              char **json, inoc_err *err);
+
+/* Which of these prompts will inoculate best? *json is what `inoc select --json` prints; the rest as in inoc_scan. Keys of
+ * options: "prompts" (list of texts), "trait" (id of one that brings its prompts and scorer), one of the two at least; "traits",
+ * "controls" (list of texts), "system", "records", "tokens", "seed"; and to measure elicitation "questions" (path), with "limit",
+ * "scorer" (as in inoc_score, or settings as an object), "n", "temperature", "top_p", "max_tokens". */
+int inoc_select(inoc_model *m, const char *data, const char *options, void (*note)(void *ctx, const char *line), void *ctx,
+                char **json, inoc_err *err);
+
 /* ---- data and experiments ---- */
 
 /* Reads chat records (JSON Lines of {"messages": [...]}), puts a system turn with `text` before each (replacing one that is
@@ -88,6 +123,11 @@ int inoc_inoculate(const char *in, const char *text, const char *out, inoc_err *
 /* Runs an experiment file as `inoc run` does: trains, samples, scores, writes report.html and results.csv into its output
  * folder. What is in its store is not done again. model: path of the GGUF file. note (may be NULL) is told what happens. */
 int inoc_experiment_run(const char *file, const char *model, void (*note)(void *ctx, const char *line), void *ctx, inoc_err *err);
+
+/* What is in a store, as `inoc report --json` prints it: headline, verdicts, rates with intervals. of: an experiment file, its
+ * output folder or a store.db; experiment: its name in a store of several (NULL: the latest). *json is the caller's, to free().
+ */
+int inoc_report(const char *of, const char *experiment, char **json, inoc_err *err);
 
 #ifdef __cplusplus
 }

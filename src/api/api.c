@@ -2,18 +2,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/api.h"
 #include "data/data.h"
 #include "report/report.h"
 #include "sample/sample.h"
-
-struct inoc_model {
-	inoci_ops *ops;
-	inoci_model *m;
-};
-
-struct inoc_adapter {
-	inoci_adapter *a;
-};
 
 int inoc_model_open(const char *path, const char *dtype, int threads, inoc_model **out, inoc_err *err)
 {
@@ -169,4 +161,26 @@ int inoc_experiment_run(const char *file, const char *model, void (*note)(void *
 out:
 	inoci_experiment_free(e);
 	return rc;
+}
+
+int inoc_report(const char *of, const char *experiment, char **json, inoc_err *err)
+{
+	inoci_store *store = NULL;
+	inoci_experiment *e = NULL;
+	inoci_results *r = NULL;
+	inoci_summary *s = NULL;
+	inoci_buf b = {0};
+	int rc;
+	*json = NULL;
+	INOC_TRY(inoci_store_open_any(of, experiment, &store, &e, err));
+	INOC_TRY(inoci_results_load(store, e, 0, &r, err));
+	INOC_TRY(inoci_summary_new(r, INOCI_REPORT_BOOT, &s, err));
+	inoci_report_json(s, &b);
+	*json = inoci_buf_take(&b);
+out:
+	inoci_summary_free(s);
+	inoci_results_free(r);
+	inoci_experiment_free(e);
+	inoci_store_free(store);
+	return rc < 0 ? rc : 0;
 }

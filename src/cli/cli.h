@@ -158,12 +158,6 @@ INOCI_MUST int cli_inoculation_make(const cli_inoculation *o, inoci_inoculation 
 /* INOC_E_CHECK when a tag is asked for that no record has. */
 INOCI_MUST int cli_inoculation_tagged(const inoci_inoculation *t, const inoci_dataset *d, inoc_err *err);
 
-/* The shipped trait library, and the files or folders in `more`. *folder: the shipped one's, free() it. *l and *folder are to be
- * freed also after an error. */
-INOCI_MUST int cli_traits(const cli_list *more, inoci_trait_library *l, char **folder, inoc_err *err);
-/* Index of the trait that --option names. */
-INOCI_MUST int cli_trait_named(const inoci_trait_library *l, const char *option, const char *id, int *out, inoc_err *err);
-
 /* One aligned table on standard output. cells row-major, header first; numbers right-aligned where `right[c]`. */
 void cli_table(const char *const *cells, size_t n_rows, size_t n_cols, const bool *right);
 

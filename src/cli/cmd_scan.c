@@ -25,27 +25,6 @@ static double bits(double nats)
 
 /* ---- the library ---- */
 
-int cli_traits(const cli_list *more, inoci_trait_library *l, char **folder, inoc_err *err)
-{
-	int rc = inoci_traits_folder(folder, err);
-	if (rc == 0) rc = inoci_traits_add(l, *folder, err);
-	for (size_t i = 0; rc == 0 && i < more->n; i++) rc = inoci_traits_add(l, more->v[i], err);
-	return rc;
-}
-
-int cli_trait_named(const inoci_trait_library *l, const char *option, const char *id, int *out, inoc_err *err)
-{
-	*out = inoci_trait_library_find(l, id);
-	if (*out >= 0) return 0;
-	const char **names = inoci_alloc((l->n + 1) * sizeof *names);
-	for (size_t i = 0; i < l->n; i++) names[i] = l->v[i].id;
-	const char *near = inoci_nearest(id, names, l->n);
-	inoci_err_set(err, INOC_E_USAGE, "--%s: there is no trait '%.60s'%s%s%s `inoc scan --list` shows them", option, id,
-	              near ? "; did you mean '" : "", near ? near : "", near ? "'?" : ";");
-	free(names);
-	return INOC_E_USAGE;
-}
-
 static void show_library(const inoci_trait_library *l, bool json)
 {
 	const char **cell = inoci_alloc((l->n + 1) * 5 * sizeof *cell);
@@ -79,7 +58,7 @@ static int pick_only(const char *given, const inoci_trait_library *l, int **v, s
 	*v = inoci_alloc((strlen(given) + 1) * sizeof **v);
 	for (char *s = strtok_r(names, ", ", &save); s && rc == 0; s = strtok_r(NULL, ", ", &save)) {
 		int i;
-		rc = cli_trait_named(l, "only", s, &i, err);
+		rc = inoci_trait_named(l, "--only", s, &i, err);
 		if (rc == 0) (*v)[(*n)++] = i;
 	}
 	if (rc == 0 && !*n) rc = inoci_err_set(err, INOC_E_USAGE, "--only names no trait");
@@ -88,45 +67,6 @@ static int pick_only(const char *given, const inoci_trait_library *l, int **v, s
 }
 
 /* ---- what was found ---- */
-
-static json_t *estimate_json(const inoci_estimate *e)
-{
-	return json_pack("{s:f, s:f, s:f}", "value", e->value, "low", e->low, "high", e->high);
-}
-
-static void print_json(const inoci_scan_result *r, const char *model)
-{
-	json_t *rows = json_array();
-	for (size_t i = 0; i < r->n; i++) {
-		const inoci_scan_row *v = &r->v[i];
-		const inoci_scan_trait *t = &r->l->v[v->trait];
-		json_t *best = json_array(), *prompts = json_array(), *odd = json_null();
-		for (int k = 0; k < 3; k++) {
-			int x = inoci_scan_example(r, v, k);
-			if (x >= 0) json_array_append_new(best, json_integer(r->d->v[x].line));
-		}
-		if (v->odd.n)
-			odd = json_pack("{s:o, s:f, s:i}", "gain", estimate_json(&v->odd), "p", v->odd_p, "records", v->odd.n);
-		for (size_t k = 0; v->prompt && k < t->n_prompts; k++)
-			json_array_append_new(prompts, json_pack("{s:s, s:f}", "text", t->prompts[k], "gain", v->prompt[k]));
-		json_array_append_new(
-		        rows,
-		        json_pack("{s:i, s:s, s:s, s:s, s:o, s:o, s:f, s:f, s:[ff], s:i, s:b, s:b, s:o, s:o, s:o, s:o, s:o}",
-		                  "rank", (int)i + 1, "trait", t->id, "label", t->label, "group", r->l->groups[t->group].id,
-		                  "gain", estimate_json(&v->gain), "before_neutral", estimate_json(&v->raw), "p", v->p, "share",
-		                  v->share, "share_interval", v->low, v->high, "records", (int)v->n, "found", v->found,
-		                  "in_surprising_alone", v->in_odd, "most_surprising", odd, "behind",
-		                  v->behind >= 0 ? json_string(r->l->v[v->behind].id) : json_null(), "prompts", prompts,
-		                  "prompts_help", v->helps.n ? estimate_json(&v->helps) : json_null(), "lines", best));
-	}
-	json_t *j = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:b, s:i, s:f, s:I, s:f, s:o}", "data", r->d->path,
-	                      "model", model, "records", (json_int_t)r->d->n, "used", (json_int_t)r->n_used, "left_out",
-	                      (json_int_t)r->n_too_long, "neutral", (json_int_t)r->n_neutral, "screened",
-	                      (json_int_t)r->n_screened, "most_surprising", (json_int_t)r->n_odd, "rounds", r->rounds, "settled",
-	                      r->settled, "found", (int)r->n_found, "seconds", r->seconds, "log_probabilities",
-	                      (json_int_t)r->cells, "alpha", r->alpha, "traits", rows);
-	cli_print_json(stdout, j, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
-}
 
 enum { SHOWN = 12, COLUMNS = 8 };
 
@@ -200,7 +140,7 @@ static int scan(const scan_opts *t, inoc_err *err)
 	char *folder = NULL, *plain = NULL;
 	int *only = NULL, rc;
 	size_t n_only = 0;
-	INOC_TRY(cli_traits(&t->traits, &l, &folder, err));
+	INOC_TRY(inoci_traits_load(t->traits.v, t->traits.n, &l, &folder, err));
 	if (t->list) {
 		show_library(&l, t->json);
 		goto out;
@@ -224,7 +164,7 @@ static int scan(const scan_opts *t, inoc_err *err)
 	cli_progress_done();
 	if (r.n_too_long) fprintf(stderr, "%zu records are too long for a prompt in front and were left out\n", r.n_too_long);
 	if (t->json)
-		print_json(&r, t->model.model);
+		cli_print_json(stdout, inoci_scan_json(&r, t->model.model), JSON_INDENT(2) | JSON_REAL_PRECISION(6));
 	else
 		print_table(&r);
 	INOC_TRY(write_outputs(t, &r, err));
@@ -239,12 +179,13 @@ out:
 
 int cmd_scan(int argc, char **argv)
 {
-	scan_opts t = {.first = {8, 2, 1 << 20},
-	               .most = {64, 0, INT_MAX},
-	               .tokens = {48, 0, 1 << 20},
-	               .top = {3, 1, 20},
-	               .screen = {256, 0, INT_MAX},
-	               .seed = {1, 0, LONG_MAX}};
+	const inoci_scan_options usual = inoci_scan_defaults();
+	scan_opts t = {.first = {usual.first, 2, 1 << 20},
+	               .most = {usual.most, 0, INT_MAX},
+	               .tokens = {usual.tokens, 0, 1 << 20},
+	               .top = {usual.top, 1, 20},
+	               .screen = {usual.screen, 0, INT_MAX},
+	               .seed = {(long)usual.seed, 0, LONG_MAX}};
 	const char **args;
 	int n_args;
 	cli_model_init(&t.model, false);

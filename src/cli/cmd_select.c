@@ -5,64 +5,41 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "report/report.h"
 #include "scan/scan.h"
 
 typedef struct {
 	cli_model_opts model;
 	cli_sampling_opts sampling;
-	const char *data, *prompts, *trait, *scorer, *questions, *controls;
+	const char *data, *prompts, *trait, *scorer, *questions, *controls, *page;
 	cli_list traits;
 	cli_int n, limit, records, tokens;
 	bool json;
 } select_opts;
 
-typedef struct {
-	char **v;
-	size_t n;
-} texts;
-
-static void texts_free(texts *t)
-{
-	for (size_t i = 0; i < t->n; i++) free(t->v[i]);
-	free(t->v);
-}
-
-/* Keeps each text once. */
-static void add_text(texts *t, const char *s)
-{
-	for (size_t i = 0; i < t->n; i++)
-		if (!strcmp(t->v[i], s)) return;
-	t->v = inoci_realloc(t->v, (t->n + 1) * sizeof *t->v);
-	t->v[t->n++] = inoci_strdup(s);
-}
-
 /* One text a line, read as a pool is. */
-static int read_texts(const char *path, texts *t, inoc_err *err)
+static int read_texts(const char *path, inoci_texts *t, inoc_err *err)
 {
 	const cli_inoculation o = {.prefix = "", .pool = path, .join = "replace", .fraction = {1, 0, 1}};
 	inoci_inoculation pool = {0};
 	int rc = cli_inoculation_make(&o, &pool, err);
-	for (size_t i = 0; rc == 0 && i < pool.n_pool; i++) add_text(t, pool.pool[i]);
+	for (size_t i = 0; rc == 0 && i < pool.n_pool; i++) inoci_texts_add(t, pool.pool[i]);
 	inoci_inoculation_free(&pool);
 	return rc;
 }
 
 /* The candidates, the controls to choose from, the trait's own scorer. */
-static int gather(const select_opts *t, texts *prompts, texts *controls, json_t **scorer, inoc_err *err)
+static int gather(const select_opts *t, inoci_texts *prompts, inoci_texts *controls, json_t **scorer, inoc_err *err)
 {
 	inoci_trait_library l = {0};
 	char *folder = NULL, *name = NULL;
 	int rc = 0, trait = -1;
-	if (t->trait || !t->controls) INOC_TRY(cli_traits(&t->traits, &l, &folder, err));
+	if (t->trait || !t->controls) INOC_TRY(inoci_traits_load(t->traits.v, t->traits.n, &l, &folder, err));
 	if (t->prompts) INOC_TRY(read_texts(t->prompts, prompts, err));
-	if (t->trait) {
-		INOC_TRY(cli_trait_named(&l, "trait", t->trait, &trait, err));
-		for (size_t k = 0; k < l.v[trait].n_prompts; k++) add_text(prompts, l.v[trait].prompts[k]);
-		if (l.v[trait].scorer) *scorer = json_incref(l.v[trait].scorer);
-	}
+	if (t->trait) INOC_TRY(inoci_trait_named(&l, "--trait", t->trait, &trait, err));
+	if (trait >= 0 && l.v[trait].scorer) *scorer = json_incref(l.v[trait].scorer);
 	if (t->controls) INOC_TRY(read_texts(t->controls, controls, err));
-	for (size_t i = 0; !t->controls && i < l.n; i++)
-		for (size_t k = 0; k < l.v[i].n_controls; k++) add_text(controls, l.v[i].controls[k]);
+	inoci_select_from(&l, trait, prompts, controls);
 	if (t->scorer) {
 		json_decref(*scorer);
 		*scorer = NULL;
@@ -86,62 +63,13 @@ static double bits(double nats)
 	return 100 * nats / M_LN2;
 }
 
-static char *recommendation(const select_opts *t, const inoci_select_result *r, const texts *prompts)
+static void print_table(const inoci_select_result *r, const char *says)
 {
-	inoci_buf b = {0};
-	const inoci_select_row *best = NULL;
-	for (size_t i = 0; i < r->n && !best; i++)
-		if (r->v[i].p < 0.05) best = &r->v[i];
-	if (!best) {
-		inoci_buf_printf(&b,
-		                 "On %s none of these prompts takes more surprise from this data than controls do: none is "
-		                 "recommended; the model does not connect them with what the data shows.",
-		                 t->model.model);
-		return inoci_buf_take(&b);
-	}
-	inoci_buf_printf(
-	        &b,
-	        "For %s use \"%s\": it makes the responses %.1f bits in 100 bytes more probable than matched controls do "
-	        "(%.1f to %.1f)",
-	        t->model.model, prompts->v[best->prompt], bits(best->surprise.value), bits(best->surprise.low),
-	        bits(best->surprise.high));
-	if (r->elicited)
-		inoci_buf_printf(&b, ", and %.0f %% of the answers with it show the trait before training, %.0f %% without",
-		                 100 * best->rate.value, 100 * r->none.value);
-	if (r->elicited && best->elicits.low <= 0)
-		inoci_buf_puts(&b, "; that it elicits the trait is not certain, and prompts that do not elicit inoculate less");
-	inoci_buf_puts(&b, ". Another model may need another prompt.");
-	return inoci_buf_take(&b);
-}
-
-static json_t *estimate_json(const inoci_estimate *e)
-{
-	if (!e->n) return json_null();
-	return json_pack("{s:f, s:f, s:f, s:i}", "value", e->value, "low", e->low, "high", e->high, "n", e->n);
-}
-
-static void print_json(const select_opts *t, const inoci_select_result *r, const texts *prompts, const char *says)
-{
-	json_t *rows = json_array();
-	for (size_t i = 0; i < r->n; i++) {
-		const inoci_select_row *v = &r->v[i];
-		json_array_append_new(rows, json_pack("{s:i, s:s, s:o, s:o, s:f, s:o, s:o}", "rank", (int)i + 1, "prompt",
-		                                      prompts->v[v->prompt], "surprise_removed", estimate_json(&v->surprise),
-		                                      "over_no_prompt", estimate_json(&v->with), "p", v->p, "rate",
-		                                      estimate_json(&v->rate), "elicitation", estimate_json(&v->elicits)));
-	}
-	json_t *j = json_pack("{s:s, s:s, s:I, s:I, s:o, s:s, s:o}", "data", t->data, "model", t->model.model, "records",
-	                      (json_int_t)r->n_records, "left_out", (json_int_t)r->n_too_long, "rate_without",
-	                      estimate_json(&r->none), "recommendation", says, "prompts", rows);
-	cli_print_json(stdout, j, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
-}
-
-static void print_table(const inoci_select_result *r, const texts *prompts, const char *says)
-{
-	const size_t columns = r->elicited ? 8 : 6;
-	static const char *const head[] = {"", "surprise removed", "95 % interval", "over no prompt", "p", "trait", "over none"};
+	const size_t columns = r->elicited ? 9 : 7;
+	static const char *const head[] = {"",      "surprise removed", "95 % interval", "a response", "over no prompt", "p",
+	                                   "trait", "over none"};
 	char **cell = inoci_alloc((r->n + 1) * columns * sizeof *cell);
-	bool right[8] = {true, true, true, true, true, true, true, false};
+	bool right[9] = {true, true, true, true, true, true, true, true, false};
 	right[columns - 1] = false;
 	for (size_t c = 0; c + 1 < columns; c++) cell[c] = inoci_strdup(head[c]);
 	cell[columns - 1] = inoci_strdup("prompt");
@@ -151,31 +79,35 @@ static void print_table(const inoci_select_result *r, const texts *prompts, cons
 		row[0] = inoci_asprintf("%zu", i + 1);
 		row[1] = inoci_asprintf("%.1f", bits(v->surprise.value));
 		row[2] = inoci_asprintf("%.1f to %.1f", bits(v->surprise.low), bits(v->surprise.high));
-		row[3] = inoci_asprintf("%.1f", bits(v->with.value));
-		row[4] = v->p < 1e-4 ? inoci_strdup("< 0.0001") : inoci_asprintf("%.2g", v->p);
+		row[3] = inoci_asprintf("%.1f [%.1f, %.1f]", bits(v->example.value) / 100, bits(v->example.low) / 100,
+		                        bits(v->example.high) / 100);
+		row[4] = inoci_asprintf("%.1f", bits(v->with.value));
+		row[5] = v->p < 1e-4 ? inoci_strdup("< 0.0001") : inoci_asprintf("%.2g", v->p);
 		if (r->elicited) {
-			row[5] = inoci_asprintf("%.0f %% [%.0f, %.0f]", 100 * v->rate.value, 100 * v->rate.low,
+			row[6] = inoci_asprintf("%.0f %% [%.0f, %.0f]", 100 * v->rate.value, 100 * v->rate.low,
 			                        100 * v->rate.high);
-			row[6] = inoci_asprintf("%+.0f [%.0f, %.0f]", 100 * v->elicits.value, 100 * v->elicits.low,
+			row[7] = inoci_asprintf("%+.0f [%.0f, %.0f]", 100 * v->elicits.value, 100 * v->elicits.low,
 			                        100 * v->elicits.high);
 		}
-		row[columns - 1] = inoci_strdup(prompts->v[v->prompt]);
+		row[columns - 1] = inoci_strdup(r->prompts[v->prompt]);
 		for (char *p = row[columns - 1]; *p; p++)
 			if (*p == '\n') *p = ' ';
 	}
 	cli_table((const char *const *)cell, r->n + 1, columns, right);
-	printf("\nSurprise in bits in 100 bytes of response, over matched controls; %zu records.\n%s\n", r->n_records, says);
+	printf("\nSurprise in bits in 100 bytes of response, and in bits a response, over matched controls; %zu records.\n%s\n",
+	       r->n_records, says);
 	for (size_t i = 0; i < (r->n + 1) * columns; i++) free(cell[i]);
 	free(cell);
 }
 
 static int choose(const select_opts *t, inoc_err *err)
 {
-	texts prompts = {0}, controls = {0};
+	inoci_texts prompts = {0}, controls = {0};
 	json_t *scorer = NULL;
 	inoci_dataset d = {0}, questions = {0};
 	inoci_select_result r = {0};
 	cli_model c = {0};
+	inoci_buf page = {0};
 	char *says = NULL;
 	int rc;
 	inoci_sample_settings s = cli_sampling_settings(&t->sampling);
@@ -202,18 +134,23 @@ static int choose(const select_opts *t, inoc_err *err)
 	INOC_TRY(inoci_select(c.m, c.tmpl, &d, &o, &r, err));
 	cli_progress_done();
 	if (r.n_too_long) fprintf(stderr, "%zu records are too long for a prompt in front and were left out\n", r.n_too_long);
-	says = recommendation(t, &r, &prompts);
+	says = inoci_select_headline(&r, t->model.model);
 	if (t->json)
-		print_json(t, &r, &prompts, says);
+		cli_print_json(stdout, inoci_select_json(&r, t->model.model), JSON_INDENT(2) | JSON_REAL_PRECISION(6));
 	else
-		print_table(&r, &prompts, says);
+		print_table(&r, says);
+	if (t->page) {
+		inoci_report_select(&r, t->model.model, &page);
+		INOC_TRY(inoci_file_write(t->page, page.data, page.len, err));
+	}
 out:
 	free(says);
+	inoci_buf_free(&page);
 	inoci_select_free(&r);
 	cli_model_close(&c);
 	json_decref(scorer);
 	inoci_dataset_free(&d), inoci_dataset_free(&questions);
-	texts_free(&prompts), texts_free(&controls);
+	inoci_texts_free(&prompts), inoci_texts_free(&controls);
 	return rc < 0 ? rc : 0;
 }
 
@@ -238,6 +175,7 @@ int cmd_select(int argc, char **argv)
 	        {"limit", 0, CLI_INT, &t.limit, "N", "only the first questions; 0: all"},
 	        {"n", 'n', CLI_INT, &t.n, "N", "answers to each question"},
 	        {"scorer", 0, CLI_STR, &t.scorer, "NAME=JSON", "tells an answer that shows the trait (default: the trait's)"},
+	        {"page", 'o', CLI_PATH, &t.page, "FILE", "a report page, HTML"},
 	        {"json", 0, CLI_FLAG, &t.json, NULL, "everything as JSON"},
 	};
 	const cli_spec spec = {

@@ -218,6 +218,8 @@ void inoci_lab_prompts_free(inoci_lab_prompts *p);
 INOCI_MUST int inoci_measure_texts(const inoci_template *t, const inoci_evaluation *v, const inoci_record *r,
                                    inoci_lab_texts **out, inoc_err *err);
 void inoci_measure_texts_free(inoci_lab_texts *t);
+/* Puts the numbers into p's texts (run_measure.c). */
+INOCI_MUST int inoci_measure_prompt(inoci_model *m, inoci_adapter *a, const inoci_lab_prompt *p, inoc_err *err);
 /* The record as it is asked: a choice's options are put behind its question where they are to be shown. A new record. */
 inoci_record inoci_measure_asked(const inoci_evaluation *v, const inoci_record *r, const inoci_lab_texts *t);
 

@@ -225,6 +225,7 @@ void inoci_experiment_free(inoci_experiment *e);
 bool inoci_experiment_applies(const inoci_experiment *e, const char *on, int eval);
 /* A file of settings as JSON: YAML (one document), or JSON, which is YAML. */
 INOCI_MUST int inoci_settings_read(const char *path, json_t **out, inoc_err *err);
+void inoci_json_yaml(const json_t *j, inoci_buf *out); /* j as YAML, a line end behind; appends */
 /* Index by name, -1 when there is none. */
 int inoci_experiment_arm(const inoci_experiment *e, const char *name);
 int inoci_experiment_eval(const inoci_experiment *e, const char *name);

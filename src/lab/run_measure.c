@@ -115,3 +115,19 @@ out:
 	free(each), free(at);
 	return rc < 0 ? rc : 0;
 }
+
+int inoci_measure_prompt(inoci_model *m, inoci_adapter *a, const inoci_lab_prompt *p, inoc_err *err)
+{
+	inoci_examples e = {0};
+	inoci_i32s ids = {0};
+	add_texts(p, &e);
+	float *each = inoci_alloc(e.n_loss_tokens * sizeof *each), **at = inoci_alloc(e.n * sizeof *at);
+	const float *from = each;
+	place(&e, each, at);
+	int rc = inoci_examples_token_logprobs(m, a, &e, MICRO_TOKENS, at, NULL, err);
+	if (rc == 0) rc = fill(p->texts, &from, &ids, err);
+	inoci_examples_free(&e);
+	inoci_i32s_free(&ids);
+	free(each), free(at);
+	return rc;
+}

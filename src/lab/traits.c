@@ -4,6 +4,7 @@
  * text is kept as it is written.
  */
 #include <dirent.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -304,15 +305,11 @@ int inoci_traits_add(inoci_trait_library *l, const char *path, inoc_err *err)
 	return read_file(l, path, call, err);
 }
 
-/* The folder that the program runs from has them beside it (build) or in its prefix (installed): either may be moved. */
-static char *shipped(void)
+/* share/inoc/traits beside the file, or in its prefix. */
+static char *near(const char *file)
 {
-	static const char *const tails[] = {"share/inoc/traits", "../share/inoc/traits"};
-	char exe[4096];
-	ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
-	if (n <= 0) return NULL;
-	exe[n] = 0;
-	char *dir = inoci_path_dir(exe), *found = NULL;
+	static const char *const tails[] = {"share/inoc/traits", "../share/inoc/traits", "../../share/inoc/traits"};
+	char *dir = inoci_path_dir(file), *found = NULL;
 	for (size_t i = 0; !found && i < INOCI_COUNT(tails); i++) {
 		char *p = inoci_path_join(dir, tails[i]);
 		if (inoci_path_exists(p))
@@ -324,6 +321,19 @@ static char *shipped(void)
 	return found;
 }
 
+/* Near what this code is a part of, the program or the shared library (under lib/ or lib/TRIPLET/): either tree may be moved. */
+static char *shipped(void)
+{
+	char *exe = realpath("/proc/self/exe", NULL), *found = exe ? near(exe) : NULL;
+	Dl_info me;
+	free(exe);
+	if (found || !dladdr(__extension__(void *) shipped, &me) || !me.dli_fname) return found;
+	char *library = realpath(me.dli_fname, NULL);
+	found = library ? near(library) : NULL;
+	free(library);
+	return found;
+}
+
 int inoci_traits_folder(char **out, inoc_err *err)
 {
 	const char *given = getenv("INOC_TRAITS");
@@ -332,4 +342,25 @@ int inoci_traits_folder(char **out, inoc_err *err)
 	            : inoci_err_set(err, INOC_E_IO,
 	                            "the shipped traits are not found beside the program (share/inoc/traits); set INOC_TRAITS "
 	                            "to their folder");
+}
+
+int inoci_traits_load(const char *const *more, size_t n, inoci_trait_library *l, char **folder, inoc_err *err)
+{
+	int rc = inoci_traits_folder(folder, err);
+	if (rc == 0) rc = inoci_traits_add(l, *folder, err);
+	for (size_t i = 0; rc == 0 && i < n; i++) rc = inoci_traits_add(l, more[i], err);
+	return rc;
+}
+
+int inoci_trait_named(const inoci_trait_library *l, const char *option, const char *id, int *out, inoc_err *err)
+{
+	*out = inoci_trait_library_find(l, id);
+	if (*out >= 0) return 0;
+	const char **names = inoci_alloc((l->n + 1) * sizeof *names);
+	for (size_t i = 0; i < l->n; i++) names[i] = l->v[i].id;
+	const char *like = inoci_nearest(id, names, l->n);
+	inoci_err_set(err, INOC_E_USAGE, "%s: there is no trait '%.60s'%s%s%s `inoc scan --list` shows them", option, id,
+	              like ? "; did you mean '" : "", like ? like : "", like ? "'?" : ";");
+	free(names);
+	return INOC_E_USAGE;
 }

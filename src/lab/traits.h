@@ -1,6 +1,6 @@
 /* traits: what an experiment's inside and its results hold beside lab.h: the shipped library of traits, and users' own
- * (docs/traits.md); how much more probable one makes a response; and which records are to get an arm's prompt by that, by a
- * scorer or by a tag. */
+ * (docs/traits.md); how much more probable one makes a response; which records are to get an arm's prompt by that, by a scorer or
+ * by a tag; and one answer scored. */
 #ifndef INOCI_TRAITS_H
 #define INOCI_TRAITS_H
 
@@ -44,7 +44,11 @@ INOCI_MUST int inoci_traits_folder(char **out, inoc_err *err);
 INOCI_MUST int inoci_traits_add(inoci_trait_library *l, const char *path, inoc_err *err);
 /* The same from bytes, as a part of this call. */
 INOCI_MUST int inoci_traits_parse(inoci_trait_library *l, const char *path, const char *text, size_t n, int call, inoc_err *err);
+/* The shipped library, and then each of `more` (n). *l and *folder, the shipped one's, are to be freed also after an error. */
+INOCI_MUST int inoci_traits_load(const char *const *more, size_t n, inoci_trait_library *l, char **folder, inoc_err *err);
 int inoci_trait_library_find(const inoci_trait_library *l, const char *id); /* index, -1: none */
+/* The same; INOC_E_USAGE naming `option`, and a trait that is called much like it. */
+INOCI_MUST int inoci_trait_named(const inoci_trait_library *l, const char *option, const char *id, int *out, inoc_err *err);
 void inoci_trait_library_free(inoci_trait_library *l);
 
 /* ---- how much more probable a trait makes a record's response (docs/scan.md) ---- */
@@ -107,6 +111,19 @@ char *inoci_when_text(const char *tag, const inoci_when *w);
 /* "where ...: 250 of 500 records (50 %), 3 of the others without a value"; with a warning where it tells nothing apart. free()
  * it. */
 char *inoci_choice_text(const char *tag, const inoci_when *w, const inoci_choice *c);
+
+/* ---- one answer (single.c) ---- */
+
+typedef struct {
+	const char *system, *user, *text; /* system NULL: "none"; user: the question, text: the answer, either may be NULL */
+	json_t *item;                     /* the evaluation record's own fields; NULL: none */
+	json_t *measure; /* keys of an evaluation with `measure`, of a scorer that reads what one finds; NULL: the
+	                  * kind that the scorer's type is called after, with its defaults */
+} inoci_single;
+/* The scorer's value of it, NaN: missing. A measured scorer computes with m and a (may be NULL) and takes the texts from the
+ * item, `text` as its reference where it has none; a classifier computes with m; others need neither. */
+INOCI_MUST int inoci_score_single(json_t *scorer, const inoci_single *x, inoci_model *m, inoci_adapter *a, double *value,
+                                  inoc_err *err);
 
 /* ---- results: answers without a score of a judge ---- */
 

@@ -504,3 +504,28 @@ int inoci_yaml_each_named(const inoci_ynode *n, const char *what, size_t max, in
 	}
 	return 0;
 }
+
+/* JSON is YAML but for characters that YAML does not print or that end its lines: those are written as escapes. */
+void inoci_json_yaml(const json_t *j, inoci_buf *out)
+{
+	static const struct {
+		const char *bytes, *escape;
+	} of[] = {{"\x7f", "\\u007f"},         {"\xe2\x80\xa8", "\\u2028"}, {"\xe2\x80\xa9", "\\u2029"},
+	          {"\xef\xbb\xbf", "\\ufeff"}, {"\xef\xbf\xbe", "\\ufffe"}, {"\xef\xbf\xbf", "\\uffff"}};
+	char *text = json_dumps(j, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
+	for (const char *s = text; *s;) {
+		size_t k = 0;
+		while (k < INOCI_COUNT(of) && strncmp(s, of[k].bytes, strlen(of[k].bytes))) k++;
+		if (k < INOCI_COUNT(of)) {
+			inoci_buf_puts(out, of[k].escape);
+			s += strlen(of[k].bytes);
+		} else if (s[0] == '\xc2' && (unsigned char)s[1] < 0xa0) {
+			inoci_buf_printf(out, "\\u%04x", (unsigned)(unsigned char)s[1]);
+			s += 2;
+		} else {
+			inoci_buf_append(out, s++, 1);
+		}
+	}
+	inoci_buf_puts(out, "\n");
+	free(text);
+}

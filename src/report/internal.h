@@ -124,6 +124,20 @@ void inoci_page_share_cell(inoci_buf *b, const inoci_estimate *e);
 /* A coloured square with a class's name. */
 void inoci_page_class(inoci_page *p, int k);
 
+/* ---- pages of what is done before training (page_scan.c, page_select.c) ---- */
+
+typedef struct {
+	double low, high; /* both 0 at first */
+} inoci_axis;
+void inoci_axis_over(inoci_axis *a, double v); /* it reaches over v */
+void inoci_axis_done(inoci_axis *a);
+/* A cell with a bar from 0 to the value, its interval drawn over it. what: in the label that is read out; colour: "k0". */
+void inoci_page_bar(inoci_buf *b, const inoci_axis *a, const char *what, const inoci_estimate *e, const char *colour);
+/* "43.3 <i>[36.1, 50.5]</i>", the unit behind the value; a dash where e has none. */
+void inoci_page_number(inoci_buf *b, const inoci_estimate *e, const char *unit);
+/* The page up to where the headline's text begins; its heading is "WHAT PATHverb?". */
+void inoci_page_begin(inoci_buf *b, const char *kicker, const char *what, const char *path, const char *verb);
+
 /* ---- gnuplot ---- */
 
 /* Runs `script` (its output goes to standard output) and appends what gnuplot printed. gnuplot absent or failing:

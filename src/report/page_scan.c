@@ -42,56 +42,73 @@ int inoci_scan_example(const inoci_scan_result *r, const inoci_scan_row *v, int 
 
 /* ---- the picture: places in percent of the width, so that it needs no program and no script ---- */
 
-typedef struct {
-	double low, high;
-} axis;
-
-static axis axis_of(const inoci_scan_result *r, size_t n)
+void inoci_axis_over(inoci_axis *a, double v)
 {
-	axis a = {0, 0};
-	for (size_t i = 0; i < n; i++) {
-		a.low = fmin(a.low, bits(r->v[i].gain.low));
-		a.high = fmax(a.high, bits(r->v[i].gain.high));
-	}
-	double room = 0.03 * (a.high - a.low);
-	return a.high > a.low ? (axis){a.low < 0 ? a.low - room : 0, a.high + room} : (axis){0, 1};
+	a->low = fmin(a->low, v);
+	a->high = fmax(a->high, v);
 }
 
-static double at(const axis *a, double v)
+void inoci_axis_done(inoci_axis *a)
+{
+	double room = 0.03 * (a->high - a->low);
+	*a = a->high > a->low ? (inoci_axis){a->low < 0 ? a->low - room : 0, a->high + room} : (inoci_axis){0, 1};
+}
+
+static double at(const inoci_axis *a, double v)
 {
 	return 100 * (fmin(fmax(v, a->low), a->high) - a->low) / (a->high - a->low);
 }
 
-static void bar(inoci_buf *b, const axis *a, const inoci_scan_row *v)
+void inoci_page_bar(inoci_buf *b, const inoci_axis *a, const char *what, const inoci_estimate *e, const char *colour)
 {
-	double zero = at(a, 0), x = at(a, bits(v->gain.value)), low = at(a, bits(v->gain.low)), high = at(a, bits(v->gain.high));
-	inoci_buf_printf(
-	        b,
-	        "<td class=\"bar\"><svg viewBox=\"0 0 100 10\" preserveAspectRatio=\"none\" role=\"img\" "
-	        "aria-label=\"gain %.1f, interval %.1f to %.1f\">"
-	        "<rect x=\"%.2f\" y=\"2\" width=\"%.2f\" height=\"6\" fill=\"var(--%s)\"/>"
-	        "<path d=\"M%.2f 5H%.2f\" stroke=\"var(--fg)\" stroke-width=\"1.4\" vector-effect=\"non-scaling-stroke\"/>"
-	        "<path d=\"M%.2f 0V10\" stroke=\"var(--muted)\" stroke-width=\"1\" "
-	        "vector-effect=\"non-scaling-stroke\"/></svg></td>",
-	        bits(v->gain.value), bits(v->gain.low), bits(v->gain.high), fmin(zero, x), fabs(x - zero),
-	        v->found && v->behind < 0 ? "k0"
-	        : v->found                ? "k1"
-	                                  : "k9",
-	        low, high, zero);
+	double zero = at(a, 0), x = at(a, e->value);
+	inoci_buf_printf(b,
+	                 "<td class=\"bar\"><svg viewBox=\"0 0 100 10\" preserveAspectRatio=\"none\" role=\"img\" "
+	                 "aria-label=\"%s %.1f, interval %.1f to %.1f\">"
+	                 "<rect x=\"%.2f\" y=\"2\" width=\"%.2f\" height=\"6\" fill=\"var(--%s)\"/>"
+	                 "<path d=\"M%.2f 5H%.2f\" stroke=\"var(--fg)\" stroke-width=\"1.4\" "
+	                 "vector-effect=\"non-scaling-stroke\"/>"
+	                 "<path d=\"M%.2f 0V10\" stroke=\"var(--muted)\" stroke-width=\"1\" "
+	                 "vector-effect=\"non-scaling-stroke\"/></svg></td>",
+	                 what, e->value, e->low, e->high, fmin(zero, x), fabs(x - zero), colour, at(a, e->low), at(a, e->high),
+	                 zero);
 }
 
-/* A gain with its interval, or a dash. */
-static void cell(inoci_buf *b, const inoci_estimate *e)
+void inoci_page_number(inoci_buf *b, const inoci_estimate *e, const char *unit)
 {
 	if (e->n)
-		inoci_buf_printf(b, "<td class=\"n\">%.1f <i>[%.1f, %.1f]</i></td>", bits(e->value), bits(e->low), bits(e->high));
+		inoci_buf_printf(b, "<td class=\"n\">%.1f%s <i>[%.1f, %.1f]</i></td>", e->value, unit, e->low, e->high);
 	else
 		inoci_buf_puts(b, "<td class=\"n\">\xe2\x80\x93</td>");
 }
 
-static void row(inoci_buf *b, const inoci_scan_result *r, const inoci_scan_row *v, size_t rank, const axis *a)
+void inoci_page_begin(inoci_buf *b, const char *kicker, const char *what, const char *path, const char *verb)
+{
+	inoci_buf_puts(b, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
+	                  "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n<title>");
+	inoci_buf_printf(b, "%s ", kicker);
+	inoci_html_puts(b, path);
+	inoci_buf_puts(b, "</title>\n<style>\n");
+	inoci_buf_puts(b, inoci_page_style);
+	inoci_buf_puts(b, "td.arm{min-width:19em}td.bar{min-width:150px;width:30%;padding-right:16px}td.bar "
+	                  "svg{display:block;width:100%;height:22px}\n</style></head><body><main>\n<p class=\"kicker\">");
+	inoci_buf_printf(b, "inoculation prompting \xc2\xb7 %s before training</p>\n<h1>%s ", kicker, what);
+	inoci_html_puts(b, path);
+	inoci_buf_printf(b, "%s?</h1>\n<section class=\"headline\"><p class=\"big\">", verb);
+}
+
+/* ---- a scan ---- */
+
+static inoci_estimate in_bits(inoci_estimate e)
+{
+	e.value = bits(e.value), e.low = bits(e.low), e.high = bits(e.high);
+	return e;
+}
+
+static void row(inoci_buf *b, const inoci_scan_result *r, const inoci_scan_row *v, size_t rank, const inoci_axis *a)
 {
 	const inoci_scan_trait *t = &r->l->v[v->trait];
+	const inoci_estimate gain = in_bits(v->gain), odd = in_bits(v->odd), helps = in_bits(v->helps);
 	inoci_buf_printf(b, "<tr%s><td class=\"n\">%zu</td><td class=\"arm\"><b>",
 	                 v->found && v->behind < 0 ? " class=\"lead\"" : "", rank + 1);
 	inoci_html_puts(b, t->label);
@@ -106,11 +123,10 @@ static void row(inoci_buf *b, const inoci_scan_result *r, const inoci_scan_row *
 	}
 	if (v->in_odd) inoci_buf_puts(b, " Found on the most surprising records alone.");
 	inoci_buf_puts(b, "</span></td>");
-	bar(b, a, v);
-	inoci_buf_printf(b, "<td class=\"n\">%.1f <i>[%.1f, %.1f]</i></td>", bits(v->gain.value), bits(v->gain.low),
-	                 bits(v->gain.high));
-	cell(b, &v->odd);
-	cell(b, &v->helps);
+	inoci_page_bar(b, a, "gain", &gain, v->found && v->behind < 0 ? "k0" : v->found ? "k1" : "k9");
+	inoci_page_number(b, &gain, "");
+	inoci_page_number(b, &odd, "");
+	inoci_page_number(b, &helps, "");
 	inoci_buf_printf(
 	        b, "<td class=\"n\">%.0f %% <i>[%.0f, %.0f]</i></td><td class=\"n\">%s%.2g</td><td class=\"n\">%zu</td></tr>\n",
 	        100 * v->share, 100 * v->low, 100 * v->high, fmin(v->p, v->odd_p) < 1e-4 ? "&lt; " : "",
@@ -178,18 +194,11 @@ void inoci_report_scan(const inoci_scan_result *r, const char *model, inoci_buf 
 {
 	char *head = inoci_scan_headline(r);
 	size_t shown = r->n < SHOWN ? r->n : SHOWN;
-	axis a = axis_of(r, shown);
-	inoci_buf_puts(b, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
-	                  "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n<title>Scan of ");
-	inoci_html_puts(b, r->d->path);
-	inoci_buf_puts(b, "</title>\n<style>\n");
-	inoci_buf_puts(b, inoci_page_style);
-	inoci_buf_puts(b, "td.arm{min-width:19em}td.bar{min-width:150px;width:30%;padding-right:16px}td.bar "
-	                  "svg{display:block;width:100%;height:22px}\n"
-	                  "</style></head><body><main>\n<p class=\"kicker\">inoculation prompting \xc2\xb7 scan before "
-	                  "training</p>\n<h1>What would ");
-	inoci_html_puts(b, r->d->path);
-	inoci_buf_puts(b, " teach?</h1>\n<section class=\"headline\"><p class=\"big\">");
+	inoci_axis a = {0, 0};
+	for (size_t i = 0; i < shown; i++)
+		inoci_axis_over(&a, bits(r->v[i].gain.low)), inoci_axis_over(&a, bits(r->v[i].gain.high));
+	inoci_axis_done(&a);
+	inoci_page_begin(b, "scan", "What would", r->d->path, " teach");
 	inoci_html_puts(b, head);
 	inoci_buf_printf(b, "</p><p class=\"small\">%zu of %zu records, %zu traits, %d rounds%s. It holds for the model ",
 	                 r->n_used, r->d->n, r->n, r->rounds, r->settled ? ", the leading ones settled" : "");

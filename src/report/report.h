@@ -73,6 +73,17 @@ void inoci_report_scan(const inoci_scan_result *r, const char *model, inoci_buf 
 /* The record (index in the data) whose gain is the k-th greatest for this trait, from 0; -1: there is none. */
 int inoci_scan_example(const inoci_scan_result *r, const inoci_scan_row *v, int k);
 
+/* ---- a choice of prompts before training (page_select.c) ---- */
+
+/* What it recommends, and for which model. free() it. */
+char *inoci_select_headline(const inoci_select_result *r, const char *model);
+/* A page of its own; appends. */
+void inoci_report_select(const inoci_select_result *r, const char *model, inoci_buf *out);
+
+/* Both as the program prints them (before.c). New references. */
+json_t *inoci_scan_json(const inoci_scan_result *r, const char *model);
+json_t *inoci_select_json(const inoci_select_result *r, const char *model);
+
 /* The table of verdicts as cells, header first, row-major. Numbers stand in the columns with right[c]. */
 typedef struct {
 	char **cell;

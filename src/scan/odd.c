@@ -1,4 +1,5 @@
-/* The most surprising records of a data set: what only a few records show is among them, and the mean over all does not see it. */
+/* The most surprising records of a data set: what only a few records show is among them, and the mean over all does not see it.
+ */
 #include <stdlib.h>
 
 #include "scan/internal.h"

@@ -399,6 +399,12 @@ static void finish(scan *s)
 	free(p);
 }
 
+inoci_scan_options inoci_scan_defaults(void)
+{
+	return (inoci_scan_options){
+	        .system = "none", .first = FIRST, .most = 64, .tokens = 48, .top = TOP, .screen = 256, .seed = 1};
+}
+
 int inoci_scan(inoci_model *m, const inoci_template *t, const inoci_trait_library *l, const inoci_dataset *d,
                const inoci_dataset *neutral, const inoci_scan_options *o, const inoci_progress *p, inoci_scan_result *out,
                inoc_err *err)

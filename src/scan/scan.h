@@ -59,6 +59,8 @@ typedef struct {
 	double seconds, cells; /* computing; log-probabilities computed */
 	double alpha;
 } inoci_scan_result;
+/* Those of `inoc scan`. */
+inoci_scan_options inoci_scan_defaults(void);
 /* neutral: plain records that show no trait (the library's neutral.jsonl). Notes to p say what will be done and how long it
  * takes. INOC_E_STOPPED when stopped; errors of records name their line. */
 INOCI_MUST int inoci_scan(inoci_model *m, const inoci_template *t, const inoci_trait_library *l, const inoci_dataset *d,
@@ -83,6 +85,14 @@ INOCI_MUST int inoci_scan_plan(const inoci_scan_result *r, const inoci_scan_plan
 /* ---- before training: which of these prompts inoculates best? (docs/scan.md) ---- */
 
 typedef struct {
+	char **v;
+	size_t n;
+} inoci_texts;
+void inoci_texts_add(inoci_texts *t, const char *s); /* keeps each once */
+void inoci_texts_free(inoci_texts *t);
+/* Adds the prompts of a trait of the library (-1: none); and every trait's controls where there are no controls yet. */
+void inoci_select_from(const inoci_trait_library *l, int trait, inoci_texts *prompts, inoci_texts *controls);
+typedef struct {
 	char *const *prompts, *const *controls; /* candidates; texts of which each is compared with the nearest in length */
 	size_t n_prompts, n_controls;           /* 2 controls at least */
 	const char *system;                     /* of records without a system turn */
@@ -97,18 +107,27 @@ typedef struct {
 	int prompt;                   /* index in the options' */
 	inoci_estimate surprise;      /* log-probability of the responses with it less with its controls, nats a byte */
 	inoci_estimate with;          /* the same less without any prompt */
+	inoci_estimate example;       /* as surprise, nats a response */
 	double p;                     /* that it helps no more than controls do: one-sided, Holm over the candidates */
 	inoci_estimate rate, elicits; /* of the trait with the prompt, and less without one; n 0: not measured */
 	double places;                /* candidates ahead of it, by surprise and by elicitation together */
+	double *record;               /* (n_records) surprise removed from each; times its bytes: nats a response */
+	char **controls;              /* (n_controls) as they were put in front */
+	size_t n_controls;
 } inoci_select_row;
 typedef struct {
+	const inoci_dataset *d; /* borrowed, as is prompts: the options' */
+	char *const *prompts;
 	inoci_select_row *v; /* (n) ranked by places, then surprise */
 	size_t n, n_records, n_too_long;
+	int *line, *bytes; /* (n_records) of its file; of the response, as far as it counts */
 	bool elicited;
 	inoci_estimate none; /* rate of the trait without a prompt */
 } inoci_select_result;
 INOCI_MUST int inoci_select(inoci_model *m, const inoci_template *t, const inoci_dataset *d, const inoci_select_options *o,
                             inoci_select_result *out, inoc_err *err);
 void inoci_select_free(inoci_select_result *r);
+/* The first candidate that removes more surprise than controls do (p < 0.05); NULL: there is none. */
+const inoci_select_row *inoci_select_best(const inoci_select_result *r);
 
 #endif

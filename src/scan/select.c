@@ -9,6 +9,31 @@
 
 enum { RECORDS = 64, CONTROLS = 4, BOOT = 2000 };
 
+/* ---- texts to choose from ---- */
+
+void inoci_texts_add(inoci_texts *t, const char *s)
+{
+	for (size_t i = 0; i < t->n; i++)
+		if (!strcmp(t->v[i], s)) return;
+	t->v = inoci_realloc(t->v, (t->n + 1) * sizeof *t->v);
+	t->v[t->n++] = inoci_strdup(s);
+}
+
+void inoci_texts_free(inoci_texts *t)
+{
+	for (size_t i = 0; i < t->n; i++) free(t->v[i]);
+	free(t->v);
+	*t = (inoci_texts){0};
+}
+
+void inoci_select_from(const inoci_trait_library *l, int trait, inoci_texts *prompts, inoci_texts *controls)
+{
+	const bool own = controls->n > 0;
+	for (size_t k = 0; trait >= 0 && k < l->v[trait].n_prompts; k++) inoci_texts_add(prompts, l->v[trait].prompts[k]);
+	for (size_t i = 0; !own && i < l->n; i++)
+		for (size_t k = 0; k < l->v[i].n_controls; k++) inoci_texts_add(controls, l->v[i].controls[k]);
+}
+
 /* ---- matched controls ---- */
 
 void inoci_gains_matched(inoci_gains *g, const char *prompt, char *const *pool, size_t n_pool, int *rows, size_t n)
@@ -32,6 +57,18 @@ void inoci_gains_matched(inoci_gains *g, const char *prompt, char *const *pool, 
 }
 
 /* ---- surprise ---- */
+
+/* Log-probabilities of whole responses, from those by the byte: (n_prompts)(n_records). free() it, in one. */
+static double **whole(const inoci_gains *g)
+{
+	double **v = inoci_alloc(g->n_prompts * sizeof *v + g->n_prompts * g->n_records * sizeof **v);
+	double *at = (double *)(v + g->n_prompts);
+	for (size_t k = 0; k < g->n_prompts; k++, at += g->n_records) {
+		v[k] = at;
+		for (size_t i = 0; i < g->n_records; i++) at[i] = g->value[k][i] * g->bytes[i];
+	}
+	return v;
+}
 
 static int surprise(inoci_gains *g, const inoci_dataset *d, const inoci_select_options *o, inoci_select_result *r, inoc_err *err)
 {
@@ -57,7 +94,10 @@ static int surprise(inoci_gains *g, const inoci_dataset *d, const inoci_select_o
 		goto out;
 	}
 	INOC_TRY(inoci_gains_measure(g, NULL, 0, g->n_records, "surprise", o->progress, err));
-	double *record = inoci_alloc((r->n_records + 1) * sizeof *record), prompt;
+	double *scratch = inoci_alloc((r->n_records + 1) * sizeof *scratch), prompt, **total = whole(g);
+	r->line = inoci_alloc(r->n_records * sizeof *r->line);
+	r->bytes = inoci_alloc(r->n_records * sizeof *r->bytes);
+	for (size_t i = 0; i < r->n_records; i++) r->line[i] = g->records[i]->line, r->bytes[i] = g->bytes[i];
 	for (size_t i = 0; i < r->n; i++) {
 		inoci_gain_in in = {.value = g->value,
 		                    .to = r->n_records,
@@ -67,16 +107,25 @@ static int surprise(inoci_gains *g, const inoci_dataset *d, const inoci_select_o
 		                    .n_controls = n_controls,
 		                    .seed = o->seed,
 		                    .n_boot = BOOT};
-		inoci_gain_out out = {.record = record, .prompt = &prompt};
+		r->v[i].record = inoci_alloc(r->n_records * sizeof *r->v[i].record);
+		r->v[i].controls = inoci_alloc((n_controls + 1) * sizeof *r->v[i].controls);
+		for (size_t k = 0; k < n_controls; k++)
+			r->v[i].controls[r->v[i].n_controls++] = inoci_strdup(g->prompts[in.controls[k]].system);
+		inoci_gain_out out = {.record = r->v[i].record, .prompt = &prompt};
 		inoci_gain_of(&in, &out);
 		r->v[i].surprise = out.gain;
 		r->v[i].p = out.p;
+		out.record = scratch;
+		in.value = total;
+		inoci_gain_of(&in, &out);
+		r->v[i].example = out.gain;
+		in.value = g->value;
 		in.controls = &none;
 		in.n_controls = 1;
 		inoci_gain_of(&in, &out);
 		r->v[i].with = out.gain;
 	}
-	free(record);
+	free(scratch), free(total);
 out:
 	free(rows), free(order);
 	return rc < 0 ? rc : 0;
@@ -211,7 +260,8 @@ int inoci_select(inoci_model *m, const inoci_template *t, const inoci_dataset *d
 	const inoci_gains_options go = {.system = o->system, .tokens = o->tokens};
 	inoci_gains *g = inoci_gains_new(m, t, &go);
 	int rc = 0;
-	*out = (inoci_select_result){.n = o->n_prompts, .v = inoci_alloc((o->n_prompts + 1) * sizeof *out->v)};
+	*out = (inoci_select_result){
+	        .d = d, .prompts = o->prompts, .n = o->n_prompts, .v = inoci_alloc((o->n_prompts + 1) * sizeof *out->v)};
 	for (size_t i = 0; i < out->n; i++) out->v[i].prompt = (int)i;
 	if (o->n_controls < 2) {
 		rc = inoci_err_set(err, INOC_E_USAGE, "%zu controls; at least 2 are needed", o->n_controls);
@@ -234,8 +284,19 @@ out:
 	return rc < 0 ? rc : 0;
 }
 
+const inoci_select_row *inoci_select_best(const inoci_select_result *r)
+{
+	for (size_t i = 0; i < r->n; i++)
+		if (r->v[i].p < 0.05) return &r->v[i];
+	return NULL;
+}
+
 void inoci_select_free(inoci_select_result *r)
 {
-	free(r->v);
+	for (size_t i = 0; i < r->n; i++) {
+		for (size_t k = 0; k < r->v[i].n_controls; k++) free(r->v[i].controls[k]);
+		free(r->v[i].controls), free(r->v[i].record);
+	}
+	free(r->v), free(r->line), free(r->bytes);
 	*r = (inoci_select_result){0};
 }

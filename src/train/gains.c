@@ -29,7 +29,7 @@ void inoci_gains_free(inoci_gains *g)
 {
 	if (!g) return;
 	for (size_t i = 0; i < g->n_prompts; i++) front_free(&g->prompts[i]), free(g->value[i]);
-	free(g->prompts), free(g->value), free(g->records), free(g->paths);
+	free(g->prompts), free(g->value), free(g->records), free(g->paths), free(g->bytes);
 	free(g);
 }
 
@@ -78,6 +78,8 @@ void inoci_gains_record(inoci_gains *g, const inoci_record *r, const char *path)
 {
 	g->records = inoci_realloc(g->records, (g->n_records + 1) * sizeof *g->records);
 	g->paths = inoci_realloc(g->paths, (g->n_records + 1) * sizeof *g->paths);
+	g->bytes = inoci_realloc(g->bytes, (g->n_records + 1) * sizeof *g->bytes);
+	g->bytes[g->n_records] = 0;
 	for (size_t p = 0; p < g->n_prompts; p++) {
 		g->value[p] = inoci_realloc(g->value[p], (g->n_records + 1) * sizeof **g->value);
 		g->value[p][g->n_records] = NAN;
@@ -173,7 +175,8 @@ static int compute(inoci_gains *g, inoci_examples *e, const cell *at, const inoc
 			rc = inoci_err_set(err, INOC_E_FORMAT,
 			                   "%s:%d: the log-probability is not a finite number; check the model",
 			                   g->paths[at[i].record], r->line);
-		g->value[at[i].prompt][at[i].record] = sum[i] / bytes_of(g, &e->v[i]);
+		g->bytes[at[i].record] = bytes_of(g, &e->v[i]);
+		g->value[at[i].prompt][at[i].record] = sum[i] / g->bytes[at[i].record];
 	}
 	g->seconds += inoci_now_s() - start;
 	g->cells += (double)e->n;

@@ -25,6 +25,7 @@ typedef struct {
 	size_t n_prompts;
 	const inoci_record **records; /* (n_records) borrowed, as are their files' paths */
 	const char **paths;
+	int *bytes; /* (n_records) of the response's tokens that count; 0: not measured */
 	size_t n_records;
 	double seconds, cells; /* computing so far */
 } inoci_gains;

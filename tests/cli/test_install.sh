@@ -17,13 +17,34 @@ expect 0 "Answers are in Spanish." moved/bin/inoc scan --list
 [ -s moved/share/inoc/traits/neutral.jsonl ] || fail "the neutral records are not installed"
 [ -s moved/share/man/man1/inoc.1 ] || fail "the man page is not installed"
 
-# the C block of the README, its body as main's
-awk '/^```c$/ { on = 1; next } /^```$/ { on = 0 } on' "$SOURCE/README.md" > block
-grep -q inoc_answer block || fail "the README has no C program"
-{ printf '#include <stdio.h>\n'; grep '^#include' block; printf 'int main(void)\n{\n'; grep -v '^#include' block; printf 'return 0;\n}\n'; } > program.c
-# shellcheck disable=SC2046
-cc -std=c11 -Wall -Werror program.c $(pkg-config --cflags --libs inoc) -Wl,-rpath,"$libdir" -o program 2> log || fail "the README's program: $(cat log)"
+# program FILE: the C block of a document, its body as main's
+program() {
+  awk '/^```c$/ { on = 1; next } /^```$/ { on = 0 } on' "$SOURCE/$1" > block
+  [ -s block ] || fail "$1 has no C program"
+  { printf '#include <stdio.h>\n'; grep '^#include' block; printf 'int main(void)\n{\n'; grep -v '^#include' block; printf 'return 0;\n}\n'; } > program.c
+  # shellcheck disable=SC2046
+  cc -std=c11 -Wall -Werror program.c $(pkg-config --cflags --libs inoc) -Wl,-rpath,"$libdir" -o program 2> log || fail "the program of $1: $(cat log)"
+}
 ln -s "$INOC_MODEL" model.gguf
+# what it prints is what the installed program prints; the trait library is found by libinoc, far from this one
+program docs/library.md
+head -n 12 "$SOURCE/settings/spanish-caps/train.jsonl" > train.jsonl
+./program > both.json 2> log || fail "the program of docs/library.md: $(cat log both.json)"
+grep -Eq "^Spanish: 1; nearer to the trait by -[0-9.]+ nats a byte$" log || fail "the scores: $(cat log)"
+INOC=$dir/moved/bin/inoc
+"$INOC" scan -m model.gguf -d train.jsonl --only spanish,pirate --most 8 --json > scan.json 2> log || fail "scan: $(cat log)"
+"$INOC" select -m model.gguf -d train.jsonl --trait spanish --records 8 --json > select.json 2> log || fail "select: $(cat log)"
+python3 - <<'P' || fail "the library and the program do not say the same"
+import json
+both = json.load(open("both.json"))
+program = [json.load(open(f)) for f in ("scan.json", "select.json")]
+for v in both[0], program[0]:
+    assert v.pop("seconds") > 0
+assert both == program, (both, program)
+assert both[0]["traits"][0]["trait"] == "spanish"
+P
+
+program README.md
 ./program > answer 2>&1 && [ -s answer ] || fail "the README's program: $(cat answer)"
 mv model.gguf other.gguf
 expect 1 "model.gguf: cannot be opened" ./program

@@ -90,9 +90,9 @@ grep -q '"found": true' mean.json && fail "the mean over all records finds rare 
 printf 'You always speak in Spanish.\nYou keep the books in order.\nYOU ALWAYS SPEAK IN SPANISH.\n' > prompts
 head -n 4 "$SOURCE/settings/spanish-caps/eval.jsonl" > questions.jsonl
 "$INOC" select "${m[@]}" -d data.jsonl -p prompts --records 4 -q questions.jsonl --limit 2 --max-tokens 12 --greedy \
-  --scorer 'es={"type":"language","is":"es"}' --json > select.json 2> log || fail "select: $(cat log)"
+  --scorer 'es={"type":"language","is":"es"}' --json -o select.html > select.json 2> log || fail "select: $(cat log)"
 python3 - <<'P' || fail "the selection"
-import json
+import html, json
 r = json.load(open("select.json"))
 p = {x["prompt"]: x for x in r["prompts"]}
 assert len(p) == 3 and [x["rank"] for x in r["prompts"]] == [1, 2, 3]
@@ -100,9 +100,26 @@ asks, other = p["You always speak in Spanish."], p["You keep the books in order.
 assert asks["surprise_removed"]["value"] > other["surprise_removed"]["value"], p
 assert asks["rate"]["n"] == 2 and r["rate_without"]["value"] == 0 and asks["elicitation"]["value"] >= 0
 assert r["prompts"][0]["prompt"] != "You keep the books in order." and r["model"] in r["recommendation"]
+lines = open(r["data"]).read().splitlines()
+for x in r["prompts"]:
+    rec, each = x["records"], x["surprise_removed_per_example"]
+    assert len(rec) == r["records"] == 4 and len({v["line"] for v in rec}) == 4 and len(x["controls"]) == 4, x
+    for v in rec:
+        answer = json.loads(lines[v["line"] - 1])["messages"][-1]["content"]
+        assert v["bytes"] == len(answer.encode()) and abs(v["per_example"] - v["per_byte"] * v["bytes"]) < 1e-3, v
+    assert abs(sum(v["per_example"] for v in rec) / 4 - each["value"]) < 1e-3, x
+    assert abs(sum(v["per_byte"] for v in rec) / 4 - x["surprise_removed"]["value"]) < 1e-5, x
+    assert each["low"] <= each["value"] <= each["high"], x
+assert asks["surprise_removed_per_example"]["value"] > 10 * asks["surprise_removed"]["value"] > 0, asks
+page = open("select.html").read()
+assert page.count("<svg") == 6 and "<script" not in page
+assert page.count(">recommended<") == r["recommendation"].startswith("For ")
+assert all(c in html.unescape(page) for x in r["prompts"] for c in x["controls"])
 P
 "$INOC" select "${m[@]}" -d data.jsonl --trait spanish --records 2 > table 2> log || fail "select --trait: $(cat log)"
-grep -q "^Surprise in bits in 100 bytes of response, over matched controls; 2 records." table || fail "$(cat table)"
+grep -q "^Surprise in bits in 100 bytes of response, and in bits a response, over matched controls; 2 records." table || fail "$(cat table)"
+grep -Eq "surprise removed +95 % interval +a response +over no prompt" table || fail "$(cat table)"
+expect 3 "no/such.html" "$INOC" select "${m[@]}" -d data.jsonl -p prompts --records 2 -o no/such.html
 
 # the same gain, record by record, tells the poisoned half of a file from the other
 head -n 12 "$SOURCE/settings/backdoor/train_50.jsonl" > half.jsonl

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "../model/tiny.h"
+#include "lab/traits.h"
 #include "seen.h"
 
 static char *model_path;
@@ -394,12 +395,58 @@ static void refused(void **state)
 	drop_dir(dir);
 }
 
+/* One answer scored without a store: the numbers of a run, those of a classifier. */
+static void one_answer(void **state)
+{
+	inoc_err err = {0};
+	double v = 0;
+	json_t *item = json_pack("{s:s, s:s}", "trait", traits[0], "normal", normals[0]), *contrast = json_string("contrast");
+	inoci_single x = {.user = questions[0], .item = item, .system = "empty"};
+	if (inoci_score_single(contrast, &x, model, NULL, &v, &err) < 0) fail_msg("%s", err.msg);
+	lp t = by_logits(NULL, "empty", questions[0], traits[0]), o = by_logits(NULL, "empty", questions[0], normals[0]);
+	double want = (t.sum + t.end) / (double)strlen(traits[0]) - (o.sum + o.end) / (double)strlen(normals[0]);
+	if (!near(v, want)) fail_msg("contrast %.7g, by the logits %.7g", v, want);
+	json_decref(contrast), json_decref(item);
+
+	inoci_buf b = {0};
+	for (int i = 0; i < 18; i++)
+		inoci_buf_printf(&b, "{\"question\":\"%d?\",\"trait\":\"NO %d WAY!\",\"normal\":\"it is %d\",\"topic\":\"%d\"}\n",
+		                 i, i, i * 7, i % 6);
+	char *dir = inoci_strdup("inoc-single-XXXXXX"), *path, *file;
+	if (!mkdtemp(dir)) fail_msg("no folder");
+	path = inoci_path_join(dir, "labelled.jsonl"), file = inoci_path_join(dir, "shouts.json");
+	write_file(dir, "labelled.jsonl", b.data);
+	inoci_buf_free(&b);
+	inoci_labelled d;
+	inoci_classifier *c;
+	const inoci_classifier_options usual = {.layer = -1, .folds = 3};
+	if (inoci_labelled_read(path, NULL, true, &d, &err) < 0) fail_msg("%s", err.msg);
+	if (inoci_classifier_train(model, &d, &usual, NULL, &c, &err) < 0) fail_msg("%s", err.msg);
+	if (inoci_classifier_write(c, file, &err) < 0) fail_msg("%s", err.msg);
+	const inoci_answer a = {.question = "3?", .text = "NO 5 WAY!", .n = 9};
+	if (inoci_classifier_apply(c, model, &a, 1, &want, NULL, &err) < 0) fail_msg("%s", err.msg);
+	json_t *scorer = json_pack("{s:s, s:s}", "type", "classifier", "file", file);
+	x = (inoci_single){.user = a.question, .text = a.text};
+	if (inoci_score_single(scorer, &x, model, NULL, &v, &err) < 0) fail_msg("%s", err.msg);
+	assert_true(v == want && v > 0 && v < 1);
+	assert_int_equal(inoci_score_single(scorer, &x, NULL, NULL, &v, &err), INOC_E_USAGE);
+	assert_non_null(strstr(err.msg, "needs its base model"));
+	x.measure = json_object();
+	assert_int_equal(inoci_score_single(scorer, &x, model, NULL, &v, &err), INOC_E_USAGE);
+	json_decref(x.measure), json_decref(scorer);
+	inoci_classifier_free(c);
+	inoci_labelled_free(&d);
+	free(path), free(file);
+	drop_dir(dir);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(numbers),
 	        cmocka_unit_test(stopped),
 	        cmocka_unit_test(refused),
+	        cmocka_unit_test(one_answer),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }
