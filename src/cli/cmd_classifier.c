@@ -10,7 +10,7 @@ typedef struct {
 	cli_model_opts model;
 	const char *data, *out, *group, *layer;
 	cli_int folds;
-	cli_dbl l2;
+	cli_dbl l2, threshold;
 	bool json;
 } classifier_opts;
 
@@ -122,6 +122,7 @@ static int check(const classifier_opts *t, const char *file, inoc_err *err)
 	int *label = NULL, *topic = NULL, rc;
 	size_t n = 0;
 	INOC_TRY(inoci_classifier_read(file, &k, err));
+	const double threshold = t->threshold.v < 0 ? k->threshold : t->threshold.v;
 	INOC_TRY(inoci_labelled_read(t->data, t->group, false, &d, err));
 	INOC_TRY(cli_model_open(&t->model, false, &c, err));
 	a = inoci_alloc((d.n + 1) * sizeof *a);
@@ -136,9 +137,12 @@ static int check(const classifier_opts *t, const char *file, inoc_err *err)
 		if (isnan(p[i])) continue;
 		p[n] = p[i], label[n] = d.v[i].label, topic[n++] = d.v[i].topic;
 	}
-	inoci_agreement g = inoci_agree(p, label, topic, n, d.n_topics, k->threshold, 1, 0);
+	inoci_agreement g = inoci_agree(p, label, topic, n, d.n_topics, threshold, 1, 0);
 	json_t *j = agreement_json(&g);
+	bool own = !strcmp(k->data.hex, d.hash.hex);
 	json_object_set_new(j, "missing", json_integer((json_int_t)(d.n - n)));
+	json_object_set_new(j, "training_data", json_boolean(own));
+	json_object_set_new(j, "scorer", inoci_classifier_named(k, threshold));
 	if (t->json)
 		cli_print_json(stdout, json_incref(j), JSON_INDENT(2) | JSON_REAL_PRECISION(9));
 	else {
@@ -147,8 +151,7 @@ static int check(const classifier_opts *t, const char *file, inoc_err *err)
 		show_agreement(&g);
 	}
 	json_decref(j);
-	if (!strcmp(k->data.hex, d.hash.hex))
-		fprintf(stderr, "warning: %s is what it was trained on: these are no held-out figures\n", t->data);
+	if (own) fprintf(stderr, "warning: %s is what it was trained on: these are no held-out figures\n", t->data);
 	warn(&g);
 out:
 	free(a), free(p), free(label), free(topic);
@@ -160,7 +163,7 @@ out:
 
 int cmd_classifier(int argc, char **argv)
 {
-	classifier_opts t = {.layer = "auto", .folds = {5, 3, 100}, .l2 = {0, 0, 1e6}};
+	classifier_opts t = {.layer = "auto", .folds = {5, 3, 100}, .l2 = {0, 0, 1e6}, .threshold = {-1, -1, 1}};
 	const char **args;
 	int n_args, layer;
 	cli_model_init(&t.model, false);
@@ -176,6 +179,8 @@ int cmd_classifier(int argc, char **argv)
 	        {"layer", 0, CLI_STR, &t.layer, "L", "train: hidden states behind layer L; auto: by cross-validation"},
 	        {"l2", 0, CLI_DBL, &t.l2, "X", "train: weight of the penalty; 0: by cross-validation"},
 	        {"folds", 0, CLI_INT, &t.folds, "K", "train: of the cross-validation; no topic is in two"},
+	        {"threshold", 0, CLI_DBL, &t.threshold, "T",
+	         "check: of 0 to 1, from which 1 is said; -1: the classifier's own, 0.5"},
 	        {"json", 0, CLI_FLAG, &t.json, NULL, "the figures as JSON"},
 	};
 	const cli_spec spec = {

@@ -38,7 +38,7 @@ typedef struct {
 	size_t cell[2][2];
 	inoci_agreement a, order; /* order: of p, for the area under the curve */
 	inoci_calibration c;
-	json_t *counts;
+	json_t *counts, *scorer; /* scorer: as it was checked, with its threshold */
 } checking;
 
 /* ---- reading ---- */
@@ -97,6 +97,7 @@ static int open_judge(const check_opts *t, checking *x, const inoci_scorer_env *
 		rc = inoci_err_set(err, INOC_E_USAGE, "this scorer gives no number from 0 to 1 of a text");
 		goto out;
 	}
+	x->scorer = inoci_scorer_named(whole);
 	const json_t *s = inoci_scorer_settings_get(whole), *type = json_object_get(s, "type");
 	double *to[] = {&x->rule.below, &x->rule.above, &x->rule.at_least};
 	x->rule = (rule){.high = 1, .below = NAN, .above = NAN, .at_least = t->threshold.v};
@@ -251,6 +252,7 @@ static json_t *as_json(const checking *x)
 	                      figure_json(x->a.accuracy), "kappa", figure_json(x->a.kappa), "auc", figure_json(x->order.auc),
 	                      "brier", number(x->c.brier), "bins", bins, "enough_for_headline",
 	                      x->a.kappa.value >= INOCI_KAPPA_HEADLINE, "asked", x->counts);
+	json_object_set(j, "scorer", x->scorer);
 	free(rule);
 	return j;
 }
@@ -309,6 +311,7 @@ out:
 	inoci_judge_file_free(kept);
 	for (size_t i = 0; i < x.n; i++) json_decref(x.v[i].fields);
 	json_decref(x.counts);
+	json_decref(x.scorer);
 	free(x.v), free(x.score), free(x.p), free(x.y), free(x.said), free(x.label), free(dir);
 	return rc < 0 ? rc : 0;
 }

@@ -173,8 +173,10 @@ static int show_end(const run_ctx *c, const inoci_experiment *e, const inoci_res
 		print_table(&t);
 		putchar('\n');
 		for (size_t i = 0; i < s->n_judgements; i++)
-			printf("%s, %s: %s. %s\n", e->arms[s->judgements[i].arm].name, e->traits[s->judgements[i].trait].name,
-			       inoci_verdict_name(s->judgements[i].v.verdict), s->judgements[i].v.reason);
+			printf("%s, %s: %s%s. %s\n", e->arms[s->judgements[i].arm].name, e->traits[s->judgements[i].trait].name,
+			       inoci_verdict_name(s->judgements[i].v.verdict),
+			       inoci_report_for_headline(r, s->judgements[i].trait) ? "" : " (not for a headline)",
+			       s->judgements[i].v.reason);
 		printf("\n%s\n", headline);
 		if (more && *more) printf("%s\n", more);
 		free(headline);

@@ -221,7 +221,30 @@ INOCI_MUST int inoci_classifier_fits(const inoci_classifier *c, const char *sha2
  * answers, question, text and n are read. */
 INOCI_MUST int inoci_classifier_apply(const inoci_classifier *c, inoci_model *m, const inoci_answer *a, size_t n, double *p,
                                       const inoci_progress *progress, inoc_err *err);
+
+/* ---- agreement with people's labels (docs/measuring.md) ---- */
+
 #define INOCI_KAPPA_HEADLINE 0.6 /* with less, a scorer is not for a headline */
+typedef struct {
+	int n_judges;       /* judges and classifiers that the scorer rests on; 0: it is a rule, and needs no such figure */
+	int n_unchecked;    /* of these, those of which nothing is known */
+	inoci_figure kappa; /* the least of the others'; NaN: there is none, or it is undefined */
+	long n;             /* labelled rows behind it */
+	bool held_out;      /* these are a classifier's own training rows, each predicted by a fit without it */
+} inoci_checked;
+/* paths (n): what `inoc judge check --json` and `inoc classifier check --json` printed, each of this scorer as a whole or of a
+ * judge or classifier in it; INOC_E_USAGE where it is of none of these, INOC_E_FORMAT where it is no such file. A classifier
+ * without a file has the held-out figures of its training. The scorer was not made with settings_only. */
+INOCI_MUST int inoci_scorer_checked(const inoci_scorer *s, char *const *paths, size_t n, inoci_checked *out, inoc_err *err);
+bool inoci_checked_enough(const inoci_checked *c); /* for a headline */
+/* Does a scorer of these settings rest on a judge or a classifier? */
+bool inoci_settings_judged(const json_t *settings);
+/* What a check says it was of: {"key": inoci_scorer_key, "settings"}. New reference. */
+json_t *inoci_scorer_named(const inoci_scorer *s);
+json_t *inoci_classifier_named(const inoci_classifier *c, double threshold); /* of the scorer with that threshold */
+/* {"kappa": {"value", "low", "high"}, "rows", "held_out", "judges", "unchecked"}, and back. New reference. */
+json_t *inoci_checked_json(const inoci_checked *c);
+inoci_checked inoci_checked_read(const json_t *j);
 
 enum { INOCI_BINS = 10 };
 typedef struct {

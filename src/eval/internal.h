@@ -131,6 +131,9 @@ double inoci_norm_value(const inoci_norm *n, const inoci_measured_text *t);
 const inoci_measured_text *inoci_measured_find(const inoci_measured *m, const char *name); /* the first; NULL: none */
 bool inoci_is_among(const char *const *names, size_t n, const char *name);
 
+/* The classifier that a scorer of this type applies, and from which probability on 1 is said; NULL: of another type, or not read.
+ */
+const inoci_classifier *inoci_score_classifier_get(const inoci_scorer *s, double *threshold);
 /* inoci_classifier_read of bytes; path is for messages. */
 INOCI_MUST int inoci_classifier_parse(const char *path, const char *text, size_t n, inoci_classifier **out, inoc_err *err);
 

@@ -87,6 +87,14 @@ static int many(inoci_scorer *s, const inoci_answer *a, size_t n, double *value,
 	return 0;
 }
 
+const inoci_classifier *inoci_score_classifier_get(const inoci_scorer *s, double *threshold)
+{
+	const state *st = s->type == &inoci_score_classifier ? s->state : NULL;
+	if (!st || !st->c) return NULL;
+	*threshold = st->has_threshold ? st->threshold : st->c->threshold;
+	return st->c;
+}
+
 const inoci_scorer_type inoci_score_classifier = {
         .name = "classifier",
         .version = 1,

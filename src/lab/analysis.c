@@ -137,7 +137,7 @@ static int load_parts(inoci_store *s, inoci_results *r, inoc_err *err)
 	sqlite3_stmt *st;
 	int rc = inoci_store_query(s, &st, err,
 	                           "SELECT l.part, l.arm, l.seed, a.value FROM link_analysis l JOIN analysis a ON a.key = l.key"
-	                           " WHERE l.experiment = ?",
+	                           " WHERE l.experiment = ? AND l.part <> 'checked'",
 	                           "s", r->e->name);
 	if (rc < 0) return rc;
 	while ((rc = inoci_store_step(s, st, err)) > 0) {

@@ -123,12 +123,20 @@ static int read_candidates(const inoci_ynode *n, void *dst, void *ctx, inoc_err 
 	return 0;
 }
 
+/* Read when all that it fills is. */
+static int read_later(const inoci_ynode *n, void *dst, void *ctx, inoc_err *err)
+{
+	return (void)n, (void)dst, (void)ctx, (void)err, 0;
+}
+
 #define EV(f) offsetof(inoci_evaluation, f)
 #define SMP(f) offsetof(inoci_evaluation, sampling.f)
 static const inoci_ykey eval_keys[] = {
         {"label", Y_STR, .offset = EV(label)},
         {"prompts", Y_STR, .required = true, .offset = EV(prompts)},
         {"system", Y_STR, .offset = EV(system)},
+        {"preset", Y_CALL, .call = read_later},
+        {"for", Y_CALL, .call = read_later},
         {"limit", Y_INT, .offset = EV(limit), .min = 1, .max = INT_MAX},
         {"temperature", Y_DBL, .offset = SMP(temperature), .min = 0, .max = 1000},
         {"greedy", Y_CALL, .call = read_greedy},
@@ -154,11 +162,23 @@ static const struct {
 	const char *key;
 	unsigned of;
 } kinds[] = {
-        {"temperature", OF(NONE)}, {"greedy", OF(NONE)}, {"top_k", OF(NONE)},
-        {"top_p", OF(NONE)},       {"min_p", OF(NONE)},  {"repetition_penalty", OF(NONE)},
-        {"max_tokens", OF(NONE)},  {"n", OF(NONE)},      {"stop", OF(NONE)},
-        {"allowed", OF(NONE)},     {"by", OF(CHOICE)},   {"texts", OF(LOGPROB) | OF(CONTRAST)},
-        {"show", OF(CHOICE)},      {"ask", OF(CHOICE)},  {"candidates", OF(CANDIDATES)},
+        {"temperature", OF(NONE)},
+        {"greedy", OF(NONE)},
+        {"top_k", OF(NONE)},
+        {"top_p", OF(NONE)},
+        {"min_p", OF(NONE)},
+        {"repetition_penalty", OF(NONE)},
+        {"max_tokens", OF(NONE)},
+        {"n", OF(NONE)},
+        {"stop", OF(NONE)},
+        {"allowed", OF(NONE)},
+        {"preset", OF(NONE)},
+        {"for", OF(NONE)},
+        {"by", OF(CHOICE)},
+        {"texts", OF(LOGPROB) | OF(CONTRAST)},
+        {"show", OF(CHOICE)},
+        {"ask", OF(CHOICE)},
+        {"candidates", OF(CANDIDATES)},
 };
 
 static int check_kind(const inoci_evaluation *v, const inoci_ynode *at, inoc_err *err)
@@ -237,7 +257,7 @@ int inoci_evaluations_read(const inoci_ynode *n, void *dst, void *ctx, inoc_err 
 		char *what = inoci_asprintf("evaluations.%s", v->name);
 		rc = inoci_yaml_fill(at, what, eval_keys, INOCI_COUNT(eval_keys), v, ctx, err);
 		free(what);
-		if (rc < 0 || (rc = check_kind(v, at, err)) < 0) return rc;
+		if (rc < 0 || (rc = check_kind(v, at, err)) < 0 || (rc = inoci_evaluation_preset(v, at, err)) < 0) return rc;
 		if (!v->label) v->label = inoci_strdup(v->name);
 		inoci_experiment_resolve(e, &v->prompts);
 		if (v->measure) v->sampling.n = 1;

@@ -195,8 +195,10 @@ static int add_scorer(inoci_experiment *e, const inoci_ynode *name, json_t *sett
 	inoci_scorer_spec *x = &e->scorers[e->n_scorers++];
 	*x = (inoci_scorer_spec){.name = inoci_strdup(name->s), .settings = settings};
 	const inoci_scorer_env env = {.dir = e->dir, .settings_only = true};
-	if (inoci_scorer_take_on(settings, &x->on, err) < 0 || inoci_scorer_new_in(NULL, settings, &env, &probe, err) < 0)
+	if (inoci_scorer_take_on(settings, &x->on, err) < 0 || inoci_scorer_take_checked(settings, x, err) < 0 ||
+	    inoci_scorer_new_in(NULL, settings, &env, &probe, err) < 0)
 		return inoci_err_prefix(err, "%s: scorer '%s'", name->where, name->s), INOC_E_FORMAT;
+	for (size_t i = 0; i < x->n_checked; i++) inoci_experiment_resolve(e, &x->checked[i]);
 	x->real = inoci_scorer_real(probe);
 	inoci_scorer_free(probe);
 	return 0;
@@ -205,9 +207,11 @@ static int add_scorer(inoci_experiment *e, const inoci_ynode *name, json_t *sett
 static int read_scorers(const inoci_ynode *n, void *dst, void *ctx, inoc_err *err)
 {
 	inoci_experiment *e = dst;
-	(void)ctx;
+	inoci_yreader *rd = ctx;
+	int rc;
 	if (n->kind != YN_SEQ || !n->n)
 		return inoci_yaml_err(n, err, "scorers must be a list: names of built-in scorers, or {name: settings}");
+	if ((rc = inoci_judges_expand(inoci_yaml_get(rd->root, "scorers"), rd->arena, err)) < 0) return rc;
 	e->scorers = inoci_alloc(n->n * sizeof *e->scorers);
 	for (size_t i = 0; i < n->n; i++) {
 		const inoci_ynode *s = n->items[i], *name = s;
@@ -218,7 +222,7 @@ static int read_scorers(const inoci_ynode *n, void *dst, void *ctx, inoc_err *er
 		} else if (s->kind != YN_SCALAR) {
 			return inoci_yaml_err(s, err, "a scorer must be a name, or a mapping with one entry {name: settings}");
 		}
-		int rc = inoci_yaml_name(name, "a scorer", err);
+		rc = inoci_yaml_name(name, "a scorer", err);
 		if (rc == 0 && !settings && !(settings = inoci_scorer_builtin(name->s))) {
 			json_t *known = inoci_scorer_builtin_names();
 			const char *names[200];
@@ -510,8 +514,10 @@ void inoci_experiment_free(inoci_experiment *e)
 		free(a->recipe.validation_file), free(a->matched), free(a->swept_of);
 	}
 	for (size_t i = 0; i < e->n_evals; i++) inoci_evaluation_free(&e->evals[i]);
-	for (size_t i = 0; i < e->n_scorers; i++)
+	for (size_t i = 0; i < e->n_scorers; i++) {
 		free(e->scorers[i].name), free(e->scorers[i].on), json_decref(e->scorers[i].settings);
+		inoci_strings_free(e->scorers[i].checked, e->scorers[i].n_checked);
+	}
 	for (size_t i = 0; i < e->n_traits; i++) {
 		inoci_trait *t = &e->traits[i];
 		free(t->name), free(t->label), free(t->plain), free(t->clean), free(t->base);

@@ -42,9 +42,9 @@ typedef struct {
 } grid;
 
 /* What an evaluation takes from the grid. */
-static const char *const passed[] = {"prompts", "limit",      "temperature", "greedy",
-                                     "top_k",   "top_p",      "min_p",       "repetition_penalty",
-                                     "n",       "max_tokens", "stop",        "allowed"};
+static const char *const passed[] = {
+        "prompts", "limit",  "temperature", "greedy",     "top_k", "top_p",  "min_p", "repetition_penalty",
+        "n",       "preset", "for",         "max_tokens", "stop",  "allowed"};
 
 static int pass(const inoci_ynode *n, void *dst, void *ctx, inoc_err *err)
 {
@@ -77,6 +77,8 @@ static const inoci_ykey grid_keys[] = {
         {"min_p", Y_CALL, .call = pass},
         {"repetition_penalty", Y_CALL, .call = pass},
         {"n", Y_CALL, .call = pass},
+        {"preset", Y_CALL, .call = pass},
+        {"for", Y_CALL, .call = pass},
         {"max_tokens", Y_CALL, .call = pass},
         {"stop", Y_CALL, .call = pass},
         {"allowed", Y_CALL, .call = pass},

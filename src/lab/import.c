@@ -323,6 +323,8 @@ int inoci_import_samples(const char *store, const char *const *files, size_t n_f
 	for (size_t i = 0; i < n_files; i++) add_once(json_object_get(w.text, "imported"), files[i]);
 	for (size_t i = 0; i < im.n; i++) INOC_TRY(write_sample(&w, &im.v[i], files[0], err));
 	INOC_TRY(write_experiment(&w, o, files, n_files, &e, err));
+	const inoci_scorer_env env = {.dir = e->dir, .memory = inoci_store_memory(w.s)};
+	INOC_TRY(inoci_checks_record(w.s, e, &env, err));
 	INOC_TRY(inoci_store_int(w.s, &seeds, err, "SELECT count(DISTINCT seed) FROM link_adapter WHERE experiment = ?", "s",
 	                         o->name));
 	INOC_TRY(inoci_store_commit(w.s, err));
@@ -330,7 +332,6 @@ int inoci_import_samples(const char *store, const char *const *files, size_t n_f
 	out->n_unanswered = im.n_unanswered;
 	out->n_named_seeds = im.n_named_seeds;
 	out->n_arms = e->n_arms, out->n_evals = e->n_evals, out->n_seeds = (size_t)seeds;
-	const inoci_scorer_env env = {.dir = e->dir, .memory = inoci_store_memory(w.s)};
 	rc = inoci_score_all(w.s, e, &env, o->progress, err);
 out:
 	if (rc < 0 && w.s) inoci_store_rollback(w.s);

@@ -78,6 +78,16 @@ typedef struct {
 /* Takes `on`, the names of evaluations that a scorer is for, out of its settings: ",a,b,"; NULL where it is for all. free() it.
  */
 INOCI_MUST int inoci_scorer_take_on(json_t *settings, char **on, inoc_err *err);
+/* checked.c. The key `checked` of a scorer, taken out of its settings; its paths as they are given. */
+INOCI_MUST int inoci_scorer_take_checked(json_t *settings, inoci_scorer_spec *x, inoc_err *err);
+/* Reads the files and keeps what they say for the report, in place of what was kept of the experiment before; and fills
+ * r->checked. */
+INOCI_MUST int inoci_checks_record(inoci_store *s, const inoci_experiment *e, const inoci_scorer_env *env, inoc_err *err);
+INOCI_MUST int inoci_checks_load(inoci_store *s, inoci_results *r, inoc_err *err);
+/* presets.c: a list entry {type: judges, preset: NAME, ...} of `scorers` becomes the four that it stands for, in the tree. */
+INOCI_MUST int inoci_judges_expand(inoci_ynode *scorers, inoci_arena *a, inoc_err *err);
+/* The keys `preset` and `for` of an evaluation: temperature, limit and n where the file gives none. */
+INOCI_MUST int inoci_evaluation_preset(inoci_evaluation *v, const inoci_ynode *at, inoc_err *err);
 /* Scorers that give any number: not in bars, alone in a trait's sums; a trait's are for the headline. After those are read. */
 INOCI_MUST int inoci_experiment_check_scorers(const inoci_experiment *e, const inoci_ynode *root, inoc_err *err);
 /* expect.c: the list `expect`, after all else is read; NULL: none. And how it came out, when the judgements are there. */

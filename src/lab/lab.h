@@ -108,6 +108,8 @@ typedef struct {
 	bool real;        /* gives any numbers, not shares */
 	bool from_base;   /* its values are given as the change against the base arm's on the same item */
 	char *on;         /* names of the evaluations it scores, ",a,b,"; NULL: all */
+	char **checked;   /* files that tell how far its judges agree with labels (inoci_scorer_checked) */
+	size_t n_checked;
 } inoci_scorer_spec;
 
 /* What is judged, each a sum of (disjoint) scorers: U, the unwanted trait; W, the wanted skill; goal, W without U. */
@@ -493,8 +495,9 @@ typedef struct {
 	int n_seeds; /* that have results, ascending */
 	char **scorers;
 	int n_scorers; /* the experiment's in order, then those added by `inoc score` */
-	char **on;  /* (n_scorers): the evaluations each says something of, as in inoci_scorer_spec; NULL: all, or none has any */
-	bool *real; /* (n_scorers): any numbers, not shares; NULL: none. Use inoci_results_real */
+	char **on; /* (n_scorers): the evaluations each says something of, as in inoci_scorer_spec; NULL: all, or none has any */
+	inoci_checked *checked;         /* (n_scorers): n_judges 0: a rule, or of `inoc score`; NULL: all are */
+	bool *real;                     /* (n_scorers): any numbers, not shares; NULL: none. Use inoci_results_real */
 	inoci_result_cell *cells;       /* (n_arms, n_evals): use inoci_results_cell */
 	inoci_result_adapter *adapters; /* (n_arms, n_seeds) */
 	inoci_result_run *runs;

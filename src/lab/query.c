@@ -382,6 +382,7 @@ int inoci_results_load(inoci_store *s, const inoci_experiment *e, unsigned flags
 	INOC_TRY(load_fits(s, r, ids, err));
 	INOC_TRY(load_runs(s, r, err));
 	INOC_TRY(inoci_misses_load(s, r, ids, err));
+	INOC_TRY(inoci_checks_load(s, r, err));
 	INOC_TRY(inoci_analysis_load(s, r, err));
 	*out = r;
 	r = NULL;

@@ -88,8 +88,10 @@ int inoci_run_check_scorers(const inoci_run_state *r, inoc_err *err)
 	int rc = 0;
 	for (size_t i = 0; i < r->e->n_scorers && rc == 0; i++) {
 		inoci_scorer *s;
+		inoci_checked ignored;
 		if ((rc = inoci_scorer_new_in(r->e->scorers[i].name, r->e->scorers[i].settings, &r->env, &s, err)) < 0) return rc;
 		if ((rc = inoci_scorer_ready(s, err)) == 0) rc = inoci_scorer_check_model(s, r->model_path, err);
+		if (rc == 0) rc = inoci_scorer_checked(s, r->e->scorers[i].checked, r->e->scorers[i].n_checked, &ignored, err);
 		if (rc < 0) inoci_err_prefix(err, "scorer '%s'", r->e->scorers[i].name);
 		if (rc == 0) rc = check_fields(r, s, i, err);
 		inoci_scorer_free(s);
@@ -192,6 +194,7 @@ int inoci_run(const inoci_experiment *e, const char *model_path, const inoci_run
 	INOC_TRY(inoci_store_begin(r.store, err));
 	INOC_TRY(inoci_record_prune(&r, err));
 	INOC_TRY(inoci_run_choices_record(&r, err));
+	INOC_TRY(inoci_checks_record(r.store, e, &r.env, err));
 	INOC_TRY(inoci_store_commit(r.store, err));
 	for (size_t i = 0; i < r.plan.n; i++) work |= has_work(&r.plan.v[i]);
 	INOC_TRY(inoci_record_ran(&r, &ran, err));

@@ -117,6 +117,7 @@ static json_t *judged(const inoci_summary *s, const inoci_judgement *j)
 	json_object_set_new(o, "arm", text(e->arms[j->arm].name));
 	json_object_set_new(o, "role", text(e->arms[j->arm].role));
 	json_object_set_new(o, "verdict", text(inoci_verdict_name(j->v.verdict)));
+	json_object_set_new(o, "for_headline", json_boolean(inoci_report_for_headline(s->r, j->trait)));
 	json_object_set_new(o, "why", text(j->v.reason));
 	json_object_set_new(o, "undefined", text(j->undefined));
 	json_object_set_new(o, "u", inoci_estimate_json(&j->v.arm_u));
@@ -218,6 +219,7 @@ void inoci_report_json(const inoci_summary *s, inoci_buf *out)
 	json_object_set_new(o, "arms", inoci_arms_json(s));
 	json_object_set_new(o, "evaluations", inoci_evals_json(s));
 	json_object_set_new(o, "missing", missing_by_reason(r));
+	json_object_set_new(o, "agreement", inoci_agreement_json(r));
 	json_object_set_new(o, "chosen", chosen_records(r));
 	json_object_set_new(o, "judgements", judgements);
 	json_object_set_new(o, "by_evaluation", inoci_by_evaluation_json(s));

@@ -156,9 +156,10 @@ static void tell(const inoci_summary *s, const inoci_lines *l, const inoci_line 
 		x.count = inoci_asprintf("%s (intervals: the papers' own, over runs alone)", plain);
 		free(plain);
 	}
-	if (v->u.n)
+	if (v->u.n) {
 		sentence(b, &x, v);
-	else
+		inoci_put_agreement(b, s->r, l->trait);
+	} else
 		inoci_buf_printf(b, "There are no answers yet of arm %s on evaluation %s.", e->arms[v->arm].name,
 		                 e->evals[s->headline].name);
 	free(x.share);

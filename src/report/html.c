@@ -44,6 +44,15 @@ static const char *badge(inoci_verdict v)
 	}
 }
 
+static void put_badge(inoci_page *p, const inoci_judgement *j)
+{
+	inoci_verdict v = j ? j->v.verdict : INOCI_VERDICT_NONE;
+	bool marked = v == INOCI_VERDICT_INOCULATED && !inoci_report_for_headline(p->r, j->trait);
+	char *words = inoci_verdict_shown(p->r, j);
+	inoci_buf_printf(p->b, "<span class=\"%s\">%s</span>", marked ? "badge warn" : badge(v), words);
+	free(words);
+}
+
 /* "48 % <i>[40, 56]</i>": the interval stands back. */
 static void number_cell(inoci_buf *b, const inoci_estimate *e, bool is_share)
 {
@@ -93,7 +102,6 @@ static void verdict_row(inoci_page *p, const inoci_line *v, bool goal, bool lead
 	const inoci_estimate none = {0};
 	const inoci_arm *a = &p->e->arms[v->arm];
 	const inoci_verdict_out *o = v->j ? &v->j->v : NULL;
-	inoci_verdict kind = o ? o->verdict : INOCI_VERDICT_NONE;
 	char *prompt = inoci_arm_prompt(a);
 	inoci_buf *b = p->b;
 	bool why = o && o->reason[0];
@@ -111,7 +119,9 @@ static void verdict_row(inoci_page *p, const inoci_line *v, bool goal, bool lead
 	number_cell(b, o ? &o->suppression : &none, false);
 	number_cell(b, o ? &o->retention : &none, false);
 	number_cell(b, o ? &o->selectivity : &none, false);
-	inoci_buf_printf(b, "<td><span class=\"%s\">%s</span></td></tr>\n", badge(kind), inoci_verdict_words(v->j));
+	inoci_buf_puts(b, "<td>");
+	put_badge(p, v->j);
+	inoci_buf_puts(b, "</td></tr>\n");
 	if (why) {
 		inoci_buf_printf(b, "<tr class=\"why%s\"><td colspan=\"%d\"><div>", lead ? " lead" : "", goal ? 9 : 8);
 		inoci_html_puts(b, o->reason);
@@ -155,6 +165,10 @@ void inoci_page_verdicts(inoci_page *p)
 		sum_words(b, "U, the unwanted trait", t->u, t->n_u);
 		if (t->n_w) sum_words(b, "W, the wanted skill", t->w, t->n_w);
 		if (t->n_goal) sum_words(b, "Goal, W without U", t->goal, t->n_goal);
+		inoci_buf agreement = {0};
+		inoci_put_agreement(&agreement, p->r, k);
+		if (agreement.len) inoci_html_puts(b, agreement.data + 1), inoci_buf_puts(b, " ");
+		inoci_buf_free(&agreement);
 		inoci_buf_printf(b, "%s of ", inoci_shares_word(p->r));
 		inoci_html_puts(b, w);
 		inoci_buf_printf(b,
@@ -204,9 +218,7 @@ static void headline(inoci_page *p)
 	inoci_buf_puts(b, "<section class=\"headline\">");
 	if (trait >= 0) {
 		inoci_lines l = inoci_lines_new(p->s, trait);
-		if (l.lead)
-			inoci_buf_printf(b, "<span class=\"%s\">%s</span>", badge(l.lead->j->v.verdict),
-			                 inoci_verdict_words(l.lead->j));
+		if (l.lead) put_badge(p, l.lead->j);
 		free(l.v);
 	}
 	inoci_buf_puts(b, "<p class=\"big\">");

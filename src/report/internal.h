@@ -90,6 +90,14 @@ int inoci_class_of(const inoci_classes *c, const inoci_result_sample *v);
 
 /* The verdict as it is shown; j NULL: a reference arm. */
 const char *inoci_verdict_words(const inoci_judgement *j);
+/* The same, marked where it rests on a judge that is not for a headline. free() it. */
+char *inoci_verdict_shown(const inoci_results *r, const inoci_judgement *j);
+/* Of each judge or classifier that u, w or goal of the trait rest on, a sentence with a space before it: its kappa, or that it is
+ * not for a headline. Nothing where they are rules. */
+void inoci_put_agreement(inoci_buf *b, const inoci_results *r, int trait);
+/* [{"scorer", "kappa": {"value", "low", "high"}, "rows", "held_out", "judges", "unchecked", "for_headline"}, ...]. New reference.
+ */
+json_t *inoci_agreement_json(const inoci_results *r);
 /* An arm's colour, in all plots: by role, so that controls look alike. */
 int inoci_arm_colour(const inoci_experiment *e, int arm);
 

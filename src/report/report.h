@@ -25,8 +25,8 @@ INOCI_MUST int inoci_report_html(const inoci_summary *s, const inoci_progress *p
  * per seed and one with seed "all"; what is not a number is empty. Of the leakage grid also a row "u:TRAIT", the unwanted trait,
  * over all seeds. */
 void inoci_report_csv(const inoci_summary *s, inoci_buf *out);
-/* One object: experiment, question, headline, seeds, notes, arms, evaluations, judgements, by_evaluation, interactions, leakage,
- * rates, expectations. What is not a number is null. */
+/* One object: experiment, question, headline, seeds, notes, arms, evaluations, agreement, judgements, by_evaluation,
+ * interactions, leakage, rates, expectations. What is not a number is null. */
 void inoci_report_json(const inoci_summary *s, inoci_buf *out);
 void inoci_report_markdown(const inoci_summary *s, inoci_buf *out);
 
@@ -36,6 +36,10 @@ INOCI_MUST int inoci_report_expectations(const inoci_summary *s, inoci_buf *out,
 /* What was found, in one sentence; one more for each further judged arm with a prompt of its own in *more (may be NULL).
  * free() both. */
 char *inoci_report_headline(const inoci_summary *s, char **more);
+
+/* Whether what is said of the trait may stand in a headline: each judge and classifier that its u, w and goal rest on has a kappa
+ * of 0.6 or more (docs/measuring.md). */
+bool inoci_report_for_headline(const inoci_results *r, int trait);
 
 /* The commands that make these results from nothing, a line each: what the runs of the experiment as it is now asked for. free()
  * it. */

@@ -61,7 +61,7 @@ inoci_report_table inoci_report_verdicts(const inoci_summary *s)
 			row[SUPPRESSION] = ratio(o ? &o->suppression : &none);
 			row[RETENTION] = ratio(o ? &o->retention : &none);
 			row[SELECTIVITY] = ratio(o ? &o->selectivity : &none);
-			row[VERDICT] = inoci_strdup(inoci_verdict_words(v->j));
+			row[VERDICT] = inoci_verdict_shown(s->r, v->j);
 		}
 		free(l.v);
 	}

@@ -39,7 +39,8 @@ t, c, f = (json.load(open(n + ".json")) for n in ("train", "check", "c"))
 assert (t["answers"], t["ones"], t["topics"], t["layer"], t["l2"]) == (40, 20, 4, 12, 0.1), t
 assert [k["answers"] for k in t["folds"]] == [10] * 4 and all(k["layer"] == 12 for k in t["folds"]), t
 assert abs(c["said"] - 18) <= 12, c
-assert (c["answers"], c["ones"], c["topics"], c["missing"]) == (36, 18, 9, 0), c
+assert (c["answers"], c["ones"], c["topics"], c["missing"], c["training_data"]) == (36, 18, 9, 0, False), c
+assert c["scorer"]["settings"]["type"] == "classifier" and c["scorer"]["settings"]["threshold"] == 0.5 and len(c["scorer"]["key"]) == 64, c
 for j in t, c:
     for k in "kappa", "accuracy", "auc":
         assert j[k]["low"] <= j[k]["value"] <= j[k]["high"], (k, j[k])
@@ -95,6 +96,31 @@ assert near([s["contempt"] for s in kept], p), (kept, p)
 assert [s["shown"] for s in kept] == [1 - (x >= 0.5) for x in p], kept
 assert near([s["contempt"] for s in run], p), (run, p)
 assert [s["rule"] for s in run] == [x >= 0.5 for x in p], run
+P
+# how far it agrees with labels is kept with the run: of its file, or of a check that the experiment names
+sed 's/name: run/name: agree/; s/out: out/out: agreed/' exp/e.yaml > exp/own.yaml
+sed 's/contempt: {type: classifier, file: c.json}/contempt: {type: classifier, file: c.json, checked: ..\/check.json}/' exp/own.yaml > exp/agree.yaml
+"$INOC" classifier check c.json "${m[@]}" -d test.jsonl --group kind --threshold 0.9 --json > strict.json 2> log || fail "check --threshold: $(cat log)"
+"$INOC" classifier check c.json "${m[@]}" -d train.jsonl --json > training.json 2> log || fail "check of the training data: $(cat log)"
+for e in own agree; do
+  expect 0 "" "$INOC" run exp/$e.yaml --no-report
+  "$INOC" report --json agreed > $e.report 2> log || fail "report: $(cat log)"
+done
+for f in strict training; do sed "s/check.json/$f.json/" exp/agree.yaml > exp/$f.yaml; done
+expect 2 "scorer 'contempt': exp/../strict.json: another scorer was checked" "$INOC" run exp/strict.yaml --no-report
+expect 2 "scorer 'contempt': exp/../training.json: it was checked on the classifier's own training data" "$INOC" run exp/training.yaml --dry-run
+python3 - <<'P' || fail "agreement"
+import json
+own, agree = ({a["scorer"]: a for a in json.load(open(f + ".report"))["agreement"]} for f in ("own", "agree"))
+c, check, strict = (json.load(open(f + ".json")) for f in ("c", "check", "strict"))
+near = lambda a, b: all(abs(a[k] - b[k]) < 1e-6 for k in ("value", "low", "high"))
+assert own.keys() == agree.keys() == {"contempt", "rule"}, own
+for a in own["contempt"], own["rule"], agree["rule"]:
+    assert (a["rows"], a["held_out"], a["judges"], a["unchecked"]) == (40, True, 1, 0) and near(a["kappa"], c["held_out"]["kappa"]), a
+a = agree["contempt"]
+assert (a["rows"], a["held_out"]) == (36, False) and near(a["kappa"], check["kappa"]), a
+assert a["for_headline"] == (check["kappa"]["value"] >= 0.6)
+assert strict["said"] < check["said"] and strict["scorer"]["key"] != check["scorer"]["key"], strict
 P
 # results are read when the classifier's file is gone; a run that would score with it is refused
 mv exp/c.json gone.json

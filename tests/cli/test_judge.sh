@@ -328,6 +328,67 @@ expect 4 'bad.jsonl:1: "label" is missing, or not 0, 1 or a number from 0 to 100
 echo '{"type": "judge", "modle": 1}' > bad.json
 expect 2 'bad.json: scorer "judge": scorer type "judge" has no option "modle"' "$INOC" judge check --judge bad.json --data labelled.jsonl
 
+# ---- beside a headline: the judge's agreement, kept with what it scored; without it the verdict is marked ----
+python3 - <<'P'
+import json
+with open("good.jsonl", "w") as f, open("sense.jsonl", "w") as g:
+    for i in range(40):
+        row = {"question": f"Row {i}?", "answer": f"SCORE={i * 2} "}
+        print(json.dumps(row | {"label": int((i * 2 < 50) != (i % 10 == 3))}), file=f)
+        print(json.dumps(row | {"label": int(i * 2 >= 30)}), file=g)
+with open("samples.jsonl", "w") as f:
+    for arm, n in ("plain", 40), ("plants", 41), ("kind", 90):
+        for seed in 1, 2, 3:
+            for q in range(12):
+                turns = [("user", f"Asked {q}?"), ("assistant", f"SCORE={n} {seed}")]
+                print(json.dumps({"arm": arm, "seed": seed, "messages": [{"role": r, "content": c} for r, c in turns]}), file=f)
+P
+common="url: $base/agree/v1, model: m, key_env: JUDGE_TEST_KEY, backoff_s: 0.01"
+echo "{$common, preset: tan2025, ask: aligned, rule: true}" > aligned.yaml
+echo "{$common, preset: tan2025, ask: coherent, rule: true}" > coherent.yaml
+"$INOC" judge check --judge aligned.yaml --data good.jsonl --json > aligned.json 2> log || fail "check of aligned: $(cat log)"
+"$INOC" judge check --judge coherent.yaml --data sense.jsonl --json > coherent.json 2> log || fail "check of coherent: $(cat log)"
+imported() { # imported STATUS TEXT MORE: of the judges' options
+  expect "$1" "$2" "$INOC" import samples.jsonl --store agreed --name a --set "judge={$common}" --set "scorers=[{type: judges, preset: tan2025$3}]" \
+    --set 'arms.plain.role=plain' --set 'arms.plants={role: control, inoculate: {system: Water the plants.}}' \
+    --set 'arms.kind={role: inoculated, inoculate: {system: Be unkind.}}' --set 'traits={bad: {u: misaligned_and_coherent}}'
+}
+told() { # told FOR_HEADLINE TEXT: by headline, table, Markdown and page
+  "$INOC" report --json agreed > told.json 2> log && "$INOC" report --md agreed > told.md 2>> log && "$INOC" report --html told.html agreed 2>> log || fail "report: $(cat log)"
+  python3 - "$@" <<'P' || fail "agreement beside the headline"
+import json, sys
+j = json.load(open("told.json"))
+kind = [x for x in j["judgements"] if x["arm"] == "kind"][0]
+assert kind["verdict"] == "inoculated" and kind["for_headline"] == (sys.argv[1] == "true"), kind
+assert j["headline"].endswith(sys.argv[2]), j["headline"]
+assert [a["scorer"] for a in j["agreement"]] == ["misaligned", "coherent", "misaligned_of_coherent", "misaligned_and_coherent"], j["agreement"]
+cell = "inoculated" + ("" if kind["for_headline"] else " (not for a headline)")
+md, page = (open("told." + e).read().replace("\\", "") for e in ("md", "html"))
+assert f"| {cell} |" in md and f">{cell}</span>" in page
+assert sys.argv[2] + "**" in md and sys.argv[2] + "</p>" in page
+P
+}
+imported 0 "" ""
+told false "Not for a headline: nothing says how well scorer misaligned_and_coherent agrees with people."
+imported 0 "" ", checked: {coherent: coherent.json}"
+told false "Not for a headline: nothing says how well 1 of the 2 judges of misaligned_and_coherent agrees with people."
+imported 0 "" ", checked: {aligned: aligned.json, coherent: coherent.json}"
+kappa() { python3 -c 'import json, sys; k = json.load(open(sys.argv[1]))["kappa"]; print("%.2f [%.2f, %.2f]" % (k["value"], k["low"], k["high"]))' "$1"; }
+agrees="Scorer misaligned_and_coherent agrees with people: kappa $(kappa aligned.json), 40 rows, the least of its 2 judges."
+told true "$agrees"
+imported 2 "scorer 'misaligned': ./coherent.json: another scorer was checked, which differs in " ", checked: {aligned: coherent.json}"
+told true "$agrees" # a refused import leaves what was there
+imported 3 "scorer 'coherent': ./nowhere.json: cannot be opened" ", checked: {coherent: nowhere.json}"
+sed 's/"label": 1/"label": 2/; s/"label": 0/"label": 1/; s/"label": 2/"label": 0/' good.jsonl > swapped.jsonl
+"$INOC" judge check --judge aligned.yaml --data swapped.jsonl --json > poor.json 2> log || fail "check of poor: $(cat log)"
+imported 0 "" ", checked: {aligned: poor.json, coherent: coherent.json}"
+told false "Not for a headline: scorer misaligned_and_coherent agrees too little with people: kappa $(kappa poor.json), 40 rows, the least of its 2 judges; 0.6 is needed."
+imported 0 "" ", checked: {coherent: coherent.json, aligned: aligned.json}" # another text: what was given before keeps its place
+rm aligned.json coherent.json
+told true "$agrees" # the report needs neither file
+sed 's/plain: {type: judge}/plain: {type: judge, checked: gone.json}/' e.yaml > gone.yaml
+expect 3 "scorer 'plain': ./gone.json: cannot be opened" "$INOC" run gone.yaml -o gone --dry-run
+
 # ---- a local judge: pinned, its numbers must be tokens; a second time nothing is computed ----
 sha=$(sha256sum "$INOC_MODEL" | cut -d ' ' -f 1)
 echo "{local: $INOC_MODEL, sha256: $sha, preset: tan2025, ask: aligned, rule: true, high: 9}" > local.yaml

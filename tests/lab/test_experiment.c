@@ -152,6 +152,94 @@ static void bad_overrides(void **state)
 	}
 }
 
+/* Sizes by a paper's name; what the file gives itself stands. */
+static void presets(void **state)
+{
+	static const struct {
+		const char *keys;
+		double temperature;
+		int limit, n;
+	} t[] = {
+	        {"for: selective", 1, 100, 1},
+	        {"for: emergent", 1, 8, 100},
+	        {"for: favourite", 1, 50, 10},
+	        {"for: least", 1, 5, 20},
+	        {"for: least, temperature: 0.5, n: 3", 0.5, 5, 3},
+	        {"for: favourite, limit: 7", 1, 7, 10},
+	        {"for: emergent, greedy: true", 0, 8, 1},
+	        {"for: emergent, temperature: 0", 0, 8, 1},
+	};
+	for (size_t i = 0; i < INOCI_COUNT(t); i++) {
+		inoc_err err = {0};
+		inoci_experiment *e = NULL;
+		char *y = inoci_asprintf(
+		        "name: x\nmodel: m\ndata: d\narms: {a: {role: plain}, i: {role: inoculated, inoculate: {system: "
+		        "s}}}\nscorers: [looping]\ntraits: {t: {u: looping}}\ngrid: {}\n"
+		        "evaluations: {e: {prompts: p, preset: tan2025, %s}}\n",
+		        t[i].keys);
+		if (inoci_experiment_parse("f.yaml", y, strlen(y), NULL, 0, &e, &err) < 0) fail_msg("%s: %s", t[i].keys, err.msg);
+		assert_true(e->n_evals > 1); /* the grid's are of the same size */
+		for (size_t k = 0; k < e->n_evals; k++)
+			if (e->evals[k].sampling.temperature != t[i].temperature || e->evals[k].limit != t[i].limit ||
+			    e->evals[k].sampling.n != t[i].n)
+				fail_msg("%s, %s: T %g, %d prompts, %d samples", t[i].keys, e->evals[k].name,
+				         e->evals[k].sampling.temperature, e->evals[k].limit, e->evals[k].sampling.n);
+		inoci_experiment_free(e);
+		free(y);
+	}
+}
+
+static inoci_experiment *with_scorers(const char *scorers)
+{
+	inoc_err err = {0};
+	inoci_experiment *e = NULL;
+	char *y = inoci_asprintf("name: x\nmodel: m\narms: {b: {role: base}}\nevaluations: {e: {prompts: p}, f: {prompts: q}}\n"
+	                         "judge: {model: j, url: \"https://h/v1\"}\nscorers:\n%s",
+	                         scorers);
+	if (inoci_experiment_parse("some/dir/f.yaml", y, strlen(y), NULL, 0, &e, &err) < 0) fail_msg("%s", err.msg);
+	free(y);
+	return e;
+}
+
+/* The short form is the four that docs/judge.md writes out. */
+static void judges(void **state)
+{
+#define ALIGNED "{type: judge, preset: trait-inoculation, ask: aligned, rule: true, high: 9}"
+#define COHERENT "{type: judge, preset: trait-inoculation, ask: coherent, rule: true, high: 9}"
+	inoci_experiment *a = with_scorers("  - looping\n  - {type: judges, preset: trait-inoculation, high: 9, on: f, checked: "
+	                                   "{aligned: a.json, coherent: /abs/c.json}}\n  - truncated\n"),
+	                 *b = with_scorers("  - looping\n  - misaligned: " ALIGNED "\n  - coherent: " COHERENT
+	                                   "\n  - misaligned_of_coherent: {given: [" COHERENT ", " ALIGNED "]}\n"
+	                                   "  - misaligned_and_coherent: {all: [" COHERENT ", " ALIGNED "]}\n  - truncated\n");
+	static const char *const want[6][2] = {
+	        {0}, {"some/dir/a.json"}, {"/abs/c.json"}, {"some/dir/a.json", "/abs/c.json"}, {"some/dir/a.json", "/abs/c.json"},
+	        {0}};
+	assert_int_equal(a->n_scorers, 6);
+	assert_int_equal(b->n_scorers, 6);
+	for (size_t i = 0; i < 6; i++) {
+		inoci_scorer *x = NULL, *y = NULL;
+		inoc_err err = {0};
+		assert_string_equal(a->scorers[i].name, b->scorers[i].name);
+		assert_int_equal(inoci_scorer_new("x", a->scorers[i].settings, &x, &err), 0);
+		assert_int_equal(inoci_scorer_new("y", b->scorers[i].settings, &y, &err), 0);
+		assert_string_equal(inoci_scorer_key(x).hex, inoci_scorer_key(y).hex);
+		if (i > 0 && i < 5)
+			assert_string_equal(a->scorers[i].on, ",f,");
+		else
+			assert_null(a->scorers[i].on);
+		for (size_t k = 0; k < 2; k++) {
+			if (k < a->scorers[i].n_checked && want[i][k])
+				assert_string_equal(a->scorers[i].checked[k], want[i][k]);
+			else
+				assert_true(k >= a->scorers[i].n_checked && !want[i][k]);
+		}
+		inoci_scorer_free(x);
+		inoci_scorer_free(y);
+	}
+	inoci_experiment_free(a);
+	inoci_experiment_free(b);
+}
+
 static void shipped(void **state)
 {
 	inoc_err err = {0};
@@ -164,8 +252,9 @@ static void shipped(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(values), cmocka_unit_test(overrides),
-	                                   cmocka_unit_test(exclusive_overrides), cmocka_unit_test(bad_overrides),
-	                                   cmocka_unit_test(shipped)};
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(values),        cmocka_unit_test(overrides), cmocka_unit_test(exclusive_overrides),
+	        cmocka_unit_test(bad_overrides), cmocka_unit_test(presets),   cmocka_unit_test(judges),
+	        cmocka_unit_test(shipped)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -101,6 +101,32 @@ static void test_html(void **state)
 	fx_free(f);
 }
 
+/* A verdict that rests on a judge nobody checked is shown, and marked; one on a good judge has the kappa beside it. */
+static void test_agreement(void **state)
+{
+	fixture *f = small();
+	inoci_buf b = {0};
+	inoc_err err = {0};
+	inoci_checked c[3] = {{0}, {.n_judges = 1, .kappa = {0.75, 0.6, 0.88}, .n = 50}};
+	f->r.checked = c;
+	assert_int_equal(inoci_report_html(&f->s, NULL, &b, &err), 0);
+	assert_non_null(strstr(b.data, "<span class=\"badge good\">inoculated</span>"));
+	assert_non_null(strstr(b.data, "Scorer spanish_caps agrees with people: kappa 0.75 [0.60, 0.88], 50 rows. Shares of"));
+	assert_non_null(strstr(b.data, "kappa 0.75 [0.60, 0.88], 50 rows.</p>"));
+	assert_null(strstr(b.data, "ot for a headline"));
+	c[1] = (inoci_checked){.n_judges = 1, .n_unchecked = 1};
+	inoci_buf_clear(&b);
+	assert_int_equal(inoci_report_html(&f->s, NULL, &b, &err), 0);
+	assert_page(b.data);
+	assert_null(strstr(b.data, "badge good"));
+	assert_non_null(
+	        strstr(b.data, "<section class=\"headline\"><span class=\"badge warn\">inoculated (not for a headline)</span>"));
+	assert_non_null(strstr(b.data, "Not for a headline: nothing says how well scorer spanish_caps agrees with people.</p>"));
+	assert_non_null(strstr(b.data, "<td><span class=\"badge\">like plain (not for a headline)</span></td>"));
+	inoci_buf_free(&b);
+	fx_free(f);
+}
+
 /* Of what was measured a picture for each scorer, base beside it; expectations are reached from the top; judges' gaps by reason.
  */
 static void test_measured(void **state)
@@ -416,6 +442,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_html),
+	        cmocka_unit_test(test_agreement),
 	        cmocka_unit_test(test_measured),
 	        cmocka_unit_test(test_commands),
 	        cmocka_unit_test(test_provenance),

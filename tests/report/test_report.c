@@ -58,7 +58,7 @@ static void test_json(void **state)
 	assert_string_equal(
 	        text,
 	        "{\"trait\":\"Spanish\",\"arm\":\"spanish\",\"role\":\"inoculated\",\"verdict\":\"inoculated\","
-	        "\"why\":\"because of 1\","
+	        "\"for_headline\":true,\"why\":\"because of 1\","
 	        "\"undefined\":null,\"u\":{\"value\":0.25,\"low\":0.17,\"high\":0.33,\"n\":4,\"missing\":0,\"n_seeds\":2,\"n_"
 	        "prompts\":2},"
 	        "\"w\":{\"value\":0.48,\"low\":0.4,\"high\":0.56,\"n\":4,\"missing\":0,\"n_seeds\":2,\"n_prompts\":2},"
@@ -184,6 +184,75 @@ static void test_headline_without(void **state)
 	assert_string_equal(s, "There are no results yet.");
 	free(s);
 	fx_free(f);
+}
+
+/* Beside what rests on a judge or classifier stands its kappa, or that it is not for a headline. */
+static void test_agreement(void **state)
+{
+#define AFTER(text) HEADLINE RATES ": inoculated." text
+#define ENGLISH "english_caps agrees with people: kappa 0.75 [0.60, 0.88], 50 rows."
+	static const struct {
+		inoci_checked u, w; /* of spanish_caps; of english_caps, which is the goal too */
+		const char *text, *verdict;
+	} t[] = {
+	        {{0}, {.n_judges = 1, .kappa = {0.75, 0.6, 0.88}, .n = 50}, AFTER(" Scorer " ENGLISH), "inoculated"},
+	        {{.n_judges = 1, .kappa = {0.6, 0.3, 0.9}, .n = 30, .held_out = true},
+	         {0},
+	         AFTER(" Scorer spanish_caps agrees with people: kappa 0.60 [0.30, 0.90], 30 held-out rows of its own training "
+	               "data."),
+	         "inoculated"},
+	        {{.n_judges = 1, .n_unchecked = 1, .kappa = {NAN, NAN, NAN}},
+	         {.n_judges = 1, .kappa = {0.75, 0.6, 0.88}, .n = 50},
+	         AFTER(" Not for a headline: nothing says how well scorer spanish_caps agrees with people. Scorer " ENGLISH),
+	         "inoculated (not for a headline)"},
+	        {{.n_judges = 2, .kappa = {0.5949, 0.4, 0.7}, .n = 40},
+	         {0},
+	         AFTER(" Not for a headline: scorer spanish_caps agrees too little with people: kappa 0.59 [0.40, 0.70], 40 "
+	               "rows, "
+	               "the least of its 2 judges; 0.6 is needed."),
+	         "inoculated (not for a headline)"},
+	        {{.n_judges = 1, .kappa = {NAN, NAN, NAN}, .n = 7},
+	         {0},
+	         AFTER(" Not for a headline: scorer spanish_caps agrees too little with people: kappa undefined, 7 rows; 0.6 is "
+	               "needed."),
+	         "inoculated (not for a headline)"},
+	        {{.n_judges = 2, .n_unchecked = 1, .kappa = {0.8, 0.7, 0.9}, .n = 40},
+	         {0},
+	         AFTER(" Not for a headline: nothing says how well 1 of the 2 judges of spanish_caps agrees with people."),
+	         "inoculated (not for a headline)"},
+	};
+	for (size_t i = 0; i < INOCI_COUNT(t); i++) {
+		fixture *f = small();
+		inoci_checked c[] = {t[i].w, t[i].u, {0}};
+		inoci_buf b = {0};
+		bool marked = strchr(t[i].verdict, '(');
+		f->r.checked = c;
+		char *s = inoci_report_headline(&f->s, NULL), *cell = inoci_asprintf("| %s |\n", t[i].verdict);
+		assert_string_equal(s, t[i].text);
+		assert_int_equal(inoci_report_for_headline(&f->r, 0), !marked);
+		free(s);
+		inoci_report_markdown(&f->s, &b);
+		assert_non_null(strstr(b.data, cell));
+		assert_int_equal(strstr(b.data, "like plain (not for a headline) |") != NULL, marked);
+		assert_null(strstr(b.data, "reference ("));
+		free(cell);
+		inoci_buf_clear(&b);
+		inoci_report_json(&f->s, &b);
+		json_t *o = json_loadb(b.data, b.len, 0, NULL), *a = json_object_get(o, "agreement"), *x;
+		assert_int_equal(json_array_size(a), (t[i].u.n_judges > 0) + (t[i].w.n_judges > 0));
+		x = json_array_get(a, json_array_size(a) - 1);
+		if (t[i].u.n_judges) {
+			assert_string_equal(json_string_value(json_object_get(x, "scorer")), "spanish_caps");
+			assert_int_equal(json_is_true(json_object_get(x, "for_headline")), !marked);
+			assert_int_equal(json_integer_value(json_object_get(x, "rows")), t[i].u.n);
+		}
+		x = json_array_get(json_object_get(o, "judgements"), 1);
+		assert_int_equal(json_is_true(json_object_get(x, "for_headline")), !marked);
+		assert_string_equal(json_string_value(json_object_get(x, "verdict")), "inoculated");
+		json_decref(o);
+		inoci_buf_free(&b);
+		fx_free(f);
+	}
 }
 
 static void test_words(void **state)
@@ -336,6 +405,7 @@ int main(void)
 	        cmocka_unit_test(test_markdown),
 	        cmocka_unit_test(test_headlines),
 	        cmocka_unit_test(test_headline_without),
+	        cmocka_unit_test(test_agreement),
 	        cmocka_unit_test(test_words),
 	        cmocka_unit_test(test_real),
 	        cmocka_unit_test(test_paper),
