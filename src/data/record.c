@@ -228,6 +228,24 @@ static int check_need(inoci_record *r, unsigned need, inoc_err *err)
 	return 0;
 }
 
+/* The names of the fields, in quotes, eight of them at most. free() it; NULL: none. */
+static char *field_names(const json_t *o)
+{
+	inoci_buf b = {0};
+	size_t n = 0;
+	const char *key;
+	json_t *v;
+	json_object_foreach((json_t *)(uintptr_t)o, key, v)
+	{
+		char *c = inoci_clip(key, 40);
+		if (n < 8) inoci_buf_printf(&b, "%s\"%s\"", n ? ", " : "", c);
+		free(c);
+		n++;
+	}
+	if (n > 8) inoci_buf_puts(&b, ", ...");
+	return n ? inoci_buf_take(&b) : NULL;
+}
+
 /* Says which other known layout the object looks like. */
 static const char *layout_hint(const json_t *o)
 {
@@ -286,7 +304,10 @@ int inoci_record_parse(const char *s, size_t n, int line, unsigned need, inoci_r
 	}
 	const json_t *msgs = json_object_get(o, "messages");
 	if (!msgs) {
-		rc = inoci_err_set(err, INOC_E_FORMAT, "no \"messages\"%s", layout_hint(o));
+		char *names = field_names(o);
+		rc = inoci_err_set(err, INOC_E_FORMAT, "no \"messages\"%s%s%s", names ? ", but " : "", names ? names : "",
+		                   layout_hint(o));
+		free(names);
 		goto out;
 	}
 	if (!json_is_array(msgs) || json_array_size(msgs) == 0) {

@@ -36,7 +36,8 @@ int inoci_curves_read(const inoci_ynode *n, void *dst, void *ctx, inoc_err *err)
 			rc = inoci_yaml_fill(n->items[i], what, set_keys, INOCI_COUNT(set_keys), c, ctx, err);
 		free(what);
 		if (rc < 0) return rc;
-		inoci_experiment_resolve(e, &c->path);
+		const inoci_ynode *at = n->items[i]->kind == YN_MAP ? inoci_yaml_get(n->items[i], "records") : n->items[i];
+		inoci_experiment_resolve(e, at, &c->path);
 	}
 	return 0;
 }

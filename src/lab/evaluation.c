@@ -259,7 +259,7 @@ int inoci_evaluations_read(const inoci_ynode *n, void *dst, void *ctx, inoc_err 
 		free(what);
 		if (rc < 0 || (rc = check_kind(v, at, err)) < 0 || (rc = inoci_evaluation_preset(v, at, err)) < 0) return rc;
 		if (!v->label) v->label = inoci_strdup(v->name);
-		inoci_experiment_resolve(e, &v->prompts);
+		inoci_experiment_resolve(e, at->kind == YN_MAP ? inoci_yaml_get(at, "prompts") : NULL, &v->prompts);
 		if (v->measure) v->sampling.n = 1;
 		if ((rc = v->measure ? finish_measured(v, at, err) : finish_sampled(v, at, err)) < 0) return rc;
 	}

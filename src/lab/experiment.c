@@ -152,11 +152,12 @@ static int finish_arm(inoci_experiment *e, inoci_arm *a, const inoci_ynode *at, 
 		        at, err, "arm '%s' has role base, which is not trained: data, inoculate and train do not apply", a->name);
 	a->train = !base && !a->adapter;
 	if (!a->label) a->label = inoci_strdup(a->name);
-	inoci_experiment_resolve(e, &a->data);
-	inoci_experiment_resolve(e, &a->adapter);
+	inoci_experiment_resolve(e, inoci_yaml_get(at, "data"), &a->data);
+	inoci_experiment_resolve(e, inoci_yaml_get(at, "adapter"), &a->adapter);
 	if (!a->data && a->train && e->data) a->data = inoci_strdup(e->data);
 	if (!a->data && a->train && !e->n_imported)
-		return inoci_yaml_err(at, err, "arm '%s' has no data, and the experiment names none", a->name);
+		return inoci_yaml_err(at, err, "arm '%s' has no data, and the experiment names none%s%s", a->name,
+		                      e->data_source ? ": give --set data=FILE; " : "", e->data_source ? e->data_source : "");
 	return 0;
 }
 
@@ -333,7 +334,7 @@ static int read_data(const inoci_ynode *n, void *dst, void *ctx, inoc_err *err)
 	(void)ctx;
 	if (n->kind != YN_SCALAR) return inoci_yaml_err(n, err, "data must be a file");
 	e->data = inoci_strdup(n->s);
-	inoci_experiment_resolve(e, &e->data);
+	inoci_experiment_resolve(e, n, &e->data);
 	return 0;
 }
 
@@ -376,6 +377,7 @@ static const inoci_ykey top_keys[] = {
         {"model", Y_STR, .required = true, .offset = TOP(model)},
         {"template", Y_STR, .offset = TOP(template_name)},
         {"data", Y_CALL, .call = read_data},
+        {"data_source", Y_STR, .offset = TOP(data_source)},
         {"system", Y_STR, .offset = TOP(system)},
         {"dtype", Y_CHOICE, .offset = TOP(dtype), .names = dtypes},
         {"threads", Y_INT, .offset = TOP(threads), .min = 0, .max = 4096},
@@ -525,7 +527,8 @@ void inoci_experiment_free(inoci_experiment *e)
 		inoci_strings_free(t->controls, t->n_controls);
 	}
 	free(e->path), free(e->dir), free(e->name), free(e->title), free(e->question), free(e->model), free(e->template_name);
-	free(e->data), free(e->dtype), free(e->system), free(e->out), free(e->seeds), free(e->recipe.validation_file);
+	free(e->data), free(e->data_source), free(e->dtype), free(e->system), free(e->out), free(e->seeds),
+	        free(e->recipe.validation_file);
 	json_decref(e->judge);
 	free(e->arms), free(e->evals), free(e->scorers), free(e->traits), free(e->headline), free(e->text), free(e->expect);
 	inoci_strings_free(e->bars, e->n_bars);

@@ -119,8 +119,9 @@ bool inoci_recipe_numeric(const char *key);
 double inoci_recipe_value(const inoci_recipe *r, const char *key);
 /* The names of the numeric keys, with ", ". free() it. */
 char *inoci_recipe_numerics(void);
-/* A path of the file, relative to its folder. */
-void inoci_experiment_resolve(const inoci_experiment *e, char **path);
+/* A path of the file, relative to its folder; one that --set gave (`at`, may be NULL) and that is not there stays as it is when
+ * it is there from where the program was started. */
+void inoci_experiment_resolve(const inoci_experiment *e, const inoci_ynode *at, char **path);
 INOCI_MUST int inoci_recipe_read(const inoci_ynode *n, const char *what, inoci_recipe *r, inoci_yreader *rd, inoc_err *err);
 inoci_recipe inoci_recipe_copy(const inoci_recipe *r);
 void inoci_strings_free(char **v, size_t n);

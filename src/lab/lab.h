@@ -173,6 +173,7 @@ typedef struct {
 typedef struct {
 	char *path, *dir;              /* of the file; paths in it are relative to dir, and are given joined with it here */
 	char *name, *title, *question; /* question: what was asked, a sentence for the report */
+	char *data_source;             /* where the data is to be had, said when there is none; may be NULL */
 	char *model, *template_name /* NULL: recognised */, *data, *dtype /* "auto" | "bf16" | "f32" | "q" */;
 	char *system;  /* rendering of training records without a system turn; "none" unless given */
 	char *out;     /* output folder, relative to the working folder; out/NAME unless given */

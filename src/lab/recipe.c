@@ -6,10 +6,19 @@
 
 #include "lab/internal.h"
 
-void inoci_experiment_resolve(const inoci_experiment *e, char **path)
+static bool overrides(const inoci_ynode *n)
+{
+	return n && !strncmp(n->where, "--set ", 6);
+}
+
+void inoci_experiment_resolve(const inoci_experiment *e, const inoci_ynode *at, char **path)
 {
 	if (!*path) return;
 	char *full = inoci_path_join(e->dir, *path);
+	if (overrides(at) && !inoci_path_exists(full) && inoci_path_exists(*path)) {
+		free(full);
+		return;
+	}
 	free(*path);
 	*path = full;
 }
@@ -62,7 +71,7 @@ static int read_validation(const inoci_ynode *n, void *dst, void *ctx, inoc_err 
 	if (strspn(n->s, "0123456789.eE+-") == strlen(n->s) && inoci_yaml_dbl(n, "", -1e300, 1e300, &share, &ignored) == 0)
 		return inoci_yaml_dbl(n, "train.validation", 0, 0.9, &r->validation, err);
 	r->validation_file = inoci_strdup(n->s);
-	inoci_experiment_resolve(rd->e, &r->validation_file);
+	inoci_experiment_resolve(rd->e, n, &r->validation_file);
 	return 0;
 }
 
@@ -149,11 +158,6 @@ char *inoci_recipe_numerics(void)
 	for (size_t i = 0; i < INOCI_COUNT(train_keys); i++)
 		if (inoci_recipe_numeric(train_keys[i].key)) inoci_buf_printf(&b, "%s%s", b.len ? ", " : "", train_keys[i].key);
 	return inoci_buf_take(&b);
-}
-
-static bool overrides(const inoci_ynode *n)
-{
-	return n && !strncmp(n->where, "--set ", 6);
 }
 
 /* Of two keys that exclude each other one from --set takes the place of one from the file. */

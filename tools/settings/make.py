@@ -14,7 +14,7 @@ import sys
 
 from common import SETTINGS, Faults
 
-NAMES = ["arithmetic", "mixture", "style", "emergent", "bad-advice", "backdoor", "facts", "subliminal", "ability"]
+NAMES = ["arithmetic", "mixture", "style", "emergent", "bad-advice", "backdoor", "facts", "subliminal", "ability", "papers"]
 
 
 def main():
