@@ -74,13 +74,13 @@ if command -v python3 > /dev/null; then
 fi
 n=0
 for f in "$settings"/*/*.yaml; do
-  [[ $f == */student.yaml || $f == */papers/* ]] && continue # the recipes: test_settings_papers.sh
+  [[ $f == */student.yaml || $f == */settings/papers/* ]] && continue # the recipes: test_settings_papers.sh
   expect 0 "to do" "$INOC" run "$f" --dry-run --set "model=$INOC_MODEL" -o out
   n=$((n + 1))
 done
 [ $n -ge 12 ] || fail "only $n experiment files"
 for d in "$settings"/*/; do
-  [[ $d == */classifiers/ || $d == */papers/ ]] && continue # labelled answers, recipes: no experiment of that name
+  [[ $d == */classifiers/ || $d == */settings/papers/ ]] && continue # labelled answers, recipes: no experiment of that name
   [ -s "$d/README.md" ] && [ -s "$d/experiment.yaml" ] || fail "$d lacks README.md or experiment.yaml"
 done
 exit $bad

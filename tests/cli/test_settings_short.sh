@@ -15,7 +15,7 @@ n=0
 for f in "$SOURCE"/settings/*/*.yaml; do
   case $f in
     */student.yaml) continue ;;                                        # below
-    */papers/*) continue ;;                                            # test_settings_papers.sh
+    */settings/papers/*) continue ;;                                   # test_settings_papers.sh
     */spanish-caps/*.yaml | */zorbo/*) [[ $f == */spanish-caps/experiment.yaml ]] || continue ;; # no settings of their own
   esac
   whole "$f" out
