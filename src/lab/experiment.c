@@ -199,7 +199,7 @@ static int add_scorer(inoci_experiment *e, const inoci_ynode *name, json_t *sett
 	if (inoci_scorer_take_on(settings, &x->on, err) < 0 || inoci_scorer_take_checked(settings, x, err) < 0 ||
 	    inoci_scorer_new_in(NULL, settings, &env, &probe, err) < 0)
 		return inoci_err_prefix(err, "%s: scorer '%s'", name->where, name->s), INOC_E_FORMAT;
-	for (size_t i = 0; i < x->n_checked; i++) inoci_experiment_resolve(e, &x->checked[i]);
+	for (size_t i = 0; i < x->n_checked; i++) inoci_experiment_resolve(e, NULL, &x->checked[i]);
 	x->real = inoci_scorer_real(probe);
 	inoci_scorer_free(probe);
 	return 0;
