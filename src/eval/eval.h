@@ -48,6 +48,7 @@ bool inoci_is_looping(const char *text, size_t n);
  *   {"type":"exact"}  {"type":"contains"}  {"type":"numeric"}  against a text given or a field of the record
  *   {"type":"length"}  {"type":"command","run":["program","argument"]}  and others: all in docs/measuring.md
  *   {"type":"judge", ...}                     what a language model says of it (docs/judge.md)
+ *   {"type":"relevance","others":["..."]}     1 when the base model finds it more probable behind its question
  *   {"all":[...]} {"any":[...]} {"not":{...}}
  * and of what an evaluation measures, each with "change":"base" and "end":true (the end of the turn counts):
  *   {"type":"logprob","of":"reference","per":"token"}   per: sum, byte, token
@@ -69,8 +70,8 @@ typedef struct {
 	const char *dir;    /* what paths in settings are relative to; NULL: the working folder */
 	bool settings_only; /* they are checked, and no file that they name is opened: such a scorer has no key and scores nothing
 	                     */
-	/* The base model of this SHA-256, or another one where it is not at hand, which the scorer then refuses; opened at the
-	 * first call, kept by who gives it. NULL: there is none. */
+	/* The base model of this SHA-256, or another one where it is not at hand, which the scorer then refuses (sha256 NULL: the
+	 * one that the answers' model was tuned from); opened at the first call, kept by who gives it. NULL: there is none. */
 	int (*model)(void *ctx, const char *sha256, inoci_model **out, inoc_err *err);
 	void *ctx;
 	inoci_judge_memory memory; /* of what judges answer; without functions: the cache folder's file */

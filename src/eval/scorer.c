@@ -17,10 +17,10 @@ enum { ALL, ANY, NOT, GIVEN, N_HOW }; /* combinations, which have no type */
 static const char *const words[] = {"all", "any", "not", "given"};
 
 static const inoci_scorer_type *const types[] = {
-        &inoci_score_language,  &inoci_score_uppercase,  &inoci_score_regex,      &inoci_score_looping,
-        &inoci_score_truncated, &inoci_score_exact,      &inoci_score_contains,   &inoci_score_numeric,
-        &inoci_score_length,    &inoci_score_command,    &inoci_score_logprob,    &inoci_score_contrast,
-        &inoci_score_choice,    &inoci_score_candidates, &inoci_score_classifier, &inoci_score_judge};
+        &inoci_score_language, &inoci_score_uppercase, &inoci_score_regex,   &inoci_score_looping,    &inoci_score_truncated,
+        &inoci_score_exact,    &inoci_score_contains,  &inoci_score_numeric, &inoci_score_length,     &inoci_score_command,
+        &inoci_score_logprob,  &inoci_score_contrast,  &inoci_score_choice,  &inoci_score_candidates, &inoci_score_classifier,
+        &inoci_score_judge,    &inoci_score_relevance};
 #define N_TYPES INOCI_COUNT(types)
 
 static const struct {

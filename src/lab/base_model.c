@@ -12,12 +12,15 @@ int inoci_run_base_model(void *run, const char *sha256, inoci_model **out, inoc_
 	return rc;
 }
 
-/* The path of a run's model with this hash that is still there. free() it. */
-static int path_in_runs(inoci_store *s, const char *sha256, char **path, inoc_err *err)
+/* The path of a run's model with this hash, or of the experiment's latest run (NULL: of any), that is still there. free() it. */
+static int path_in_runs(inoci_store *s, const char *experiment, const char *sha256, char **path, inoc_err *err)
 {
 	sqlite3_stmt *st;
 	char *gone = NULL;
-	int rc = inoci_store_query(s, &st, err, "SELECT model_path FROM run WHERE model_hash = ? ORDER BY id DESC", "s", sha256);
+	int rc = inoci_store_query(s, &st, err,
+	                           "SELECT model_path FROM run WHERE model_hash = ?1 OR (?1 IS NULL AND (?2 IS NULL OR "
+	                           "experiment = ?2)) ORDER BY id DESC",
+	                           "ss", sha256, experiment);
 	*path = NULL;
 	if (rc < 0) return rc;
 	while (!*path && (rc = inoci_store_step(s, st, err)) > 0) {
@@ -32,6 +35,11 @@ static int path_in_runs(inoci_store *s, const char *sha256, char **path, inoc_er
 	sqlite3_finalize(st);
 	if (rc >= 0 && !*path && gone)
 		rc = inoci_err_set(err, INOC_E_IO, "%s: the base model is no longer there; say where it is with --model", gone);
+	else if (rc >= 0 && !*path && !sha256)
+		rc = inoci_err_set(err, INOC_E_USAGE,
+		                   "%s: no run of this store names the base model that the scorer computes with; give it with "
+		                   "--model",
+		                   s->path);
 	else if (rc >= 0 && !*path)
 		rc = inoci_err_set(
 		        err, INOC_E_USAGE,
@@ -49,7 +57,7 @@ int inoci_base_model_get(void *ctx, const char *sha256, inoci_model **out, inoc_
 	int rc = 0;
 	*out = b->model;
 	if (b->model) return 0;
-	if (!b->given) INOC_TRY(path_in_runs(b->store, sha256, &path, err));
+	if (!b->given) INOC_TRY(path_in_runs(b->store, b->experiment, sha256, &path, err));
 	if (!b->ops) INOC_TRY(inoci_lab_ops("auto", 0, &b->ops, err));
 	INOC_TRY(inoci_model_open(b->given ? b->given : path, b->ops, false, NULL, b->progress, &b->model, err));
 	*out = b->model;

@@ -446,7 +446,8 @@ INOCI_MUST int inoci_run_base_model(void *run, const char *sha256, inoci_model *
 /* Of a store: `given`, or that of one of its runs. */
 typedef struct {
 	inoci_store *store;
-	const char *given; /* path; NULL: none */
+	const char *given;      /* path; NULL: none */
+	const char *experiment; /* whose runs; NULL: all */
 	const inoci_progress *progress;
 	inoci_ops *ops;
 	inoci_model *model;

@@ -205,7 +205,7 @@ static int check_on(inoci_store *s, const char *experiment, const char *on, inoc
 int inoci_store_score(inoci_store *s, const char *experiment, const char *name, json_t *settings, const char *model,
                       const inoci_progress *p, long *n_new, inoc_err *err)
 {
-	inoci_base_model base = {.store = s, .given = model, .progress = p};
+	inoci_base_model base = {.store = s, .given = model, .experiment = experiment, .progress = p};
 	const inoci_scorer_env env = {.model = inoci_base_model_get, .ctx = &base, .memory = inoci_store_memory(s)};
 	inoci_scorer *scorer = NULL;
 	sqlite3_stmt *st = NULL;
