@@ -124,7 +124,7 @@ static int on_plan(void *ctx, const inoci_experiment *e, const inoci_plan *p, in
 	return 0;
 }
 
-/* Generalisation, the leakage grid and the sweeps, where there are any. */
+/* Generalisation, planes, the leakage grid and the sweeps, where there are any. */
 static void print_more(const inoci_summary *s)
 {
 	const inoci_experiment *e = s->r->e;
@@ -139,6 +139,15 @@ static void print_more(const inoci_summary *s)
 			inoci_report_table_free(&g);
 		}
 		free(reach);
+	}
+	for (int k = 0; k < (int)e->n_planes; k++) {
+		inoci_report_table t = inoci_report_plane(s, k);
+		if (t.n_rows > 1) {
+			printf("\n%s:\n", e->planes[k].label);
+			print_table(&t);
+		} else {
+			inoci_report_table_free(&t);
+		}
 	}
 	for (int k = 0; k < (int)e->n_traits; k++) {
 		inoci_report_table t = inoci_report_leakage(s, k, false);

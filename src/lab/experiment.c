@@ -400,6 +400,7 @@ static const inoci_ykey top_keys[] = {
         {"headline", Y_STR, .offset = TOP(headline)},
         {"generalisation", Y_CALL, .call = inoci_generalisation_read},
         {"bars", Y_STRS, .offset = TOP(bars), .offset2 = TOP(n_bars)},
+        {"planes", Y_CALL, .call = read_later},
         {"expect", Y_CALL, .call = read_later},
 };
 
@@ -483,6 +484,7 @@ int inoci_experiment_parse(const char *path, const char *text, size_t n, const c
 	inoci_yreader rd = {.e = e, .what = "", .root = root, .arena = arena};
 	INOC_TRY(inoci_yaml_fill(root, "", top_keys, INOCI_COUNT(top_keys), e, &rd, err));
 	INOC_TRY(finish(e, root, err));
+	INOC_TRY(inoci_planes_read(inoci_yaml_get(root, "planes"), &rd, err));
 	INOC_TRY(inoci_expect_read(e, inoci_yaml_get(root, "expect"), err));
 	if (e->shortened) e->n_expect = 0; /* they are of the whole experiment */
 	*out = e;
@@ -535,5 +537,6 @@ void inoci_experiment_free(inoci_experiment *e)
 	inoci_strings_free(e->sets, e->n_sets);
 	inoci_expansions_free(e);
 	inoci_curves_free(e);
+	inoci_planes_free(e);
 	free(e);
 }

@@ -96,6 +96,10 @@ void inoci_expect_check(inoci_summary *s, uint64_t rng_seed, int n_boot);
 /* generalisation.c: {inside: EVALUATION, outside: EVALUATION}; and how each judged arm came out. */
 INOCI_MUST int inoci_generalisation_read(const inoci_ynode *n, void *experiment, void *reader, inoc_err *err);
 void inoci_generalise(inoci_summary *s, uint64_t rng_seed, int n_boot);
+/* plane.c: `planes`, after all else is read; NULL: none. And where each arm lies in them. */
+INOCI_MUST int inoci_planes_read(inoci_ynode *n, inoci_yreader *rd, inoc_err *err);
+void inoci_planes_free(inoci_experiment *e);
+void inoci_planes_fill(inoci_summary *s, uint64_t rng_seed, int n_boot);
 /* Nodes that stand where `at` does. */
 inoci_ynode *inoci_yaml_text(inoci_arena *a, const inoci_ynode *at, const char *s); /* a scalar in quotes */
 inoci_ynode *inoci_yaml_map(inoci_arena *a, const inoci_ynode *at, const inoci_ynode *copy /* its entries; NULL: empty */);

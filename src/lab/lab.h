@@ -202,6 +202,8 @@ typedef struct {
 	char *grid_like; /* the evaluation that the grid's are like; NULL: no grid */
 	inoci_sweep *sweeps;
 	size_t n_sweeps;
+	struct inoci_plane *planes; /* traits.h */
+	size_t n_planes;
 	char **imported;
 	size_t n_imported; /* files that the samples were imported from: nothing is trained or sampled here */
 	char **notes;
@@ -577,7 +579,9 @@ typedef struct {
 	inoci_met *met;
 	size_t n_met; /* the experiment's expectations */
 	inoci_leak *leaks;
-	size_t n_leaks; /* trait by trait, row by row, arm by arm; only what has answers */
+	size_t n_leaks;                   /* trait by trait, row by row, arm by arm; only what has answers */
+	struct inoci_plane_point *points; /* traits.h */
+	size_t n_points;                  /* plane by plane, panel by panel, arm by arm; only what has both scores */
 } inoci_summary;
 /* n_boot: resamples; 0: 10000. */
 INOCI_MUST int inoci_summary_new(const inoci_results *r, int n_boot, inoci_summary **out, inoc_err *err);

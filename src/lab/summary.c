@@ -215,6 +215,7 @@ int inoci_summary_new(const inoci_results *r, int n_boot, inoci_summary **out, i
 	adjust_goals(s);
 	inoci_leakage(s, RNG_SEED, n_boot);
 	inoci_generalise(s, RNG_SEED, n_boot);
+	inoci_planes_fill(s, RNG_SEED, n_boot);
 	free(d), free(in), free(v);
 	*out = s;
 	return 0;
@@ -227,7 +228,8 @@ void inoci_summary_free(inoci_summary *s)
 	for (size_t i = 0; i < n; i++) free(s->rates[i].seed);
 	for (size_t i = 0; i < s->n_judgements; i++) free(s->judgements[i].undefined), free(s->judgements[i].vs);
 	for (size_t i = 0; i < s->n_met; i++) free(s->met[i].text);
-	free(s->rates), free(s->judgements), free(s->met), free(s->leaks), free(s);
+	for (size_t i = 0; i < s->n_points; i++) free(s->points[i].seed[0]), free(s->points[i].seed[1]);
+	free(s->rates), free(s->judgements), free(s->met), free(s->leaks), free(s->points), free(s);
 }
 
 const inoci_rate *inoci_summary_rate(const inoci_summary *s, int arm, int eval, int scorer)

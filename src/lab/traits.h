@@ -125,6 +125,34 @@ typedef struct {
 INOCI_MUST int inoci_score_single(json_t *scorer, const inoci_single *x, inoci_model *m, inoci_adapter *a, double *value,
                                   inoc_err *err);
 
+/* ---- planes: two scores of every arm against each other (plane.c; docs/experiment.md, `planes`) ---- */
+
+typedef struct {
+	char **scorers;
+	size_t n_scorers; /* names; of several (disjoint) ones the sum */
+	bool invert;      /* 1 - that */
+	char *label;      /* NULL: made from the names */
+	char **evaluations;
+	size_t n_evaluations; /* its own, instead of the plane's; 0: those */
+	int *eval;            /* (panels): the evaluation that each panel reads this score on */
+} inoci_axis;
+typedef struct inoci_plane {
+	char *name, *label; /* the name unless given */
+	inoci_axis axis[2]; /* across, up */
+	char **evaluations;
+	size_t n_panels;
+	char **arms;
+	size_t n_arms; /* drawn; 0: all but a sweep's variants */
+} inoci_plane;
+/* What the axis is of: "nats per byte, less base's", "words"; NULL: a share. Static. */
+const char *inoci_axis_unit(const inoci_experiment *e, const inoci_axis *a);
+/* An arm in a panel. */
+typedef struct inoci_plane_point {
+	int plane, panel, arm;   /* indices */
+	inoci_estimate at[2];    /* as r->ci asks for */
+	inoci_estimate *seed[2]; /* (n_seeds), n 0 where there is none; NULL: an arm that has no seed of training */
+} inoci_plane_point;
+
 /* ---- results: answers without a score of a judge ---- */
 
 typedef struct inoci_miss {

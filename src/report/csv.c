@@ -72,6 +72,19 @@ void inoci_report_csv(const inoci_summary *s, inoci_buf *out)
 		csv_row(out, s, l->arm, "all", r->e->grid[l->row].eval, u, &l->u);
 		free(u);
 	}
+	for (size_t i = 0; i < s->n_points; i++)
+		for (int k = 0; k < 2; k++) {
+			const inoci_plane_point *q = &s->points[i];
+			const inoci_plane *p = &r->e->planes[q->plane];
+			char *score = inoci_asprintf("plane:%s:%c", p->name, "xy"[k]);
+			for (int d = 0; q->seed[k] && d < r->n_seeds; d++) {
+				char seed[32];
+				snprintf(seed, sizeof seed, "%llu", (unsigned long long)r->seeds[d]);
+				csv_row(out, s, q->arm, seed, p->axis[k].eval[q->panel], score, &q->seed[k][d]);
+			}
+			csv_row(out, s, q->arm, "all", p->axis[k].eval[q->panel], score, &q->at[k]);
+			free(score);
+		}
 }
 
 /* ---- JSON ---- */
@@ -225,6 +238,7 @@ void inoci_report_json(const inoci_summary *s, inoci_buf *out)
 	json_object_set_new(o, "by_evaluation", inoci_by_evaluation_json(s));
 	json_object_set_new(o, "interactions", inoci_interactions_json(s));
 	json_object_set_new(o, "leakage", inoci_leakage_json(s));
+	json_object_set_new(o, "planes", inoci_planes_json(s));
 	json_object_set_new(o, "rates", rates);
 	for (size_t i = 0; i < s->n_met; i++) {
 		json_t *m = inoci_estimate_json(&s->met[i].estimate);

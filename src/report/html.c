@@ -269,9 +269,9 @@ int inoci_report_html(const inoci_summary *s, const inoci_progress *progress, in
 	const inoci_experiment *e = s->r->e;
 	inoci_page p = {.s = s, .r = s->r, .e = e, .b = out, .progress = progress, .classes = inoci_classes_new(s)};
 	static void (*const sections[])(inoci_page *) = {
-	        inoci_page_verdicts, expectations, inoci_page_generalisation, inoci_page_leakage, inoci_page_sweeps,
-	        inoci_page_answers,  plots,        inoci_page_analysis,       inoci_page_samples, inoci_page_training,
-	        inoci_page_settings};
+	        inoci_page_verdicts, expectations,       inoci_page_generalisation, inoci_page_planes,
+	        inoci_page_leakage,  inoci_page_sweeps,  inoci_page_answers,        plots,
+	        inoci_page_analysis, inoci_page_samples, inoci_page_training,       inoci_page_settings};
 	bool reach = false;
 	for (size_t i = 0; i < s->n_judgements; i++) reach = reach || s->judgements[i].general.more.diff.n;
 	int rc = 0;
@@ -291,12 +291,13 @@ int inoci_report_html(const inoci_summary *s, const inoci_progress *progress, in
 		inoci_buf_puts(out, "</p>\n");
 	}
 	inoci_buf_printf(out,
-	                 "<nav>%s%s%s%s%s<a href=\"#answers\">answers</a> <a href=\"#plots\">trait against "
+	                 "<nav>%s%s%s%s%s%s<a href=\"#answers\">answers</a> <a href=\"#plots\">trait against "
 	                 "skill, loss</a> %s<a href=\"#samples\">samples</a> <a href=\"#training\">training data</a> <a "
 	                 "href=\"#settings\">settings</a></nav>\n",
 	                 e->n_traits ? "<a href=\"#verdicts\">verdicts</a> " : "",
 	                 s->n_met ? "<a href=\"#expectations\">expectations</a> " : "",
 	                 reach ? "<a href=\"#generalisation\">generalisation</a> " : "",
+	                 s->n_points ? "<a href=\"#planes\">score against score</a> " : "",
 	                 s->n_leaks ? "<a href=\"#leakage\">leakage</a> " : "",
 	                 e->n_sweeps ? "<a href=\"#sweeps\">sweeps</a> " : "",
 	                 s->r->analysis.any ? "<a href=\"#why\">why it works</a> " : "");

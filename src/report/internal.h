@@ -50,6 +50,8 @@ json_t *inoci_by_evaluation_json(const inoci_summary *s);
 /* `generalisation` of every judged arm: (arm - plain) outside - (arm - plain) inside, of U; below 0, the arm falls more outside.
  * New reference. */
 json_t *inoci_interactions_json(const inoci_summary *s);
+/* The experiment's planes, with their axes and points. New reference. */
+json_t *inoci_planes_json(const inoci_summary *s);
 /* A sweep's points in order of its value: the arm as it is written, if it has a value, among its variants. Fills arm (n_arms);
  * returns how many. */
 size_t inoci_sweep_points(const inoci_summary *s, int sweep, const char *arm, int *points);
@@ -119,6 +121,7 @@ void inoci_page_answers(inoci_page *p); /* stacked bars, rates and quality */
 void inoci_page_leakage(inoci_page *p); /* the heat maps */
 void inoci_page_generalisation(inoci_page *p);
 void inoci_page_sweeps(inoci_page *p);
+void inoci_page_planes(inoci_page *p);
 void inoci_page_scatter(inoci_page *p);  /* a figure */
 void inoci_page_loss(inoci_page *p);     /* a figure */
 void inoci_page_analysis(inoci_page *p); /* why it works; nothing where nothing was measured */
@@ -129,6 +132,8 @@ void inoci_page_settings(inoci_page *p);
 void inoci_page_plotted(inoci_page *p, int rc, const inoc_err *err);
 /* A table's cell "48 % [40, 56]". */
 void inoci_page_share_cell(inoci_buf *b, const inoci_estimate *e);
+/* A table behind a fold. */
+void inoci_page_numbers(inoci_buf *b, const inoci_report_table *t);
 /* A coloured square with a class's name. */
 void inoci_page_class(inoci_page *p, int k);
 
@@ -189,6 +194,10 @@ INOCI_MUST int inoci_plot_scatter(const char *id, const char *title, const char 
 /* The same for any numbers: the axes go as far as they do. */
 INOCI_MUST int inoci_plot_points(const char *id, const char *title, const char *xlabel, const char *ylabel, const inoci_mark *m,
                                  size_t n, inoci_buf *out, inoc_err *err);
+
+/* A panel of a plane: shares from 0 to 1, other numbers over the range of `all`, the marks of every panel. */
+INOCI_MUST int inoci_plot_plane(const char *id, const char *title, const char *xlabel, const char *ylabel, const inoci_mark *m,
+                                size_t n, const inoci_mark *all, size_t n_all, inoci_buf *out, inoc_err *err);
 
 /* One value an arm with its interval (.x; .y is not read), an arm a row; a dashed line at the one labelled `base` (NULL: none).
  */

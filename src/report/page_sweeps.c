@@ -139,7 +139,7 @@ static void plot(inoci_page *p, int sweep, int trait)
 	free(v), free(x), free(y), free(points);
 }
 
-static void table(inoci_buf *b, const inoci_report_table *t)
+void inoci_page_numbers(inoci_buf *b, const inoci_report_table *t)
 {
 	inoci_buf_puts(b, "<details><summary>The numbers</summary><div class=\"scroll\"><table>");
 	for (size_t r = 0; r < t->n_rows; r++) {
@@ -171,7 +171,7 @@ void inoci_page_sweeps(inoci_page *p)
 		inoci_buf_puts(b, "<div class=\"two\">\n");
 		for (int k = 0; k < (int)p->e->n_traits; k++) plot(p, i, k);
 		inoci_buf_puts(b, "</div>\n");
-		if (t.n_rows > 1) table(b, &t);
+		if (t.n_rows > 1) inoci_page_numbers(b, &t);
 		inoci_report_table_free(&t);
 	}
 	inoci_buf_puts(b, "</section>\n");

@@ -252,11 +252,12 @@ static int scatter(const char *id, const char *title, const char *xlabel, const 
 	return rc;
 }
 
+static const char share_tics[] = "'0' 0, '25' .25, '50' .5, '75' .75, '100 %%' 1";
+
 int inoci_plot_scatter(const char *id, const char *title, const char *xlabel, const char *ylabel, const inoci_mark *m, size_t n,
                        inoci_buf *out, inoc_err *err)
 {
-	static const char tics[] = "'0' 0, '25' .25, '50' .5, '75' .75, '100 %%' 1";
-	return scatter(id, title, xlabel, ylabel, tics, tics, m, n, out, err);
+	return scatter(id, title, xlabel, ylabel, share_tics, share_tics, m, n, out, err);
 }
 
 /* Round tic marks at a step that gives 4 to 9 of them, at their places in [low, high]. */
@@ -295,31 +296,60 @@ static inoci_estimate within(const inoci_estimate *e, double low, double high)
 	return t;
 }
 
-int inoci_plot_points(const char *id, const char *title, const char *xlabel, const char *ylabel, const inoci_mark *m, size_t n,
-                      inoci_buf *out, inoc_err *err)
+/* Axes from lim[0] to lim[1] across and from lim[2] to lim[3] up. */
+static int scaled(const char *id, const char *title, const char *xlabel, const char *ylabel, const char *xtics, const char *ytics,
+                  const double lim[4], const inoci_mark *m, size_t n, inoci_buf *out, inoc_err *err)
 {
 	inoci_mark *t = inoci_alloc((n + 1) * sizeof *t);
-	inoci_buf xtics = {0}, ytics = {0};
-	double x0, x1, y0, y1;
-	range_of(m, n, false, &x0, &x1);
-	range_of(m, n, true, &y0, &y1);
-	tics_of(x0, x1, &xtics);
-	tics_of(y0, y1, &ytics);
 	for (size_t i = 0; i < n; i++) {
 		double *sx = inoci_alloc((m[i].n_seeds + 1) * sizeof *sx), *sy = inoci_alloc((m[i].n_seeds + 1) * sizeof *sy);
 		t[i] = m[i];
-		t[i].x = within(&m[i].x, x0, x1);
-		t[i].y = within(&m[i].y, y0, y1);
+		t[i].x = within(&m[i].x, lim[0], lim[1]);
+		t[i].y = within(&m[i].y, lim[2], lim[3]);
 		for (size_t s = 0; s < m[i].n_seeds; s++) {
-			sx[s] = (m[i].seed_x[s] - x0) / (x1 - x0);
-			sy[s] = (m[i].seed_y[s] - y0) / (y1 - y0);
+			sx[s] = (m[i].seed_x[s] - lim[0]) / (lim[1] - lim[0]);
+			sy[s] = (m[i].seed_y[s] - lim[2]) / (lim[3] - lim[2]);
 		}
 		t[i].seed_x = sx, t[i].seed_y = sy;
 	}
-	int rc = scatter(id, title, xlabel, ylabel, xtics.data ? xtics.data : "", ytics.data ? ytics.data : "", t, n, out, err);
+	int rc = scatter(id, title, xlabel, ylabel, xtics, ytics, t, n, out, err);
 	for (size_t i = 0; i < n; i++) free((void *)(uintptr_t)t[i].seed_x), free((void *)(uintptr_t)t[i].seed_y);
 	free(t);
+	return rc;
+}
+
+int inoci_plot_points(const char *id, const char *title, const char *xlabel, const char *ylabel, const inoci_mark *m, size_t n,
+                      inoci_buf *out, inoc_err *err)
+{
+	inoci_buf xtics = {0}, ytics = {0};
+	double lim[4];
+	range_of(m, n, false, &lim[0], &lim[1]);
+	range_of(m, n, true, &lim[2], &lim[3]);
+	tics_of(lim[0], lim[1], &xtics);
+	tics_of(lim[2], lim[3], &ytics);
+	int rc = scaled(id, title, xlabel, ylabel, xtics.data ? xtics.data : "", ytics.data ? ytics.data : "", lim, m, n, out,
+	                err);
 	inoci_buf_free(&xtics), inoci_buf_free(&ytics);
+	return rc;
+}
+
+int inoci_plot_plane(const char *id, const char *title, const char *xlabel, const char *ylabel, const inoci_mark *m, size_t n,
+                     const inoci_mark *all, size_t n_all, inoci_buf *out, inoc_err *err)
+{
+	inoci_buf tics[2] = {{0}, {0}};
+	double lim[4];
+	for (int k = 0; k < 2; k++) {
+		bool real = false;
+		for (size_t i = 0; i < n_all; i++) real = real || (k ? all[i].y : all[i].x).real;
+		lim[2 * k] = 0, lim[2 * k + 1] = 1;
+		if (real) range_of(all, n_all, k, &lim[2 * k], &lim[2 * k + 1]);
+		if (real)
+			tics_of(lim[2 * k], lim[2 * k + 1], &tics[k]);
+		else
+			inoci_buf_puts(&tics[k], share_tics);
+	}
+	int rc = scaled(id, title, xlabel, ylabel, tics[0].data, tics[1].data, lim, m, n, out, err);
+	inoci_buf_free(&tics[0]), inoci_buf_free(&tics[1]);
 	return rc;
 }
 

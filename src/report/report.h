@@ -23,10 +23,10 @@ INOCI_MUST int inoci_report_write(const inoci_results *r, const char *dir, const
 INOCI_MUST int inoci_report_html(const inoci_summary *s, const inoci_progress *p, inoci_buf *out, inoc_err *err);
 /* RFC 4180 with LF: experiment,arm,seed,evaluation,scorer,n,missing,value,low,high (and ci, "paper", with those intervals); a row
  * per seed and one with seed "all"; what is not a number is empty. Of the leakage grid also a row "u:TRAIT", the unwanted trait,
- * over all seeds. */
+ * over all seeds; of a plane rows "plane:NAME:x" and "plane:NAME:y". */
 void inoci_report_csv(const inoci_summary *s, inoci_buf *out);
 /* One object: experiment, question, headline, seeds, notes, arms, evaluations, agreement, judgements, by_evaluation,
- * interactions, leakage, rates, expectations. What is not a number is null. */
+ * interactions, leakage, planes, rates, expectations. What is not a number is null. */
 void inoci_report_json(const inoci_summary *s, inoci_buf *out);
 void inoci_report_markdown(const inoci_summary *s, inoci_buf *out);
 
@@ -110,6 +110,8 @@ char *inoci_report_reach(const inoci_summary *s, int trait);
 char *inoci_report_leaks(const inoci_summary *s, int trait);
 /* The variants of a sweep on the headline evaluation: arm, value, then U and W of each trait. */
 inoci_report_table inoci_report_sweep(const inoci_summary *s, int sweep);
+/* A plane: evaluation, arm, the two scores with their intervals, n and missing. One row (the header) where nothing is drawn. */
+inoci_report_table inoci_report_plane(const inoci_summary *s, int plane);
 void inoci_report_table_free(inoci_report_table *t);
 
 #endif

@@ -207,6 +207,9 @@ void inoci_report_markdown(const inoci_summary *s, inoci_buf *out)
 	for (int k = 0; k < (int)e->n_traits; k++)
 		md_section(out, "Generalisation", e->traits[k].label, inoci_report_reach(s, k), "",
 		           inoci_report_generalisation(s, k));
+	for (int k = 0; k < (int)e->n_planes; k++)
+		md_section(out, "Plane", e->planes[k].label, inoci_asprintf("Arms, with %s in brackets.", inoci_ci_words(s->r)),
+		           "", inoci_report_plane(s, k));
 	for (int k = 0; k < (int)e->n_traits; k++)
 		md_section(out, "Leakage", e->traits[k].label, inoci_report_leaks(s, k),
 		           "Shares by system prompt; ^: clearly above the arm's share without one.\n\n",

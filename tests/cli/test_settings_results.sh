@@ -30,7 +30,12 @@ json.dump({'experiment': 'facts', 'headline': 'A | headline.', 'headline_evaluat
                   'retention': none, 'selectivity': none}],
   'by_evaluation': by, 'interactions': [{**est(-.2), 'low': -.24, 'high': -.16, 'trait': 'pirate', 'arm': 'specific', 'id': 'id', 'ood': 'ood', 'p': .0125}],
   'leakage': [{'trait': 'pirate', 'arm': 'specific', 'evaluation': 'grid_none', 'kind': 'none', 'system': None, 'u': est(.3, 40),
-               'u_minus_none': None, 'comes_back': False}], 'rates': rates}, open(sys.argv[1], 'w'))
+               'u_minus_none': None, 'comes_back': False}],
+  'planes': [{'name': 'sense', 'label': 'A < B', 'x': {'label': 'a', 'unit': 'share', 'scorers': ['a'], 'invert': False},
+              'y': {'label': 'b', 'unit': 'nats', 'scorers': ['b'], 'invert': False},
+              'points': [{'evaluation': e, 'arm': a, 'x': est(u), 'y': {**est(u), 'real': True, **({} if u else {'low': None, 'high': None})},
+                          'seeds': [{'seed': 1, 'x': u, 'y': None}]} for e in ('id', 'ood') for a, _, u in arms if a != 'plain']}],
+  'rates': rates}, open(sys.argv[1], 'w'))
 END
 python3 make.py stated.json 0 1,2,3,4,5
 python3 make.py same.json 0.01 6,7,8
@@ -49,6 +54,10 @@ done
 grep -qF '| `plain` | 80 [76, 84] | 54.6 [49.4, 66.7] |' root/docs/RESULTS.md || fail "side effects: $(grep '`plain`' root/docs/RESULTS.md)"
 grep -qF 'U id · U ood · U id, own prompt · W: 525 (5 seeds × 105 questions). Missing scores: none.' root/docs/RESULTS.md || fail "n: $(grep ^n: root/docs/RESULTS.md)"
 python3 -c 'import xml.dom.minidom as m; m.parse("root/docs/img/facts.svg")' || fail "no SVG"
+python3 -c 'import xml.dom.minidom as m; m.parse("root/docs/img/facts-sense.svg")' || fail "no SVG of the plane"
+[ "$(grep -o 'arm specific' root/docs/img/facts-sense.svg | wc -l)" = 2 ] || fail "the plane has no two panels"
+grep -qF '![A &lt; B](../../docs/img/facts-sense.svg)' root/settings/facts/README.md || fail "no plane in the README"
+grep -q '"arm": "specific", "what": "plane sense x ood", "value": 0.3,' root/docs/results/facts.json || fail "the plane's figures are not stated"
 cp root/docs/RESULTS.md once.md
 expect 0 "" python3 "$tools/results.py" --root root --json stated.json facts
 same once.md root/docs/RESULTS.md

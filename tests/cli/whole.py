@@ -17,6 +17,14 @@ for e in d['evaluations']:
                 bad.append(f"{a}, {e['name']}: no {s}")
             if r is not None and (r['missing'] or not r['n'] or r['n_prompts'] != 1):
                 bad.append(f"{a}, {e['name']}, {s}: {r}")
+for p in d['planes']:
+    if {q['arm'] for q in p['points']} != set(arms):
+        bad.append(f"plane {p['name']}: {[q['arm'] for q in p['points']]}")
+    for q in p['points']:
+        for k in 'xy':
+            want = sum(rates[q['arm'], q[k]['evaluation'], s]['value'] for s in p[k]['scorers'])
+            if abs(q[k]['value'] - (1 - want if p[k]['invert'] else want)) > 1e-9:
+                bad.append(f"plane {p['name']}, {q['arm']}: {k} is {q[k]}, of rates that sum to {want}")
 if len(d['seeds']) != seeds:
     bad.append(f"seeds {d['seeds']}")
 judged = [j for j in d['judgements'] if j['verdict'] not in ('too few seeds', 'none')]
@@ -27,7 +35,7 @@ if not any(n.startswith('short:') for n in d['notes']):
 rows = list(csv.DictReader(open(os.path.join(out, 'results.csv'))))
 if {r['experiment'] for r in rows} != {d['experiment']} or not d['experiment'].endswith('-short'):
     bad.append(f"names: {d['experiment']}")
-if len([r for r in rows if r['seed'] == 'all' and not r['scorer'].startswith('u:')]) != len(rates):
+if len([r for r in rows if r['seed'] == 'all' and ':' not in r['scorer']]) != len(rates):
     bad.append(f'results.csv has {len(rows)} rows for {len(rates)} shares')
 if b'</html>' not in open(os.path.join(out, 'report.html'), 'rb').read():
     bad.append('the report is cut')

@@ -3,7 +3,7 @@
 
     tools/settings/results.py [--out DIR] [--inoc BINARY] [--partial] [NAME...]
 
-NAME is an experiment's name as in settings.json (default: those that have DIR/NAME/store.db). Written are docs/img/NAME.svg,
+NAME is an experiment's name as in settings.json (default: those that have DIR/NAME/store.db). Written are docs/img/NAME.svg (and NAME-PLANE.svg),
 docs/results/NAME.json (every figure with its interval: what `make settings-check` compares with), and the regions
 `<!-- results NAME -->` ... `<!-- end -->` of docs/RESULTS.md and settings/FOLDER/README.md. No number is typed by hand.
 An experiment that is not complete is refused, unless --partial, and then the tables say so.
@@ -15,6 +15,7 @@ import os
 import subprocess
 import sys
 
+import plane
 import plot
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -127,6 +128,10 @@ class Results:
         cells = [c for c in self.data['leakage'] if c['trait'] == trait and c['u']['n']]
         return cells if any(self.arms[c['arm']]['role'] not in REFERENCES for c in cells) else []
 
+    def planes(self):
+        """Those in which anything is drawn."""
+        return [p for p in self.data.get('planes', []) if p['points']]
+
     def figures(self):
         """(trait, arm, what, estimate) of everything that the tables show."""
         out, seen = [], set()
@@ -150,6 +155,8 @@ class Results:
                 r = self.rates.get((arm, s, e))
                 if r and r['n'] and ('', arm, f'{s} {e}') not in seen:
                     out.append(('', arm, f'{s} {e}', r))
+        for p in self.planes():
+            out += [('', q['arm'], f"plane {p['name']} {k} {q['evaluation']}", q[k]) for q in p['points'] for k in ('x', 'y')]
         out += [(t, c['arm'], f"grid {c['evaluation']}", c['u']) for t in self.traits for c in self.grid(t)]
         return out
 
@@ -328,6 +335,9 @@ def region(results, name, known, readme, partial):
         if results.pair():
             words += f'; ood − id: (arm − `plain`) on `{results.pair()[1]}` minus the same on `{results.pair()[0]}`, p adjusted by Holm'
         out += [words + '.']
+    for p in results.planes():
+        where = image.replace('.svg', f"-{p['name']}.svg")
+        out += ['', f"![{escaped(p['label'])}]({where})", '', f"{escaped(p['label'])}: arms with their 95 % intervals, single seeds small."]
     if readme:
         out += ['', f'Side effects and the leakage grid: [RESULTS.md](../../docs/RESULTS.md).']
     else:
@@ -393,6 +403,8 @@ def one(name, known, args):
         write(page, new)
     if results.traits and results.columns:
         write(os.path.join(docs, 'img', f'{name}.svg'), plot.picture(results))
+    for p in results.planes():
+        write(os.path.join(docs, 'img', f"{name}-{p['name']}.svg"), plane.picture(results, p))
     write(os.path.join(docs, 'results', f'{name}.json'), stated(results, name, known))
     print(f"{name}: {len(results.seeds)} seeds, {len(results.figures())} figures" + (f', {len(lacks)} missing' if lacks else ''))
 
