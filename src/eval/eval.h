@@ -302,7 +302,8 @@ inoci_comparison inoci_compare_ci(const inoci_scores *a, const inoci_scores *b, 
 inoci_estimate inoci_ratio_ci(const inoci_scores *a, const inoci_scores *b, const inoci_scores *c, const inoci_scores *d,
                               uint64_t rng_seed, int n_boot);
 /* (a - b) - (c - d), where a and b share their prompts, and c and d theirs: how much more a falls below b than c below d. Seeds
- * are resampled once for both sides, prompts for each. diff.n: the pairs of both sides. p as above. */
+ * are resampled once for both sides, prompts for each. diff.n: the pairs of both sides. p as above; m: the prompts of both sides
+ * with a difference, or those of the side that has fewer, whichever is less. */
 inoci_comparison inoci_interaction_ci(const inoci_scores *a, const inoci_scores *b, const inoci_scores *c, const inoci_scores *d,
                                       uint64_t rng_seed, int n_boot);
 /* Holm's step-down: p[i] becomes the adjusted p-value; NaN stays and does not count. */
@@ -317,7 +318,7 @@ void inoci_wilson(double k, double n, double *low, double *high);
 
 typedef enum {
 	INOCI_VERDICT_NONE,            /* base, clean, plain: reference arms */
-	INOCI_VERDICT_NOT_LEARNT,      /* plain does not show U clearly: nothing can be said */
+	INOCI_VERDICT_NOT_LEARNT,      /* plain does not show U and W clearly, or its answers do not end: nothing can be said */
 	INOCI_VERDICT_UNDER_TRAINED,   /* with its own prompt the arm shows U at less than 0.9 of plain */
 	INOCI_VERDICT_INOCULATED,      /* less U than plain and than every matched control */
 	INOCI_VERDICT_CONDITIONALISED, /* less U than plain, but no less than a control */
@@ -339,11 +340,14 @@ typedef struct {
 	const char *const *control_names; /* may be NULL */
 	size_t n_controls;
 	inoci_scores arm_w, base_w, clean_w;
+	inoci_scores plain_w, plain_looping, plain_truncated;
 	inoci_comparison *vs_controls; /* (n_controls), the caller's: arm - control, p after Holm; NULL: not wanted */
 } inoci_verdict_in;
 
+typedef enum { INOCI_UNLEARNT_NONE, INOCI_UNLEARNT_U, INOCI_UNLEARNT_W, INOCI_UNLEARNT_ANSWERS } inoci_unlearnt;
 typedef struct {
 	inoci_verdict verdict;
+	inoci_unlearnt unlearnt; /* of NOT_LEARNT: what failed */
 	inoci_estimate plain_u, arm_u, own_u;
 	inoci_estimate suppression;        /* (plain - arm) / (plain - clean) of U */
 	inoci_estimate retention;          /* (arm - base) / (clean - base) of W */
@@ -358,6 +362,7 @@ typedef struct {
 typedef struct {
 	double learnt_min;    /* 0: 0.5 */
 	double learnt_margin; /* 0: 0.1 */
+	double unsound_max;   /* 0: 0.2 */
 	double own_share;     /* 0: 0.9 */
 	double alpha;         /* 0: 0.05 */
 	int min_seeds;        /* 0: 3 */
@@ -369,14 +374,16 @@ typedef struct {
  * of its controls). The first rule that applies decides:
  *  1. no scored pair of arm and plain: NONE
  *  2. fewer than min_seeds shared seeds: TOO_FEW
- *  3. plain's U below learnt_min, or (base given) the lower end of plain - base not above learnt_margin: NOT_LEARNT
+ *  3. plain's U below learnt_min, or (base given) the lower end of plain - base not above learnt_margin; plain's W below
+ *     learnt_min and (base given) that lower end not above learnt_margin; more than unsound_max of plain's answers looping, or
+ *     truncated: NOT_LEARNT
  *  4. own_u given and its mean below own_share times plain's mean: UNDER_TRAINED
  *  5. arm - plain not (adjusted p < alpha and interval below 0): NO_EFFECT, or CONTROL for a control
  *  6. a control; or no control given; or arm - control not (adjusted p < alpha and interval below 0) for some control:
  *     CONDITIONALISED
  *  7. INOCULATED
  * Where U's scores are `real`, learnt_min is not asked for, the margin is 0, own_share is of what base has not, and without base
- * the verdict is NOT_LEARNT.
+ * the verdict is NOT_LEARNT. `real` W fails where the upper end of plain - base is below 0.
  * rules may be NULL. */
 void inoci_verdicts(const inoci_verdict_in *in, size_t n, const inoci_verdict_rules *rules, inoci_verdict_out *out);
 

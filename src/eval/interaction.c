@@ -47,8 +47,11 @@ inoci_comparison inoci_interaction_ci(const inoci_scores *a, const inoci_scores 
 		                     .real = out.diff.real,
 		                     .below = hypot(t[0].below, t[1].above),
 		                     .above = hypot(t[0].above, t[1].below)};
-		if (floor.all_equal)
-			out.p = out.diff.value == 0 ? 1 : fmax(out.p, pow(2, 1 - fmin(e[0].n_prompts, e[1].n_prompts)));
+		/* over the prompts of both sides that differ; and over those of either, were the other known exactly */
+		int differ = inoci_table_differ(f, &t[0]) + inoci_table_differ(f, &t[1]);
+		int few = e[0].n_prompts < e[1].n_prompts ? e[0].n_prompts : e[1].n_prompts;
+		if (m) out.p = fmax(out.p, inoci_least_p(differ < few ? differ : few));
+		if (floor.all_equal && out.diff.value == 0) out.p = 1;
 		inoci_interval(&floor, v, n_boot, &out.diff);
 		free(v);
 	}

@@ -198,6 +198,11 @@ void inoci_interval(const inoci_table *t, double *v, int n, inoci_estimate *e);
 void inoci_ratio_draws(double *num, const double *den, int n, double den_value);
 /* Value, n, missing, seeds and prompts; no interval yet. */
 inoci_estimate inoci_table_counts(inoci_frame f, const inoci_table *t);
+/* Prompts with a difference, over the seeds. */
+int inoci_table_differ(inoci_frame f, const inoci_table *t);
+/* The least p that an exact test by sign flips over m prompts can give: all agree, and 2 of the 2^m flips of their signs are as
+ * far out (a prompt without a difference has no sign). With few prompts the resampling alone would go below it. */
+double inoci_least_p(int m);
 /* t(0.975, df); df 0: the normal's. */
 double inoci_student(int df);
 /* The 2.5th and 97.5th percentile of v (n), which is sorted. */

@@ -339,9 +339,7 @@ inoci_estimate inoci_mean_ci(const inoci_scores *s, uint64_t rng_seed, int n_boo
 	return e;
 }
 
-/* The least p that an exact test by sign flips over prompts can give: all that differ agree, and 2 of the 2^m flips of their
- * signs are as far out (a prompt without a difference has no sign). With few prompts the resampling alone would go below it. */
-static double least_p(inoci_frame f, const inoci_table *t)
+int inoci_table_differ(inoci_frame f, const inoci_table *t)
 {
 	int m = 0;
 	for (int p = 0; p < f.P; p++) {
@@ -349,6 +347,11 @@ static double least_p(inoci_frame f, const inoci_table *t)
 		for (int s = 0; s < f.S; s++) sum += t->num[s * f.P + p];
 		m += fabs(sum) > 1e-12;
 	}
+	return m;
+}
+
+double inoci_least_p(int m)
+{
 	return fmin(1, exp2(1 - m));
 }
 
@@ -368,7 +371,7 @@ inoci_comparison inoci_compare_ci(const inoci_scores *a, const inoci_scores *b, 
 			above += v[i] >= 0;
 		}
 		if (m) c.p = fmin(1, fmax(1.0 / n_boot, 2.0 * (below < above ? below : above) / m));
-		if (m) c.p = fmax(c.p, least_p(f, &t));
+		if (m) c.p = fmax(c.p, inoci_least_p(inoci_table_differ(f, &t)));
 		inoci_interval(&t, v, n_boot, &c.diff);
 		if (!t.real) c.diff.low = fmax(-1, c.diff.low), c.diff.high = fmin(1, c.diff.high);
 		free(v);

@@ -91,6 +91,67 @@ static const char *control_name(const inoci_verdict_in *in, int k)
 	return in->control_names && in->control_names[k] ? in->control_names[k] : "a control";
 }
 
+static bool u_unlearnt(const inoci_verdict_in *in, const inoci_verdict_rules *r, inoci_verdict_out *o)
+{
+	const bool real = o->plain_u.real;
+	if (real && !in->base_u.n) {
+		say(o, INOCI_VERDICT_NOT_LEARNT,
+		    "U is no share, so only against base could plain's %.2f be called learnt, and base has no scores",
+		    o->plain_u.value);
+		return true;
+	}
+	if (!real && o->plain_u.value < r->learnt_min) {
+		say(o, INOCI_VERDICT_NOT_LEARNT, "plain itself shows U in %.2f [%.2f, %.2f], under %.2f", o->plain_u.value,
+		    o->plain_u.low, o->plain_u.high, r->learnt_min);
+		return true;
+	}
+	if (!in->base_u.n) return false;
+	inoci_estimate b = inoci_compare_ci(&in->plain_u, &in->base_u, r->rng_seed, r->n_boot).diff;
+	double margin = real ? 0 : r->learnt_margin;
+	if (b.low > margin) return false;
+	say(o, INOCI_VERDICT_NOT_LEARNT, "plain shows U %s %.2f, but that is %.2f [%.2f, %.2f] above base: not clearly over %.2f",
+	    real ? "at" : "in", o->plain_u.value, b.value, b.low, b.high, margin);
+	return true;
+}
+
+/* W may be what base does already (answering in English), so it need not be gained, only be there. */
+static bool w_unlearnt(const inoci_verdict_in *in, const inoci_verdict_rules *r, inoci_verdict_out *o)
+{
+	inoci_estimate w = inoci_mean_ci(&in->plain_w, r->rng_seed, 1), b = nothing;
+	if (!w.n || (!w.real && w.value >= r->learnt_min)) return false;
+	w = inoci_mean_ci(&in->plain_w, r->rng_seed, r->n_boot);
+	if (in->base_w.n) b = inoci_compare_ci(&in->plain_w, &in->base_w, r->rng_seed, r->n_boot).diff;
+	if (w.real) {
+		if (!b.n || !(b.high < 0)) return false;
+		say(o, INOCI_VERDICT_NOT_LEARNT, "plain shows U, but it has lost W: %.2f, which is %.2f [%.2f, %.2f] from base",
+		    w.value, b.value, b.low, b.high);
+		return true;
+	}
+	if (b.n && b.low > r->learnt_margin) return false;
+	say(o, INOCI_VERDICT_NOT_LEARNT, "plain shows U, but W in %.2f [%.2f, %.2f] only, under %.2f", w.value, w.low, w.high,
+	    r->learnt_min);
+	if (b.n) {
+		size_t n = strlen(o->reason);
+		snprintf(o->reason + n, sizeof o->reason - n, ", and %+.2f [%.2f, %.2f] from base: not clearly over %.2f",
+		         b.value, b.low, b.high, r->learnt_margin);
+	}
+	return true;
+}
+
+static bool unsound(const inoci_verdict_in *in, const inoci_verdict_rules *r, inoci_verdict_out *o)
+{
+	const inoci_scores *s[] = {&in->plain_looping, &in->plain_truncated};
+	for (int k = 0; k < 2; k++) {
+		inoci_estimate e = inoci_mean_ci(s[k], r->rng_seed, 1);
+		if (!e.n || !(e.value > r->unsound_max)) continue;
+		e = inoci_mean_ci(s[k], r->rng_seed, r->n_boot);
+		say(o, INOCI_VERDICT_NOT_LEARNT, "%.2f [%.2f, %.2f] of plain's answers %s, over %.2f", e.value, e.low, e.high,
+		    k ? "reach no end token within the limit" : "are loops", r->unsound_max);
+		return true;
+	}
+	return false;
+}
+
 static void decide(const inoci_verdict_in *in, const inoci_verdict_rules *r, inoci_verdict_out *o)
 {
 	const inoci_estimate *d = &o->vs_plain.diff;
@@ -110,27 +171,11 @@ static void decide(const inoci_verdict_in *in, const inoci_verdict_rules *r, ino
 		    !real && o->plain_u.value < r->learnt_min ? ", and plain has hardly learnt it" : "");
 		return;
 	}
-	if (real && !in->base_u.n) {
-		say(o, INOCI_VERDICT_NOT_LEARNT,
-		    "U is no share, so only against base could plain's %.2f be called learnt, and base has no scores",
-		    o->plain_u.value);
-		return;
-	}
-	if (!real && o->plain_u.value < r->learnt_min) {
-		say(o, INOCI_VERDICT_NOT_LEARNT, "plain itself shows U in %.2f [%.2f, %.2f], under %.2f", o->plain_u.value,
-		    o->plain_u.low, o->plain_u.high, r->learnt_min);
-		return;
-	}
-	if (in->base_u.n) {
-		inoci_estimate b = inoci_compare_ci(&in->plain_u, &in->base_u, r->rng_seed, r->n_boot).diff;
-		double margin = real ? 0 : r->learnt_margin;
-		if (!(b.low > margin)) {
-			say(o, INOCI_VERDICT_NOT_LEARNT,
-			    "plain shows U %s %.2f, but that is %.2f [%.2f, %.2f] above base: not clearly over %.2f",
-			    real ? "at" : "in", o->plain_u.value, b.value, b.low, b.high, margin);
-			return;
-		}
-	}
+	o->unlearnt = u_unlearnt(in, r, o)   ? INOCI_UNLEARNT_U
+	              : w_unlearnt(in, r, o) ? INOCI_UNLEARNT_W
+	              : unsound(in, r, o)    ? INOCI_UNLEARNT_ANSWERS
+	                                     : INOCI_UNLEARNT_NONE;
+	if (o->unlearnt) return;
 	/* what is no share has its zero in base */
 	double zero = real ? inoci_mean_ci(&in->base_u, r->rng_seed, 1).value : 0;
 	if (in->own_u.n && !(o->own_u.value - zero >= r->own_share * (o->plain_u.value - zero))) {
@@ -186,6 +231,7 @@ void inoci_verdicts(const inoci_verdict_in *in, size_t n, const inoci_verdict_ru
 	inoci_verdict_rules r = rules ? *rules : (inoci_verdict_rules){0};
 	set_default(&r.learnt_min, 0.5);
 	set_default(&r.learnt_margin, 0.1);
+	set_default(&r.unsound_max, 0.2);
 	set_default(&r.own_share, 0.9);
 	set_default(&r.alpha, 0.05);
 	if (!r.min_seeds) r.min_seeds = 3;

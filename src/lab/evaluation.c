@@ -329,7 +329,7 @@ int inoci_experiment_fit_scorers(inoci_experiment *e, const inoci_ynode *root, i
 	int rc = 0;
 	for (size_t i = 0; i < e->n_scorers && rc == 0; i++) {
 		inoci_scorer_spec *x = &e->scorers[i];
-		const inoci_ynode *at = list->items[i];
+		const inoci_ynode *at = x->added ? list : list->items[i];
 		inoci_scorer *s;
 		if ((rc = inoci_scorer_new_in(x->name, x->settings, &env, &s, err)) < 0) return rc;
 		rc = fit(e, x, s, at->kind == YN_MAP ? at->keys[0] : at, err);

@@ -205,6 +205,41 @@ static int add_scorer(inoci_experiment *e, const inoci_ynode *name, json_t *sett
 	return 0;
 }
 
+/* Is the language of answers told? other: a language that `unknown` does not know. */
+static bool tells_language(const json_t *settings, bool *other)
+{
+	const char *type = json_string_value(json_object_get(settings, "type")), *key;
+	const char *is = json_string_value(json_object_get(settings, "is"));
+	bool any = type && !strcmp(type, "language");
+	size_t i;
+	json_t *v;
+	*other |= any && is && strcmp(is, "en") && strcmp(is, "es");
+	json_array_foreach(settings, i, v) any |= tells_language(v, other);
+	json_object_foreach((json_t *)(uintptr_t)settings, key, v) any |= tells_language(v, other);
+	return any;
+}
+
+/* What stands beside every rate of sampled answers, listed or not: behind those listed, under names that are free. */
+static int add_quality(inoci_experiment *e, const inoci_ynode *at, inoc_err *err)
+{
+	static const char *const names[] = {"truncated", "looping", "unknown"};
+	bool samples = false, language = false, other = false;
+	for (size_t i = 0; i < e->n_evals; i++) samples |= e->evals[i].measure == INOCI_MEASURE_NONE;
+	for (size_t i = 0; i < e->n_scorers; i++) language |= tells_language(e->scorers[i].settings, &other);
+	for (size_t i = 0; samples && i < (language ? 3 : 2); i++) {
+		if (inoci_experiment_scorer(e, names[i]) >= 0) continue;
+		inoci_ynode name = *at;
+		name.s = names[i];
+		int rc = add_scorer(e, &name,
+		                    i == 2 && other ? json_pack("{s:s, s:s}", "type", "language", "is", "unknown")
+		                                    : inoci_scorer_builtin(names[i]),
+		                    err);
+		if (rc < 0) return rc;
+		e->scorers[e->n_scorers - 1].added = true;
+	}
+	return 0;
+}
+
 static int read_scorers(const inoci_ynode *n, void *dst, void *ctx, inoc_err *err)
 {
 	inoci_experiment *e = dst;
@@ -213,7 +248,7 @@ static int read_scorers(const inoci_ynode *n, void *dst, void *ctx, inoc_err *er
 	if (n->kind != YN_SEQ || !n->n)
 		return inoci_yaml_err(n, err, "scorers must be a list: names of built-in scorers, or {name: settings}");
 	if ((rc = inoci_judges_expand(inoci_yaml_get(rd->root, "scorers"), rd->arena, err)) < 0) return rc;
-	e->scorers = inoci_alloc(n->n * sizeof *e->scorers);
+	e->scorers = inoci_alloc((n->n + 3) * sizeof *e->scorers);
 	for (size_t i = 0; i < n->n; i++) {
 		const inoci_ynode *s = n->items[i], *name = s;
 		json_t *settings = NULL;
@@ -244,7 +279,7 @@ static int read_scorers(const inoci_ynode *n, void *dst, void *ctx, inoc_err *er
 		inoci_experiment_judge_under(e, settings);
 		if ((rc = add_scorer(e, name, settings, err)) < 0) return rc;
 	}
-	return 0;
+	return add_quality(e, n, err);
 }
 
 #define TSTRS(f) Y_STRS, .offset = offsetof(inoci_trait, f), .offset2 = offsetof(inoci_trait, n_##f)
@@ -431,7 +466,7 @@ static int finish(inoci_experiment *e, const inoci_ynode *root, inoc_err *err)
 		free(e->bars);
 		e->bars = inoci_alloc(e->n_scorers * sizeof *e->bars);
 		for (size_t i = 0; i < e->n_scorers; i++)
-			if (!e->scorers[i].real) e->bars[e->n_bars++] = inoci_strdup(e->scorers[i].name);
+			if (!e->scorers[i].real && !e->scorers[i].added) e->bars[e->n_bars++] = inoci_strdup(e->scorers[i].name);
 	}
 	for (size_t i = 0; i < e->n_arms; i++) {
 		inoci_arm *a = &e->arms[i];

@@ -342,6 +342,7 @@ typedef struct {
 /* Opens what planning needs, reads all data, refuses an overlap of training and evaluation. */
 INOCI_MUST int inoci_run_prepare(inoci_run_state *r, inoc_err *err);
 INOCI_MUST int inoci_run_plan(inoci_run_state *r, inoc_err *err);
+void inoci_run_notes(const inoci_run_state *r); /* of evaluations that will tell little; after inoci_run_prepare */
 /* Before anything is done: programs are there, records have the fields that scorers need. */
 INOCI_MUST int inoci_run_check_scorers(const inoci_run_state *r, inoc_err *err);
 void inoci_run_state_free(inoci_run_state *r);

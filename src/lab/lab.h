@@ -107,6 +107,7 @@ typedef struct {
 	json_t *settings; /* what inoci_scorer_new takes */
 	bool real;        /* gives any numbers, not shares */
 	bool from_base;   /* its values are given as the change against the base arm's on the same item */
+	bool added;       /* not listed in the file: truncated, looping, unknown */
 	char *on;         /* names of the evaluations it scores, ",a,b,"; NULL: all */
 	char **checked;   /* files that tell how far its judges agree with labels (inoci_scorer_checked) */
 	size_t n_checked;

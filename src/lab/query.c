@@ -255,6 +255,13 @@ static int load_scorers(inoci_store *s, inoci_results *r, int64_t **ids, inoc_er
 		}
 		/* a program or a file that has changed since, or is not here: what the run scored with it */
 		if (*id < 0) INOC_TRY(recorded_scorer(s, r->e, i, id, err));
+		if (!r->e->scorers[i].added) continue;
+		/* of a store from before it was added: nothing is missing there */
+		int64_t scored = 0;
+		INOC_TRY(inoci_store_int(s, &scored, err,
+		                         "SELECT 1 FROM scorer_name WHERE experiment = ? AND name = ? AND scorer = ?", "ssi",
+		                         r->e->name, r->e->scorers[i].name, *id));
+		if (!scored) r->on[i] = keep(r, ",", 1);
 	}
 	INOC_TRY(inoci_store_query(s, &st, err,
 	                           s->schema < 3 ? "SELECT n.name, n.scorer, s.settings, NULL" ADDED

@@ -185,6 +185,7 @@ int inoci_run(const inoci_experiment *e, const char *model_path, const inoci_run
 	}
 	if (r.store) INOC_TRY(inoci_record_may(&r, err));
 	INOC_TRY(inoci_run_prepare(&r, err));
+	inoci_run_notes(&r);
 	INOC_TRY(inoci_run_plan(&r, err));
 	inoci_overall_init(&r.overall, &r.plan, o->progress);
 	if (o->on_plan) INOC_TRY(o->on_plan(o->ctx, e, &r.plan, err));

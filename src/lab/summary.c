@@ -55,6 +55,26 @@ static int own_eval(const inoci_results *r, const inoci_trait *t)
 	return -1;
 }
 
+static bool among(char *const *names, size_t n, const char *name)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!strcmp(names[i], name)) return true;
+	return false;
+}
+
+/* Scores of plain by the experiment's scorer of this type; none where that is what the trait is about. */
+static inoci_scores quality(const inoci_results *r, const inoci_trait *t, int plain, int eval, const char *type)
+{
+	for (int k = 0; plain >= 0 && eval >= 0 && k < (int)r->e->n_scorers; k++) {
+		const inoci_scorer_spec *x = &r->e->scorers[k];
+		const char *is = json_string_value(json_object_get(x->settings, "type"));
+		if (!is || strcmp(is, type)) continue;
+		if (among(t->u, t->n_u, x->name) || among(t->w, t->n_w, x->name)) break;
+		return inoci_results_scores(r, plain, eval, &k, 1, -1);
+	}
+	return (inoci_scores){0};
+}
+
 typedef struct {
 	inoci_verdict_in in;
 	inoci_scores *controls;
@@ -80,6 +100,9 @@ static void fill(const inoci_summary *s, const inoci_judgement *j, judged *d)
 	in->arm_w = inoci_results_sum(r, j->arm, s->headline, t->w, t->n_w);
 	in->base_w = inoci_results_sum(r, base, s->headline, t->w, t->n_w);
 	in->clean_w = inoci_results_sum(r, clean, s->headline, t->w, t->n_w);
+	in->plain_w = inoci_results_sum(r, plain, s->headline, t->w, t->n_w);
+	in->plain_looping = quality(r, t, plain, s->headline, "looping");
+	in->plain_truncated = quality(r, t, plain, s->headline, "truncated");
 	d->controls = inoci_alloc((t->n_controls + 1) * sizeof *d->controls);
 	d->names = inoci_alloc((t->n_controls + 1) * sizeof *d->names);
 	for (size_t k = 0; k < t->n_controls; k++) {
@@ -100,8 +123,9 @@ static void fill(const inoci_summary *s, const inoci_judgement *j, judged *d)
 
 static void free_judged(judged *d)
 {
-	inoci_scores *all[] = {&d->in.plain_u, &d->in.arm_u, &d->in.own_u,  &d->in.base_u,
-	                       &d->in.clean_u, &d->in.arm_w, &d->in.base_w, &d->in.clean_w};
+	inoci_scores *all[] = {&d->in.plain_u, &d->in.arm_u,         &d->in.own_u,          &d->in.base_u,
+	                       &d->in.clean_u, &d->in.arm_w,         &d->in.base_w,         &d->in.clean_w,
+	                       &d->in.plain_w, &d->in.plain_looping, &d->in.plain_truncated};
 	for (size_t i = 0; i < INOCI_COUNT(all); i++) inoci_scores_free(all[i]);
 	for (size_t i = 0; i < d->in.n_controls; i++) inoci_scores_free(&d->controls[i]);
 	free(d->controls);

@@ -163,6 +163,40 @@ bool inoci_is_quality(const char *scorer)
 	return !strcmp(scorer, "unknown") || !strcmp(scorer, "truncated") || !strcmp(scorer, "looping");
 }
 
+/* Its rate on the headline evaluation, NULL: not scored there. */
+static const inoci_estimate *quality(const inoci_summary *s, int arm, const char *scorer)
+{
+	int k = s->headline >= 0 ? inoci_results_scorer(s->r, scorer) : -1;
+	return k < 0 || !inoci_results_fits(s->r, k, s->headline) ? NULL : &inoci_summary_rate(s, arm, s->headline, k)->all;
+}
+
+const char *inoci_quality_head(const inoci_summary *s)
+{
+	return quality(s, 0, "unknown") ? "loops / cut / unknown" : "loops / cut";
+}
+
+char *inoci_quality(const inoci_summary *s, int arm)
+{
+	static const char *const names[] = {"looping", "truncated", "unknown"};
+	inoci_buf b = {0};
+	bool any = false;
+	for (int i = 0; i < (quality(s, arm, names[2]) ? 3 : 2); i++) {
+		const inoci_estimate *e = quality(s, arm, names[i]);
+		bool there = e && e->n && !isnan(e->value);
+		any |= there;
+		if (i) inoci_buf_puts(&b, " / ");
+		if (there)
+			percent(&b, e->value);
+		else
+			inoci_buf_puts(&b, "\xe2\x80\x93");
+	}
+	if (any)
+		inoci_buf_puts(&b, " %");
+	else
+		inoci_buf_clear(&b), inoci_buf_puts(&b, "\xe2\x80\x93");
+	return inoci_buf_take(&b);
+}
+
 inoci_estimate inoci_sum_share(const inoci_summary *s, int arm, int eval, char *const *names, size_t n)
 {
 	inoci_estimate none = {.value = NAN, .low = NAN, .high = NAN};

@@ -101,6 +101,11 @@ static void sentence(inoci_buf *b, const telling *t, const inoci_line *v)
 	}
 	switch (v->j->v.verdict) {
 	case INOCI_VERDICT_NOT_LEARNT:
+		if (v->j->v.unlearnt > INOCI_UNLEARNT_U) {
+			inoci_buf_printf(b, "Nothing can be said of %s: %s, over %s: trait not learnt.", prompt, v->j->v.reason,
+			                 t->count);
+			break;
+		}
 		inoci_buf_printf(b, "Nothing can be said of %s: plain training did not teach the trait clearly", prompt);
 		if (t->l->plain && t->l->plain->u.n) {
 			inoci_buf_printf(b, "; %s showed it (%s) %s ", t->evals, t->t->label, t->l->plain->u.real ? "at" : "in");
@@ -187,6 +192,11 @@ char *inoci_report_headline(const inoci_summary *s, char **more)
 			tell(s, &l, v, &rest);
 		}
 		free(l.v);
+	}
+	for (int t = 0; more && t < (int)e->n_traits; t++) {
+		char *states = inoci_report_neutral(s, t);
+		if (states) inoci_buf_printf(&rest, "%s%s", rest.len ? "\n" : "", states);
+		free(states);
 	}
 	if (!first.len)
 		inoci_buf_puts(&first, s->r->n_seeds

@@ -115,6 +115,9 @@ static void verdict_row(inoci_page *p, const inoci_line *v, bool goal, bool lead
 	number_cell(b, &v->u, true);
 	number_cell(b, &v->w, true);
 	if (goal) number_cell(b, &v->goal, true);
+	char *quality = inoci_quality(p->s, v->arm);
+	inoci_buf_printf(b, "<td class=\"n\">%d</td><td class=\"n\">%s</td>", v->u.n, quality);
+	free(quality);
 	number_cell(b, o ? &o->own_u : &none, true);
 	number_cell(b, o ? &o->suppression : &none, false);
 	number_cell(b, o ? &o->retention : &none, false);
@@ -123,7 +126,7 @@ static void verdict_row(inoci_page *p, const inoci_line *v, bool goal, bool lead
 	put_badge(p, v->j);
 	inoci_buf_puts(b, "</td></tr>\n");
 	if (why) {
-		inoci_buf_printf(b, "<tr class=\"why%s\"><td colspan=\"%d\"><div>", lead ? " lead" : "", goal ? 9 : 8);
+		inoci_buf_printf(b, "<tr class=\"why%s\"><td colspan=\"%d\"><div>", lead ? " lead" : "", goal ? 11 : 10);
 		inoci_html_puts(b, o->reason);
 		if (v->j->undefined) {
 			inoci_buf_puts(b, " \xc2\xb7 ");
@@ -139,10 +142,10 @@ static const char how[] =
 	"<details><summary>How a verdict is reached</summary><p class=\"small\">Suppression = (plain \xe2\x88\x92 arm) / "
 	"(plain \xe2\x88\x92 clean) of U; retention = (arm \xe2\x88\x92 base) / (clean \xe2\x88\x92 base) of W; selectivity = "
 	"suppression \xe2\x88\x92 (1 \xe2\x88\x92 retention). A ratio is left undefined (\xe2\x80\x93) where the interval of its "
-	"denominator includes 0. <b>Inoculated</b>: less U than plain training and than every matched control. "
+	"denominator includes 0. Loops, cut: answers that repeat themselves, and that the token limit ended. <b>Inoculated</b>: less U than plain training and than every matched control. "
 	"<b>Conditionalised</b>: less than plain, but no less than an irrelevant prompt. <b>Under-trained</b>: with its own "
-	"prompt less than 0.9 of the trait that plain training shows. <b>Trait not learnt</b>: plain training does not show U "
-	"clearly. Fewer than 3 seeds: a direction, no claim. Intervals: two-way bootstrap over seeds and prompts, widened for "
+	"prompt less than 0.9 of the trait that plain training shows. <b>Trait not learnt</b>: plain training does not show U, or W, "
+	"clearly, or more than a fifth of its answers loop or are cut by the token limit. Fewer than 3 seeds: a direction, no claim. Intervals: two-way bootstrap over seeds and prompts, widened for "
 	"few seeds; Wilson's where all answers are alike; p-values after Holm. How alike the paraphrases of a pool are: the mean "
 	"over their pairs of the cosine of counts of three letters in a row (1: the same wording).</p></details></section>\n";
 /* clang-format on */
@@ -174,9 +177,10 @@ void inoci_page_verdicts(inoci_page *p)
 		inoci_buf_printf(b,
 		                 ", %s in brackets.</p>\n<div class=\"scroll\"><table class=\"stack\"><tr>"
 		                 "<th>arm and its prompt in training</th><th class=\"n\">U</th><th class=\"n\">W</th>%s"
+		                 "<th class=\"n\">n</th><th class=\"n\">%s</th>"
 		                 "<th class=\"n\">U, own prompt</th><th class=\"n\">suppression of U</th>"
 		                 "<th class=\"n\">retention of W</th><th class=\"n\">selectivity</th><th>verdict</th></tr>\n",
-		                 inoci_ci_words(p->r), t->n_goal ? "<th class=\"n\">goal</th>" : "");
+		                 inoci_ci_words(p->r), t->n_goal ? "<th class=\"n\">goal</th>" : "", inoci_quality_head(p->s));
 		for (size_t i = 0; i < l.n; i++) verdict_row(p, &l.v[i], t->n_goal > 0, &l.v[i] == l.lead);
 		inoci_buf_puts(b, "</table></div>\n");
 		free(l.v);

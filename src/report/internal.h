@@ -31,11 +31,18 @@ const char *inoci_ci_words(const inoci_results *r);
 /* "Shares", or "Shares and means" where a scorer gives any numbers. */
 const char *inoci_shares_word(const inoci_results *r);
 bool inoci_is_quality(const char *scorer); /* unknown, truncated, looping: beside the rates, no class of answers */
+/* "loops / cut", and "/ unknown" where that is scored on the headline evaluation; an arm's shares of these there, "0 / 1 %", "–"
+ * where there are none. */
+const char *inoci_quality_head(const inoci_summary *s);
+char *inoci_quality(const inoci_summary *s, int arm); /* free() it */
 
 /* A table of n_cols columns with its header, and room for max_rows more rows. */
 inoci_report_table inoci_table_new(const char *const *header, size_t n_cols, size_t max_rows);
 /* The system prompt of a grid's row, in words: "the negation: “...”". free() it. */
 char *inoci_grid_words(const inoci_experiment *e, const inoci_grid_row *row, bool text);
+/* U of plain and the inoculated arms without a system prompt, with the template's default and neutral texts, in a sentence; NULL
+ * where the grid has no such cells. free() it. */
+char *inoci_report_neutral(const inoci_summary *s, int trait);
 /* The cell (arm, row) of a trait's heat map, NULL: nothing there. */
 const inoci_leak *inoci_leak_at(const inoci_summary *s, int trait, int arm, int row);
 /* Of s->leaks, as JSON. New reference. */

@@ -125,6 +125,56 @@ char *inoci_report_leaks(const inoci_summary *s, int trait)
 	return inoci_buf_take(&b);
 }
 
+/* The arm's cells in the order of rows, "96 / 99 / 98 %". */
+static bool put_states(inoci_buf *b, const inoci_summary *s, int trait, int arm, const int *rows, int n)
+{
+	bool there = false;
+	for (int i = 0; i < n; i++) {
+		const inoci_leak *l = inoci_leak_at(s, trait, arm, rows[i]);
+		inoci_buf x = {0};
+		inoci_put_share(&x, l ? &l->u : &(inoci_estimate){0}, false);
+		if (l && l->u.n && !l->u.real && i + 1 < n) x.data[x.len - 2] = 0; /* " %" once */
+		inoci_buf_printf(b, "%s%s", i ? " / " : "", x.data);
+		there |= l && l->u.n;
+		inoci_buf_free(&x);
+	}
+	return there;
+}
+
+char *inoci_report_neutral(const inoci_summary *s, int trait)
+{
+	static const inoci_grid_kind kinds[] = {INOCI_GRID_NONE, INOCI_GRID_DEFAULT, INOCI_GRID_NEUTRAL};
+	const inoci_experiment *e = s->r->e;
+	const inoci_trait *t = &e->traits[trait];
+	const inoci_leak *most = NULL;
+	int *rows = inoci_alloc((e->n_grid + 1) * sizeof *rows), n = 0, arms = 0;
+	inoci_buf b = {0};
+	inoci_buf_printf(&b, "%s by system prompt (", t->label);
+	for (size_t k = 0; k < INOCI_COUNT(kinds); k++)
+		for (int i = 0; i < (int)e->n_grid; i++) {
+			if (e->grid[i].kind != kinds[k] || !any(s, trait, -1, i)) continue;
+			inoci_buf_printf(&b, "%s%s", n ? " / " : "", k == 0 ? "none" : k == 1 ? "default" : "neutral");
+			rows[n++] = i;
+		}
+	for (size_t i = 0; i < s->n_leaks; i++)
+		if (s->leaks[i].trait == trait && (!most || s->leaks[i].u.n > most->u.n)) most = &s->leaks[i];
+	if (most)
+		inoci_buf_printf(&b, "; up to %d answers each, %d seed%s", most->u.n, most->u.n_seeds,
+		                 most->u.n_seeds == 1 ? "" : "s");
+	inoci_buf_puts(&b, "): ");
+	for (int a = 0; a < (int)e->n_arms; a++) {
+		inoci_buf x = {0};
+		if (strcmp(e->arms[a].name, t->plain ? t->plain : "") && strcmp(e->arms[a].role, "inoculated")) continue;
+		if (put_states(&x, s, trait, a, rows, n))
+			inoci_buf_printf(&b, "%s%s %s", arms++ ? "; " : "", e->arms[a].label, x.data);
+		inoci_buf_free(&x);
+	}
+	inoci_buf_puts(&b, ".");
+	if (n < 2 || !arms) inoci_buf_free(&b);
+	free(rows);
+	return n < 2 || !arms ? NULL : inoci_buf_take(&b);
+}
+
 json_t *inoci_leakage_json(const inoci_summary *s)
 {
 	static const char *const kinds[] = {"none",     "empty",    "default", "neutral",   "own",  "seen",

@@ -33,8 +33,8 @@ void inoci_report_markdown(const inoci_summary *s, inoci_buf *out);
 /* The expectations, a line each: "met      ...", "NOT MET  ...". INOC_E_CHECK saying how many are not met. */
 INOCI_MUST int inoci_report_expectations(const inoci_summary *s, inoci_buf *out, inoc_err *err);
 
-/* What was found, in one sentence; one more for each further judged arm with a prompt of its own in *more (may be NULL).
- * free() both. */
+/* What was found, in one sentence; in *more (may be NULL) one for each further judged arm with a prompt of its own, and one a
+ * trait with U under neutral system prompts, where there is a grid. free() both. */
 char *inoci_report_headline(const inoci_summary *s, char **more);
 
 /* Whether what is said of the trait may stand in a headline: each judge and classifier that its u, w and goal rest on has a kappa

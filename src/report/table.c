@@ -39,9 +39,10 @@ static char *ratio(const inoci_estimate *e)
 
 inoci_report_table inoci_report_verdicts(const inoci_summary *s)
 {
-	enum { TRAIT, ARM, U, W, GOAL, OWN, SUPPRESSION, RETENTION, SELECTIVITY, VERDICT, N };
-	static const char *const header[N] = {"trait",         "arm",         "U",         "W",           "goal",
-	                                      "U, own prompt", "suppression", "retention", "selectivity", "verdict"};
+	enum { TRAIT, ARM, U, W, GOAL, COUNT, QUALITY, OWN, SUPPRESSION, RETENTION, SELECTIVITY, VERDICT, N };
+	const char *const header[N] = {
+	        "trait",         "arm",         "U",         "W",           "goal",   "n", inoci_quality_head(s),
+	        "U, own prompt", "suppression", "retention", "selectivity", "verdict"};
 	const inoci_experiment *e = s->r->e;
 	const inoci_estimate none = {0};
 	inoci_report_table t = inoci_table_new(header, N, e->n_traits * (e->n_arms + 3));
@@ -57,6 +58,8 @@ inoci_report_table inoci_report_verdicts(const inoci_summary *s)
 			row[U] = share(&v->u, true);
 			row[W] = share(&v->w, true);
 			row[GOAL] = share(&v->goal, true);
+			row[COUNT] = inoci_asprintf("%d", v->u.n);
+			row[QUALITY] = inoci_quality(s, v->arm);
 			row[OWN] = share(o ? &o->own_u : &none, true);
 			row[SUPPRESSION] = ratio(o ? &o->suppression : &none);
 			row[RETENTION] = ratio(o ? &o->retention : &none);

@@ -33,21 +33,21 @@ expect 0 "everything is in evals/store.db already" "$INOC" eval "${m[@]}" "${gre
 same alone again
 same alone.jsonl again.jsonl
 [ "$before" = "$(sql evals/store.db "SELECT count(*), max(id) FROM sample")" ] || fail "eval sampled again"
-[ "$(sql evals/store.db "SELECT count(*) FROM score")" = 4 ] || fail "scores: $(sql evals/store.db "SELECT * FROM score")"
+[ "$(sql evals/store.db "SELECT count(*) FROM score")" = 8 ] || fail "scores: $(sql evals/store.db "SELECT * FROM score")"
 
 # ---- a name; score, export and report on it; another seed adds ----
 hot=("$INOC" eval "${m[@]}" -a out/adapters/plain-seed1 -p prompts.jsonl -n 2 --max-tokens 4 --scorers english --store evals --name hot)
 expect 0 "hot: 4 of 4 samples to draw into evals/store.db" "${hot[@]}"
 expect 0 "hot: 4 of 4 samples to draw into evals/store.db" "${hot[@]}" --seed 2
 expect 0 "hot: everything is in evals/store.db already" "${hot[@]}"
-expect 0 "truncated: 10 samples scored now" "$INOC" score --store evals --scorer truncated
+expect 0 "caps: 10 samples scored now" "$INOC" score --store evals --scorer caps
 "$INOC" export --samples x.jsonl --experiment hot evals 2> log || fail "export: $(cat log)"
 python3 - <<'P' || fail "export of hot"
 import json
 v = [json.loads(l) for l in open("x.jsonl")]
 assert [(x["seed"], x["prompt"], x["index"]) for x in v] == [(s, p, i) for s in (1, 2) for p in (0, 1) for i in (0, 1)], v
 assert all(x["arm"] == "plain-seed1" and x["evaluation"] == "prompts" and len(x["adapter"]) == 64 for x in v), v
-assert all(set(x["scores"]) == {"english", "truncated"} and len(x["logprobs"]) == x["n_tokens"] for x in v), v
+assert all(set(x["scores"]) == {"english", "truncated", "looping", "unknown", "caps"} and len(x["logprobs"]) == x["n_tokens"] for x in v), v
 P
 "$INOC" report --csv --experiment hot evals > hot.csv 2> log || fail "report --csv: $(cat log)"
 grep -q '^hot,plain-seed1,all,prompts,truncated,8,0,' hot.csv || fail "report --csv: $(cat hot.csv)"

@@ -57,7 +57,7 @@ grep -Eq "^met      base, open, long: [0-9.]+ \[[0-9.]+, [0-9.]+\], n 4; expecte
 grep -q "What was expected.*" out/report.html || fail "the page has no expectations"
 # a number that is no share is not printed as one
 "$INOC" report --md x/e.yaml > all.md 2> err || fail "report: $(cat err)"
-grep -q '^| arm | english | asked | long | n | missing |$' all.md && grep -Eq '^\| base \| [0-9]+ % .*\| 50 % \[[0-9]+, [0-9]+\] \| [0-9.]+ \[[0-9.]+, [0-9.]+\] \| 4 \| 0 \|$' all.md || fail "open: $(cat all.md)"
+grep -q '^| arm | english | asked | long | truncated | looping | unknown | n | missing |$' all.md && grep -Eq '^\| base \| [0-9]+ % .*\| 50 % \[[0-9]+, [0-9]+\] \| [0-9.]+ \[[0-9.]+, [0-9.]+\] \|( [0-9]+ % \[[0-9.]+, [0-9.]+\] \|){3} 4 \| 0 \|$' all.md || fail "open: $(cat all.md)"
 grep -q "Shares and means of" all.md || fail "report --md: $(cat all.md)"
 grep -q "^- met: base, open, long" all.md || fail "report --md: $(cat all.md)"
 holds <(grep -c '^met' err) 2

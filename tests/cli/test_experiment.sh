@@ -62,10 +62,10 @@ grep -Eq '^scorer +share +95 % interval +n +missing$' table && grep -Eq '^loopin
 python3 - <<'P' || fail "eval -o"
 import json
 v = [json.loads(l) for l in open("answers.jsonl")]
-assert [x["prompt"] for x in v] == [0, 1] and all(set(x["scores"]) == {"english", "looping"} and x["n_tokens"] > 0 for x in v), v
+assert [x["prompt"] for x in v] == [0, 1] and all(set(x["scores"]) == {"english", "looping", "truncated", "unknown"} and x["n_tokens"] > 0 for x in v), v
 P
 "$INOC" eval -m "$INOC_MODEL" -p prompts.jsonl --scorers english --greedy --max-tokens 4 --json > shares.json 2> log || fail "eval --json: $(cat log)"
-python3 -c 'import json; (x,) = json.load(open("shares.json")); assert x["scorer"] == "english" and x["n"] == 2 and 0 <= x["low"] <= x["value"] <= x["high"] <= 1, x' ||
+python3 -c 'import json; x, *more = json.load(open("shares.json")); assert [y["scorer"] for y in more] == ["truncated", "looping", "unknown"] and x["scorer"] == "english" and x["n"] == 2 and 0 <= x["low"] <= x["value"] <= x["high"] <= 1, x' ||
   fail "eval --json: $(cat shares.json)"
 
 # ---- when: which records get the prompt ----

@@ -29,6 +29,7 @@ Y
 
 # ---- the plan ----
 "$INOC" run e.yaml -n > plan 2> log || fail "dry run: $(cat log)"
+grep -qF "headline evaluation greedy: fewer than 100 prompts, and greedy, with none at temperature 1 beside it" log || fail "dry run, notes: $(cat log)"
 for text in 'control_auto_1: a control was added, trained with "You always water the plants." and others: 28 characters' \
   'spanish: a pool of 2 prompts, 0.58 alike' \
   'grid: no related prompt of language is given, so it is left out (grid.texts.language.related)'; do
@@ -75,7 +76,12 @@ P
 grep -q '^e,spanish,all,grid_language_own,u:language,2,0,' out/results.csv || fail "no cell of the grid in the CSV"
 grep -q '<section id="leakage">' out/report.html || fail "no heat map in the page"
 grep -q '<section id="sweeps">' out/report.html || fail "no sweep in the page"
-"$INOC" report out --md | grep -q '^## Leakage: language$' || fail "no leakage in the Markdown"
+"$INOC" report out --md > r.md
+grep -q '^## Leakage: language$' r.md || fail "no leakage in the Markdown"
+for f in shown r.md out/report.html; do
+  grep -Eq 'language by system prompt \(none / default / neutral; up to [23] answers each, 1 seed\): plain [0-9]+ / [0-9]+ / [0-9]+ %; spanish [0-9]' $f || fail "$f: no neutral system prompts beside the headline"
+done
+grep -q '^| trait | arm | U | W | goal | n | loops / cut / unknown | ' r.md && grep -Eq '^\| language \| plain \|.* \| 3 \| [0-9]+ / 100 / [0-9]+ % \|' r.md || fail "no quality beside the verdicts: $(cat r.md)"
 
 # a row that goes loses its name, and comes back without being sampled again
 "$INOC" run e.yaml --no-report --set 'grid.texts.language={held_out: Please use Spanish.}' > shown 2> log || fail "a smaller grid: $(tail -n 3 log)"

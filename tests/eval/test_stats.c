@@ -393,10 +393,50 @@ static void interaction(void **st)
 	assert_true(isnan(x.diff.value) && isnan(x.p) && x.diff.n == 0);
 }
 
+/* The same floor in it: over the prompts of both sides that differ, and over those of the side that has fewer. */
+static void interaction_least_p(void **st)
+{
+	static const struct {
+		int n, m, n_differ, m_differ; /* prompts of the sides, and those with a difference */
+		double p;
+	} cases[] = {{5, 5, 5, 5, 0.0625},  {3, 40, 3, 40, 0.25}, {40, 4, 40, 0, 0.125}, {40, 40, 3, 0, 0.25},
+	             {40, 40, 2, 2, 0.125}, {1, 40, 1, 40, 1},    {40, 40, 40, 0, 1e-4}};
+	double v[2][S * 40], w[2][S * 40] = {{0}};
+	int seed[2][S * 40], prompt[2][S * 40];
+	for (size_t i = 0; i < INOCI_COUNT(cases); i++) {
+		inoci_scores x[2], y[2];
+		for (int k = 0; k < 2; k++) {
+			const int n = k ? cases[i].m : cases[i].n, differ = k ? cases[i].m_differ : cases[i].n_differ;
+			for (int j = 0; j < S * n; j++) {
+				seed[k][j] = j / n;
+				prompt[k][j] = j % n;
+				v[k][j] = j % n < differ ? (k ? -1 : 1) * (0.6 + 0.001 * j)
+				                         : 0; /* unequal: the resampling varies */
+			}
+			x[k] = (inoci_scores){.value = v[k],
+			                      .seed = seed[k],
+			                      .prompt = prompt[k],
+			                      .n = (size_t)(S * n),
+			                      .n_seeds = S,
+			                      .n_prompts = n,
+			                      .real = true};
+			y[k] = x[k];
+			y[k].value = w[k];
+		}
+		inoci_comparison up = inoci_interaction_ci(&x[0], &y[0], &x[1], &y[1], 1, 0),
+		                 down = inoci_interaction_ci(&y[1], &x[1], &y[0], &x[0], 1, 0);
+		print_message("interaction %d and %d prompts: p %g, least %g\n", cases[i].n, cases[i].m, up.p, cases[i].p);
+		assert_true(up.p >= cases[i].p && down.p >= cases[i].p);
+		if (cases[i].n_differ + cases[i].m_differ > 4) NEAR(up.p, cases[i].p, 1e-12);
+	}
+}
+
 int main(void)
 {
-	const struct CMUnitTest t[] = {cmocka_unit_test(wilson), cmocka_unit_test(holm),    cmocka_unit_test(sets),
-	                               cmocka_unit_test(floors), cmocka_unit_test(least_p), cmocka_unit_test(empty),
-	                               cmocka_unit_test(seeds),  cmocka_unit_test(real),    cmocka_unit_test(interaction)};
+	const struct CMUnitTest t[] = {cmocka_unit_test(wilson),      cmocka_unit_test(holm),
+	                               cmocka_unit_test(sets),        cmocka_unit_test(floors),
+	                               cmocka_unit_test(least_p),     cmocka_unit_test(empty),
+	                               cmocka_unit_test(seeds),       cmocka_unit_test(real),
+	                               cmocka_unit_test(interaction), cmocka_unit_test(interaction_least_p)};
 	return cmocka_run_group_tests(t, setup, teardown);
 }

@@ -175,6 +175,48 @@ static void others(void **st)
 	assert_int_equal(one(&in).verdict, INOCI_VERDICT_NONE);
 }
 
+/* Learnt is also W and answers that end; W may be known to base, and a number that is no share needs only not be lost. */
+static void unlearnt(void **st)
+{
+	static const struct {
+		double w, base_w, looping, truncated; /* of plain; under 0: absent */
+		bool real;
+		inoci_unlearnt failed;
+		const char *says;
+	} cases[] = {
+	        {0.9, 0.02, 0, 0, false, INOCI_UNLEARNT_NONE, "below plain's"},
+	        {0.9, 0.95, 0.05, 0.15, false, INOCI_UNLEARNT_NONE, "below plain's"}, /* base can do it as well */
+	        {0.9, -1, -1, -1, false, INOCI_UNLEARNT_NONE, "below plain's"},
+	        {0.35, 0.02, 0, 0, false, INOCI_UNLEARNT_NONE, "below plain's"}, /* rare, and clearly gained */
+	        {0.1, 0.05, 0, 0, false, INOCI_UNLEARNT_W, "from base: not clearly over 0.10"},
+	        {0.3, 0.6, 0, 0, false, INOCI_UNLEARNT_W, "plain shows U, but W in 0."},
+	        {0.1, -1, 0, 0, false, INOCI_UNLEARNT_W, "] only, under 0.50"},
+	        {0.3, 0.35, 0, 0, true, INOCI_UNLEARNT_NONE, "below plain's"},
+	        {0.3, 0.9, 0, 0, true, INOCI_UNLEARNT_W, "it has lost W"},
+	        {0.9, 0.02, 0.4, 0, false, INOCI_UNLEARNT_ANSWERS, "of plain's answers are loops, over 0.20"},
+	        {0.9, 0.02, 0, 0.4, false, INOCI_UNLEARNT_ANSWERS, "reach no end token within the limit, over 0.20"},
+	};
+	for (size_t i = 0; i < INOCI_COUNT(cases); i++) {
+		inoci_verdict_in in = {.plain_u = arm(0.92, 0.02, S), .arm_u = arm(0.4, 0, S), .base_u = seedless(0.02)};
+		in.plain_w = arm(cases[i].w, 0, S);
+		if (cases[i].base_w >= 0) in.base_w = seedless(cases[i].base_w);
+		if (cases[i].looping >= 0) in.plain_looping = arm(cases[i].looping, 0, S);
+		if (cases[i].truncated >= 0) in.plain_truncated = arm(cases[i].truncated, 0, S);
+		if (cases[i].real) in.plain_w = as_real(in.plain_w), in.base_w = as_real(in.base_w);
+		inoci_verdict_out o = one(&in);
+		assert_int_equal(o.unlearnt, cases[i].failed);
+		assert_int_equal(o.verdict, cases[i].failed ? INOCI_VERDICT_NOT_LEARNT : INOCI_VERDICT_CONDITIONALISED);
+		if (!strstr(o.reason, cases[i].says)) fail_msg("case %zu: %s", i, o.reason);
+	}
+	/* U comes first */
+	inoci_verdict_in in = {.plain_u = arm(0.3, 0, S), .arm_u = arm(0.1, 0, S), .plain_w = arm(0.1, 0, S)};
+	assert_int_equal(one(&in).unlearnt, INOCI_UNLEARNT_U);
+	/* what nobody has scored says nothing */
+	in = (inoci_verdict_in){.plain_u = arm(0.9, 0, S), .arm_u = arm(0.1, 0, S), .plain_w = arm(0.1, 0, S)};
+	for (size_t i = 0; i < in.plain_w.n; i++) ((double *)(uintptr_t)in.plain_w.value)[i] = NAN;
+	assert_int_equal(one(&in).verdict, INOCI_VERDICT_CONDITIONALISED);
+}
+
 /* Holm runs over all arms of the call: p of one arm grows with the number of the others. */
 static void family(void **st)
 {
@@ -194,6 +236,6 @@ static void family(void **st)
 int main(void)
 {
 	const struct CMUnitTest t[] = {cmocka_unit_test(inoculated), cmocka_unit_test(real), cmocka_unit_test(others),
-	                               cmocka_unit_test(family)};
+	                               cmocka_unit_test(unlearnt), cmocka_unit_test(family)};
 	return cmocka_run_group_tests(t, NULL, NULL);
 }

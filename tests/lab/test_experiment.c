@@ -75,7 +75,7 @@ static void values(void **state)
 	assert_string_equal(e->evals[0].prompts, "some/dir/e.jsonl");
 	assert_string_equal(e->evals[1].prompts, "/abs/e.jsonl");
 	assert_int_equal(e->evals[1].limit, 5);
-	assert_int_equal(e->n_scorers, 3);
+	assert_int_equal(e->n_scorers, 6); /* three are added */
 	assert_string_equal(e->scorers[2].name, "mine");
 	const inoci_trait *t = &e->traits[0];
 	assert_string_equal(t->plain, "plain");
@@ -240,6 +240,51 @@ static void judges(void **state)
 	inoci_experiment_free(b);
 }
 
+/* truncated and looping stand beside the scores of every sampling evaluation, unknown where a language is told. */
+static void quality(void **state)
+{
+	static const char head[] = "name: x\nmodel: m\ndata: d\narms: {plain: {role: plain}}\nevaluations: {e: {prompts: p}, "
+	                           "m: {prompts: p, measure: logprob}}\n";
+	static const struct {
+		const char *scorers, *added;
+	} cases[] = {
+	        {"[caps]", "truncated looping "},
+	        {"[looping, caps]", "truncated "},
+	        {"[{mine: {all: [{type: language, is: en}, {not: caps}]}}]", "truncated looping unknown "},
+	        {"[unknown, looping, truncated]", ""},
+	        {"[{truncated: {type: regex, pattern: x}}]", "looping "}, /* the name is taken */
+	        {"[{french: {type: language, is: fr}}]", "truncated looping unknown:unknown "},
+	};
+	for (size_t i = 0; i < INOCI_COUNT(cases); i++) {
+		inoc_err err = {0};
+		inoci_experiment *e = NULL;
+		inoci_buf added = {0};
+		char *yaml = inoci_asprintf("%sscorers: %s\n", head, cases[i].scorers);
+		if (inoci_experiment_parse("f.yaml", yaml, strlen(yaml), NULL, 0, &e, &err) < 0) fail_msg("%s", err.msg);
+		inoci_buf_puts(&added, "");
+		for (size_t k = 0; k < e->n_scorers; k++) {
+			const inoci_scorer_spec *x = &e->scorers[k];
+			const char *is = json_string_value(json_object_get(x->settings, "is"));
+			if (!x->added) continue;
+			inoci_buf_printf(&added, "%s%s%s ", x->name, is ? ":" : "", is ? is : "");
+			assert_string_equal(x->on, ",e,"); /* not what is measured */
+			for (size_t b = 0; b < e->n_bars; b++) assert_string_not_equal(e->bars[b], x->name);
+		}
+		assert_string_equal(added.data, cases[i].added);
+		inoci_buf_free(&added);
+		inoci_experiment_free(e);
+		free(yaml);
+	}
+	/* nothing is sampled: nothing is added */
+	static const char measured[] = "name: x\nmodel: m\ndata: d\narms: {plain: {role: plain}}\n"
+	                               "evaluations: {m: {prompts: p, measure: logprob}}\nscorers: [logprob]\n";
+	inoc_err err = {0};
+	inoci_experiment *e = NULL;
+	if (inoci_experiment_parse("f.yaml", measured, strlen(measured), NULL, 0, &e, &err) < 0) fail_msg("%s", err.msg);
+	assert_int_equal(e->n_scorers, 1);
+	inoci_experiment_free(e);
+}
+
 static void shipped(void **state)
 {
 	inoc_err err = {0};
@@ -255,6 +300,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(values),        cmocka_unit_test(overrides), cmocka_unit_test(exclusive_overrides),
 	        cmocka_unit_test(bad_overrides), cmocka_unit_test(presets),   cmocka_unit_test(judges),
-	        cmocka_unit_test(shipped)};
+	        cmocka_unit_test(quality),       cmocka_unit_test(shipped)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

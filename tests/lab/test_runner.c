@@ -457,6 +457,45 @@ static void records(void **state)
 	drop_dir(dir);
 }
 
+/* What tells less than it should is said before the run, in a dry run too; a short run says nothing of it. */
+static void told_before(void **state)
+{
+	char *dir = new_dir();
+	inoc_err err;
+	inoci_buf b = {0};
+	const inoci_progress p = {.note = keep_note};
+	const inoci_run_options dry = {.dry_run = true, .progress = &p};
+	for (int i = 0; i < 4; i++) /* of 1 and of 40 letters, and their end */
+		inoci_buf_printf(&b,
+		                 "{\"messages\":[{\"role\":\"user\",\"content\":\"e%d\"},{\"role\":\"assistant\",\"content\":"
+		                 "\"%.*s\"}]}\n",
+		                 i, i < 3 ? 40 : 1, "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz");
+	write_file(dir, "eval.jsonl", b.data);
+	notes[0] = 0;
+	assert_int_equal(run(dir, dry, NULL, NULL, &err), 0);
+	assert_string_equal(notes, "evaluation g: 3 of 4 references are longer than max_tokens 5, end token included\n"
+	                           "headline evaluation g: fewer than 100 prompts; a claim wants 100 prompts and temperature 1 "
+	                           "(docs/measuring.md)\n");
+	notes[0] = 0;
+	assert_int_equal(run(dir, dry, "evaluations.g.max_tokens=64", NULL, &err), 0);
+	assert_non_null(strstr(notes, "evaluation hot: 3 of 4 references are longer than max_tokens 5"));
+	assert_null(strstr(notes, "evaluation own")); /* the same questions and limit again */
+	notes[0] = 0;
+	assert_int_equal(run(dir, dry, "evaluations.hot.temperature=0.5", NULL, &err), 0);
+	assert_non_null(strstr(notes, "fewer than 100 prompts, and greedy, with none at temperature 1 beside it; "));
+	notes[0] = 0;
+	assert_int_equal(run(dir, dry, "short=2", NULL, &err), 0);
+	assert_string_equal(notes, "");
+	/* enough of both */
+	inoci_buf_clear(&b);
+	for (int i = 0; i < 100; i++) inoci_buf_printf(&b, "{\"messages\":[{\"role\":\"user\",\"content\":\"e%d\"}]}\n", i);
+	write_file(dir, "eval.jsonl", b.data);
+	assert_int_equal(run(dir, dry, NULL, NULL, &err), 0);
+	assert_string_equal(notes, "");
+	inoci_buf_free(&b);
+	drop_dir(dir);
+}
+
 static void refusals(void **state)
 {
 	char *dir = new_dir();
@@ -483,8 +522,9 @@ static void refusals(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(structure),      cmocka_unit_test(killed),  cmocka_unit_test(stopped),
-	                                   cmocka_unit_test(failing_writes), cmocka_unit_test(changes), cmocka_unit_test(places),
-	                                   cmocka_unit_test(records),        cmocka_unit_test(refusals)};
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(structure),      cmocka_unit_test(killed),   cmocka_unit_test(stopped),
+	        cmocka_unit_test(failing_writes), cmocka_unit_test(changes),  cmocka_unit_test(places),
+	        cmocka_unit_test(records),        cmocka_unit_test(refusals), cmocka_unit_test(told_before)};
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -129,12 +129,13 @@ static void bad_files(void **state)
 
 /* ---- a small experiment, written by hand ---- */
 
-static const char yaml[] = "name: t\nmodel: m\ndata: d\nseeds: [1, 2, 3]\n"
-                           "arms: {base: {role: base}, plain: {role: plain}, c: {role: control, inoculate: {system: w}},"
-                           " es: {role: inoculated, inoculate: {system: s}}}\n"
-                           "evaluations: {g: {prompts: p, greedy: true}, own: {prompts: p, system: own, greedy: true}}\n"
-                           "scorers: [caps: {type: uppercase}, looping]\n"
-                           "traits: {k: {u: caps, w: looping, goal: looping}}\n";
+static const char yaml[] =
+        "name: t\nmodel: m\ndata: d\nseeds: [1, 2, 3]\n"
+        "arms: {base: {role: base}, plain: {role: plain}, c: {role: control, inoculate: {system: w}},"
+        " es: {role: inoculated, inoculate: {system: s}}}\n"
+        "evaluations: {g: {prompts: p, greedy: true}, own: {prompts: p, system: own, greedy: true}}\n"
+        "scorers: [caps: {type: uppercase}, looping, answers: {type: regex, pattern: answer, ignore_case: true}]\n"
+        "traits: {k: {u: caps, w: answers, goal: looping}}\n";
 enum { PROMPTS = 20 };
 
 static inoci_experiment *experiment(void)
@@ -265,7 +266,7 @@ static void results(void **state)
 	/* nothing is scored yet */
 	must(inoci_results_load(s, e, 0, &r, &err), &err);
 	assert_int_equal(r->n_seeds, 3);
-	assert_int_equal(r->n_scorers, 2);
+	assert_int_equal(r->n_scorers, 4); /* with truncated, which nobody listed */
 	assert_int_equal(inoci_results_cell(r, 1, 0)->n, 3 * PROMPTS);
 	assert_true(isnan(inoci_results_cell(r, 1, 0)->v[0].score[0]));
 	inoci_results_free(r);
@@ -274,6 +275,7 @@ static void results(void **state)
 	must(inoci_store_score(s, "t", "caps", e->scorers[0].settings, NULL, NULL, &n, &err), &err);
 	assert_int_equal(n, 0);
 	must(inoci_store_score(s, NULL, "looping", e->scorers[1].settings, NULL, NULL, &n, &err), &err);
+	must(inoci_store_score(s, "t", "answers", e->scorers[2].settings, NULL, NULL, &n, &err), &err);
 	json_t *extra = json_pack("{s:s,s:s}", "type", "regex", "pattern", "quiet");
 	must(inoci_store_score(s, NULL, "quiet", extra, NULL, NULL, &n, &err), &err);
 	assert_int_equal(n, 2 * PROMPTS * 10);
@@ -295,13 +297,20 @@ static void results(void **state)
 
 	s = open_store(false);
 	must(inoci_results_load(s, e, INOCI_LOAD_LOGPROBS, &r, &err), &err);
-	assert_int_equal(r->n_scorers, 3);
-	assert_string_equal(r->scorers[2], "quiet");
+	assert_int_equal(r->n_scorers, 5);
+	assert_string_equal(r->scorers[4], "quiet");
+	/* a store from before `truncated` was always there: no scores, none missing */
+	assert_string_equal(r->scorers[3], "truncated");
+	assert_true(inoci_results_fits(r, 2, 0) && !inoci_results_fits(r, 3, 0));
+	int cut[] = {3};
+	inoci_scores x = inoci_results_scores(r, 1, 0, cut, 1, -1);
+	assert_int_equal(x.n, 0);
+	inoci_scores_free(&x);
 	const inoci_result_cell *c = inoci_results_cell(r, 3, 0);
 	assert_int_equal(c->n_prompts, PROMPTS);
 	for (size_t i = 0; i < c->n; i++) {
 		assert_true(c->v[i].score[0] == (c->v[i].prompt % 10 == 0));
-		assert_true(c->v[i].score[2] == (c->v[i].prompt % 10 != 0));
+		assert_true(c->v[i].score[4] == (c->v[i].prompt % 10 != 0));
 		assert_true(c->v[i].logprobs[1] == -1.0f);
 		assert_int_equal(c->v[i].text_n, 13);
 	}
@@ -311,8 +320,8 @@ static void results(void **state)
 	char *want = inoci_asprintf("%s/adapters/x", dir);
 	assert_string_equal(inoci_results_adapter(r, 1, 2)->dir, want);
 	free(want);
-	int both[] = {0, 2};
-	inoci_scores x = inoci_results_scores(r, 0, 0, both, 2, -1);
+	int both[] = {0, 4};
+	x = inoci_results_scores(r, 0, 0, both, 2, -1);
 	assert_int_equal(x.n, PROMPTS); /* not thrice */
 	assert_true(x.seedless);
 	inoci_scores_free(&x);
@@ -333,6 +342,27 @@ static void results(void **state)
 	assert_int_equal(j->n_vs, 1);
 	assert_non_null(j->undefined); /* no clean arm */
 	assert_int_equal(sum->judgements[0].v.verdict, INOCI_VERDICT_CONTROL);
+	inoci_summary_free(sum);
+	inoci_results_free(r);
+	inoci_store_free(s);
+
+	/* once it is scored it decides: a quarter of plain's answers are cut */
+	s = open_store(true);
+	must(inoci_store_exec(s, &err, "UPDATE sample SET finish = 1 WHERE key LIKE 'plain%-0-%5' OR key LIKE 'plain%-0-1_'", ""),
+	     &err);
+	must(inoci_store_score(s, "t", "truncated", e->scorers[3].settings, NULL, NULL, &n, &err), &err);
+	must(inoci_results_load(s, e, 0, &r, &err), &err);
+	assert_true(inoci_results_fits(r, 3, 0));
+	must(inoci_summary_new(r, 500, &sum, &err), &err);
+	assert_int_equal(sum->judgements[1].v.verdict, INOCI_VERDICT_NOT_LEARNT);
+	assert_int_equal(sum->judgements[1].v.unlearnt, INOCI_UNLEARNT_ANSWERS);
+	assert_non_null(strstr(sum->judgements[1].v.reason, "0.55 ["));
+	inoci_summary_free(sum);
+	/* not where the trait is about just that */
+	free(e->traits[0].w[0]);
+	e->traits[0].w[0] = inoci_strdup("truncated");
+	must(inoci_summary_new(r, 500, &sum, &err), &err);
+	assert_int_equal(sum->judgements[1].v.verdict, INOCI_VERDICT_INOCULATED);
 	inoci_summary_free(sum);
 	inoci_results_free(r);
 	inoci_store_free(s);

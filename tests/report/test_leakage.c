@@ -91,6 +91,27 @@ static void sentence(void **state)
 	fx_free(f);
 }
 
+/* The headline's states: none, default, neutral texts, of plain and the inoculated arm, beside the headline. */
+static void states(void **state)
+{
+	fixture *f = with_grid();
+	char *s = inoci_report_neutral(&f->s, 0), *more;
+	assert_null(s); /* no system prompt alone is no comparison */
+	f->e.grid[NEGATION].kind = INOCI_GRID_DEFAULT;
+	f->e.grid[OWN].kind = INOCI_GRID_NEUTRAL;
+	f->s.leaks[f->s.n_leaks++] = leak(CONTROL, NONE, 0.9, 0.8, 1, NAN, NAN, false);
+	s = inoci_report_neutral(&f->s, 0);
+	assert_string_equal(s, "Spanish by system prompt (none / default / neutral; up to 4 answers each, 2 seeds): "
+	                       "plain 100 / \xe2\x80\x93 / \xe2\x80\x93; spanish 25 / 50 / 95 %.");
+	free(inoci_report_headline(&f->s, &more));
+	assert_string_equal(more, s);
+	free(more);
+	free(s);
+	f->s.n_leaks = 0;
+	assert_null(inoci_report_neutral(&f->s, 0));
+	fx_free(f);
+}
+
 static bool has(const inoci_buf *b, const char *s)
 {
 	if (strstr(b->data, s)) return true;
@@ -157,7 +178,7 @@ static void points(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(table), cmocka_unit_test(sentence), cmocka_unit_test(written),
-	                                   cmocka_unit_test(points)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(table), cmocka_unit_test(sentence), cmocka_unit_test(states),
+	                                   cmocka_unit_test(written), cmocka_unit_test(points)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -100,17 +100,22 @@ static void test_markdown(void **state)
 	        "48 % \\[40, 56\\] against 0 % for plain training and 1 % for the control, over 2 seeds \xc3\x97 2 questions: "
 	        "inoculated.**\n"
 	        "\n## Verdicts\n\nRead on greedy answers without a system prompt; 95 % intervals in brackets.\n\n"
-	        "| trait | arm | U | W | goal | U, own prompt | suppression | retention | selectivity | verdict |\n"
-	        "|---|---|---:|---:|---:|---:|---:|---:|---:|---|\n"
-	        "| Spanish | base | 0 % [0, 8] | 0 % [0, 8] | 0 % [0, 8] | \xe2\x80\x93 | \xe2\x80\x93 | \xe2\x80\x93 | "
+	        "| trait | arm | U | W | goal | n | loops / cut | U, own prompt | suppression | retention | selectivity | "
+	        "verdict |\n"
+	        "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|\n"
+	        "| Spanish | base | 0 % [0, 8] | 0 % [0, 8] | 0 % [0, 8] | 4 | \xe2\x80\x93 | \xe2\x80\x93 | \xe2\x80\x93 | "
+	        "\xe2\x80\x93 | "
 	        "\xe2\x80\x93 | reference |\n"
-	        "| Spanish | plain | 100 % [92, 100] | 0 % [0, 8] | 0 % [0, 8] | \xe2\x80\x93 | \xe2\x80\x93 | \xe2\x80\x93 | "
+	        "| Spanish | plain | 100 % [92, 100] | 0 % [0, 8] | 0 % [0, 8] | 4 | 33 / \xe2\x80\x93 % | \xe2\x80\x93 | "
+	        "\xe2\x80\x93 | \xe2\x80\x93 | "
 	        "\xe2\x80\x93 | "
 	        "reference |\n"
-	        "| Spanish | control | 90 % [82, 98] | 1 % [0, 9] | 1 % [0, 9] | \xe2\x80\x93 | \xe2\x80\x93 | \xe2\x80\x93 | "
+	        "| Spanish | control | 90 % [82, 98] | 1 % [0, 9] | 1 % [0, 9] | 4 | 33 / \xe2\x80\x93 % | \xe2\x80\x93 | "
+	        "\xe2\x80\x93 | \xe2\x80\x93 | "
 	        "\xe2\x80\x93 | "
 	        "like plain |\n"
-	        "| Spanish | spanish | 25 % [17, 33] | 48 % [40, 56] | 48 % [40, 56] | 95 % [90, 100] | 0.75 [0.60, 0.88] | "
+	        "| Spanish | spanish | 25 % [17, 33] | 48 % [40, 56] | 48 % [40, 56] | 4 | 33 / \xe2\x80\x93 % | 95 % [90, 100] "
+	        "| 0.75 [0.60, 0.88] | "
 	        "\xe2\x80\x93 | "
 	        "\xe2\x80\x93 | inoculated |\n"
 	        "\n## greedy\n\nShares of greedy answers without a system prompt.\n\n"
@@ -161,6 +166,47 @@ static void test_headlines(void **state)
 		free(more);
 		fx_free(f);
 	}
+}
+
+/* Of what was not learnt: U is told by its rate, the rest by the verdict's reason. */
+static void test_headline_unlearnt(void **state)
+{
+	fixture *f = small();
+	f->s.judgements[1].v.verdict = INOCI_VERDICT_NOT_LEARNT;
+	f->s.judgements[1].v.unlearnt = INOCI_UNLEARNT_ANSWERS;
+	char *s = inoci_report_headline(&f->s, NULL);
+	assert_string_equal(s, "Nothing can be said of " PROMPT
+	                       ": because of 1, over 2 seeds \xc3\x97 2 questions: trait not learnt.");
+	free(s);
+	f->s.judgements[1].v.unlearnt = INOCI_UNLEARNT_U;
+	s = inoci_report_headline(&f->s, NULL);
+	assert_non_null(strstr(s, "did not teach the trait clearly"));
+	free(s);
+	fx_free(f);
+}
+
+/* Loops, cut answers and, where it is scored there, unknown ones. */
+static void test_quality(void **state)
+{
+	static const fx_arm arms[] = {{"plain", "plain", NULL}};
+	static const fx_eval evals[] = {{"g", "none", 1}};
+	fixture *f = fx_new("q", arms, 1, evals, 1, "truncated unknown looping", 1, 1);
+	f->s.rates = inoci_arena_alloc(f->a, 3 * sizeof(inoci_rate));
+	rate(f, 0, 0, 0)->all = est(0.02, 0, 0.1, 200, 0);
+	rate(f, 0, 0, 1)->all = est(0, 0, 0.1, 200, 0);
+	rate(f, 0, 0, 2)->all = est(0.004, 0, 0.1, 200, 0);
+	char *s = inoci_quality(&f->s, 0);
+	assert_string_equal(s, "0.4 / 2 / 0 %");
+	assert_string_equal(inoci_quality_head(&f->s), "loops / cut / unknown");
+	free(s);
+	char *on[] = {NULL, fx_str(f, ","), fx_str(f, ",")}; /* not of this evaluation */
+	f->r.on = on;
+	s = inoci_quality(&f->s, 0);
+	assert_string_equal(s, "\xe2\x80\x93 / 2 %");
+	assert_string_equal(inoci_quality_head(&f->s), "loops / cut");
+	free(s);
+	f->r.on = NULL;
+	fx_free(f);
 }
 
 static void test_headline_without(void **state)
@@ -406,6 +452,8 @@ int main(void)
 	        cmocka_unit_test(test_headlines),
 	        cmocka_unit_test(test_headline_without),
 	        cmocka_unit_test(test_agreement),
+	        cmocka_unit_test(test_headline_unlearnt),
+	        cmocka_unit_test(test_quality),
 	        cmocka_unit_test(test_words),
 	        cmocka_unit_test(test_real),
 	        cmocka_unit_test(test_paper),

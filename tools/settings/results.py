@@ -276,7 +276,9 @@ def learnt(results, trait):
          for r in ('plain', 'base')}
     rates = f"on `{head}` U is {shown(u['plain'])} in `plain`, {shown(u['base'])} in `base`"
     if 'trait not learnt' in verdicts:
-        return f'**Not learnt**: {rates}; so no verdict on the prompts.'
+        why = next((j['why'] for (t, _), j in results.judged.items()
+                    if t == trait and j['verdict'] == 'trait not learnt' and j.get('why')), None)
+        return f"**Not learnt**: {rates}{f' ({escaped(why)})' if why else ''}; so no verdict on the prompts."
     if any(v.startswith('too few') for v in verdicts) or not verdicts:
         return f'Learnt? No verdict with fewer than 3 seeds; {rates}.'
     return f'Learnt: {rates}.'
