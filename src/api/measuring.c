@@ -32,7 +32,7 @@ typedef enum { TEXT, TEXTS, NUMBER, WHOLE, SCORER } kind;
 typedef struct {
 	const char *key;
 	kind kind;
-	void *to;         /* const char **, inoci_texts *, double *, int64_t *, json_t ** (borrowed); left alone where it is not given */
+	void *to; /* const char **, inoci_texts *, double *, int64_t *, json_t ** (borrowed); left alone where it is not given */
 	double low, high; /* of numbers */
 } option;
 
@@ -136,16 +136,11 @@ int inoc_scan(inoc_model *m, const char *data, const char *options, void (*note)
 	int *wanted = NULL, rc;
 	json_t *given;
 	const option known[] = {
-	        {"traits", TEXTS, &traits, 0, 0},
-	        {"only", TEXTS, &only, 0, 0},
-	        {"neutral", TEXT, &neutral_path, 0, 0},
-	        {"system", TEXT, &o.system, 0, 0},
-	        {"first", WHOLE, &first, 2, 1 << 20},
-	        {"most", WHOLE, &most, 0, INT_MAX},
-	        {"tokens", WHOLE, &tokens, 0, 1 << 20},
-	        {"top", WHOLE, &top, 1, 20},
-	        {"screen", WHOLE, &screen, 0, INT_MAX},
-	        {"seed", WHOLE, &seed, 0, (double)LONG_MAX},
+	        {"traits", TEXTS, &traits, 0, 0},       {"only", TEXTS, &only, 0, 0},
+	        {"neutral", TEXT, &neutral_path, 0, 0}, {"system", TEXT, &o.system, 0, 0},
+	        {"first", WHOLE, &first, 2, 1 << 20},   {"most", WHOLE, &most, 0, INT_MAX},
+	        {"tokens", WHOLE, &tokens, 0, 1 << 20}, {"top", WHOLE, &top, 1, 20},
+	        {"screen", WHOLE, &screen, 0, INT_MAX}, {"seed", WHOLE, &seed, 0, (double)LONG_MAX},
 	};
 	*json = NULL;
 	INOC_TRY(object("options", options, &given, err));

@@ -1,7 +1,8 @@
-/* checked: how far a scorer that rests on judges or classifiers agrees with people's labels, from what `inoc judge check --json` and
- * `inoc classifier check --json` printed.
+/* checked: how far a scorer that rests on judges or classifiers agrees with people's labels, from what `inoc judge check --json`
+ * and `inoc classifier check --json` printed.
  *
- * Invariant: a figure is taken only for the very scorer that was checked, by its key: with the same settings, threshold and model.
+ * Invariant: a figure is taken only for the very scorer that was checked, by its key: with the same settings, threshold and
+ * model.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -80,10 +81,11 @@ static int read_file(file *f, inoc_err *err)
 	free(text);
 	const json_t *kappa = json_object_get(f->j, "kappa");
 	if (!json_is_object(kappa) || !json_object_get(kappa, "value") || rows_of(f) < 0)
-		return inoci_err_set(err, INOC_E_FORMAT,
-		                     "%s: not what `inoc judge check --json` or `inoc classifier check --json` prints: no \"kappa\" "
-		                     "with its rows",
-		                     f->path);
+		return inoci_err_set(
+		        err, INOC_E_FORMAT,
+		        "%s: not what `inoc judge check --json` or `inoc classifier check --json` prints: no \"kappa\" "
+		        "with its rows",
+		        f->path);
 	if (!key_of(f))
 		return inoci_err_set(err, INOC_E_FORMAT,
 		                     "%s: it does not say which scorer was checked (\"scorer\"): check again with this version",
@@ -160,8 +162,7 @@ static void put_difference(inoci_buf *b, const inoci_scorer *s, const json_t *se
 	size_t n = 0;
 	for (size_t i = 0; i < s->n_kids && !b->len; i++) put_difference(b, s->kids[i], settings);
 	if (b->len || !s->type || !json_equal(type, json_object_get(s->settings, "type"))) return;
-	for (int pass = 0; pass < 2; pass++)
-		json_object_foreach((json_t *)(uintptr_t)(pass ? settings : s->settings), key, v)
+	for (int pass = 0; pass < 2; pass++) json_object_foreach((json_t *)(uintptr_t)(pass ? settings : s->settings), key, v)
 		{
 			const json_t *other = json_object_get(pass ? s->settings : settings, key);
 			if (pass ? !other : !json_equal(v, other))
@@ -174,8 +175,8 @@ static int unused(const inoci_scorer *s, const file *f, inoc_err *err)
 	inoci_buf b = {0};
 	put_difference(&b, s, json_object_get(json_object_get(f->j, "scorer"), "settings"));
 	int rc = inoci_err_set(err, INOC_E_USAGE,
-	                       "%s: another scorer was checked%s; check the one that stands here, with the same settings", f->path,
-	                       b.len ? b.data : "");
+	                       "%s: another scorer was checked%s; check the one that stands here, with the same settings",
+	                       f->path, b.len ? b.data : "");
 	inoci_buf_free(&b);
 	return rc;
 }

@@ -15,8 +15,7 @@ int inoci_scorer_take_checked(json_t *settings, inoci_scorer_spec *x, inoc_err *
 	x->checked = inoci_alloc((n + 1) * sizeof *x->checked);
 	for (size_t i = 0; i < n; i++) {
 		v = json_is_array(given) ? json_array_get(given, i) : given;
-		if (json_is_string(v) && json_string_length(v))
-			x->checked[x->n_checked++] = inoci_strdup(json_string_value(v));
+		if (json_is_string(v) && json_string_length(v)) x->checked[x->n_checked++] = inoci_strdup(json_string_value(v));
 	}
 	if (!n || x->n_checked < n)
 		return inoci_err_set(err, INOC_E_USAGE,
@@ -24,7 +23,8 @@ int inoci_scorer_take_checked(json_t *settings, inoci_scorer_spec *x, inoc_err *
 		                     "printed, or a list of such files");
 	json_object_del(settings, "checked");
 	if (!inoci_settings_judged(settings))
-		return inoci_err_set(err, INOC_E_USAGE, "\"checked\" is for judges and classifiers, and there is none in this scorer");
+		return inoci_err_set(err, INOC_E_USAGE,
+		                     "\"checked\" is for judges and classifiers, and there is none in this scorer");
 	return 0;
 }
 

@@ -94,17 +94,19 @@ static int check(const inoci_ynode *at, inoc_err *err)
 	for (size_t i = 0; i < INOCI_COUNT(own); i++) {
 		const inoci_ynode *x = inoci_yaml_get(at, own[i]);
 		if (x)
-			return inoci_yaml_err(x, err,
-			                      "scorers of type judges have the preset's questions and thresholds: %s does not apply; "
-			                      "a scorer of type judge takes it",
-			                      own[i]);
+			return inoci_yaml_err(
+			        x, err,
+			        "scorers of type judges have the preset's questions and thresholds: %s does not apply; "
+			        "a scorer of type judge takes it",
+			        own[i]);
 	}
 	bool known = !checked || checked->kind == YN_MAP;
 	for (size_t i = 0; known && checked && i < checked->n; i++)
 		known = !strcmp(checked->keys[i]->s, asks[0]) || !strcmp(checked->keys[i]->s, asks[1]);
 	if (known) return 0;
-	return inoci_yaml_err(checked, err,
-	                      "checked of scorers of type judges must be a mapping: {aligned: FILE, coherent: FILE}, or one of these");
+	return inoci_yaml_err(
+	        checked, err,
+	        "checked of scorers of type judges must be a mapping: {aligned: FILE, coherent: FILE}, or one of these");
 }
 
 static bool is_judges(const inoci_ynode *n)
@@ -123,10 +125,11 @@ int inoci_judges_expand(inoci_ynode *scorers, inoci_arena *a, inoc_err *err)
 	for (size_t i = 0; i < scorers->n; i++) {
 		inoci_ynode *x = scorers->items[i];
 		if (x->kind == YN_MAP && x->n == 1 && is_judges(x->items[0]))
-			return inoci_yaml_err(x, err,
-			                      "scorers of type judges have names of their own (misaligned, coherent, ...): write - {type: "
-			                      "judges, preset: ...} without '%s'",
-			                      x->keys[0]->s);
+			return inoci_yaml_err(
+			        x, err,
+			        "scorers of type judges have names of their own (misaligned, coherent, ...): write - {type: "
+			        "judges, preset: ...} without '%s'",
+			        x->keys[0]->s);
 		if (!is_judges(x)) {
 			items[n++] = x;
 			continue;

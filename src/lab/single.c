@@ -33,9 +33,10 @@ static int evaluation(json_t *scorer, const inoci_single *x, inoci_experiment **
 	json_t *v = x->measure ? json_deep_copy(x->measure) : json_pack("{s:s}", "measure", kind);
 	json_object_set_new(v, "prompts", json_string("item"));
 	json_object_set_new(v, "system", json_string(x->system ? x->system : "none"));
-	json_t *j = json_pack("{s:s, s:s, s:{s:{s:s}}, s:{s:o}}", "name", "single", "model", "given", "arms", "base", "role", "base",
-	                      "evaluations", "item", v);
-	json_object_set_new(j, "scorers", json_is_string(scorer) ? json_pack("[O]", scorer) : json_pack("[{s:O}]", "scorer", scorer));
+	json_t *j = json_pack("{s:s, s:s, s:{s:{s:s}}, s:{s:o}}", "name", "single", "model", "given", "arms", "base", "role",
+	                      "base", "evaluations", "item", v);
+	json_object_set_new(j, "scorers",
+	                    json_is_string(scorer) ? json_pack("[O]", scorer) : json_pack("[{s:O}]", "scorer", scorer));
 	inoci_json_yaml(j, &text);
 	int rc = inoci_experiment_parse("measure", text.data, text.len, NULL, 0, e, err);
 	inoci_buf_free(&text);
@@ -64,7 +65,7 @@ static int measured(json_t *scorer, const inoci_single *x, inoci_model *m, inoci
 		return inoci_err_set(err, INOC_E_USAGE, "the scorer measures log-probabilities, which needs %s",
 		                     m ? "the question" : "a model");
 	r = record_of(x);
-	const inoci_dataset d = {.v = &r, .n = 1, .path = (char *)(uintptr_t)"item"};
+	const inoci_dataset d = {.v = &r, .n = 1, .path = (char *)(uintptr_t) "item"};
 	INOC_TRY(evaluation(scorer, x, &e, err));
 	INOC_TRY(inoci_model_template(m, &t, err));
 	INOC_TRY(inoci_prepare_prompts(t, &d, e, &e->arms[0], &e->evals[0], 0, m->hp.context, &p, err));

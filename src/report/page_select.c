@@ -1,5 +1,5 @@
-/* page_select: which prompt a selection recommends, as one page of its own: surprise removed and elicitation as bars with intervals,
- * the ranks by both, the controls each was compared with. */
+/* page_select: which prompt a selection recommends, as one page of its own: surprise removed and elicitation as bars with
+ * intervals, the ranks by both, the controls each was compared with. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,9 +65,10 @@ static void row(inoci_buf *b, const inoci_select_result *r, size_t i, const inoc
 
 static void controls(inoci_buf *b, const inoci_select_result *r)
 {
-	inoci_buf_puts(b, "<section id=\"controls\"><h2>Controls</h2>\n<p class=\"small\">The texts about nothing that could matter, "
-	                  "of like length and case, whose mean each prompt is compared with.</p>\n"
-	                  "<div class=\"scroll\"><table><tr><th>prompt</th><th>controls</th></tr>\n");
+	inoci_buf_puts(
+	        b, "<section id=\"controls\"><h2>Controls</h2>\n<p class=\"small\">The texts about nothing that could matter, "
+	           "of like length and case, whose mean each prompt is compared with.</p>\n"
+	           "<div class=\"scroll\"><table><tr><th>prompt</th><th>controls</th></tr>\n");
 	for (size_t i = 0; i < r->n; i++) {
 		inoci_buf_puts(b, "<tr><td class=\"arm\">");
 		inoci_html_puts(b, r->prompts[r->v[i].prompt]);
@@ -87,8 +88,10 @@ void inoci_report_select(const inoci_select_result *r, const char *model, inoci_
 	char *head = inoci_select_headline(r, model);
 	for (size_t i = 0; i < r->n; i++) {
 		const inoci_select_row *v = &r->v[i];
-		inoci_axis_over(&surprise, BITS_IN_100 * v->surprise.low), inoci_axis_over(&surprise, BITS_IN_100 * v->surprise.high);
-		if (r->elicited) inoci_axis_over(&elicits, 100 * v->elicits.low), inoci_axis_over(&elicits, 100 * v->elicits.high);
+		inoci_axis_over(&surprise, BITS_IN_100 * v->surprise.low),
+		        inoci_axis_over(&surprise, BITS_IN_100 * v->surprise.high);
+		if (r->elicited)
+			inoci_axis_over(&elicits, 100 * v->elicits.low), inoci_axis_over(&elicits, 100 * v->elicits.high);
 	}
 	inoci_axis_done(&surprise), inoci_axis_done(&elicits);
 	inoci_page_begin(b, "selection", "Which prompt for", r->d->path, "");
@@ -98,12 +101,13 @@ void inoci_report_select(const inoci_select_result *r, const char *model, inoci_
 	if (r->elicited) inoci_buf_printf(b, ", %d questions", r->none.n_prompts);
 	inoci_buf_puts(b, ". It holds for the model ");
 	inoci_html_puts(b, model);
-	inoci_buf_puts(b, ". That the surprise removed goes with suppression after training is for training to show.</p></section>\n"
-	                  "<section id=\"prompts\"><h2>Prompts by rank</h2>\n<p class=\"small\">Surprise removed: how much more "
-	                  "probable the responses are with the prompt than with controls of like length and case, in bits in 100 "
-	                  "bytes; beside it in bits a response. 95 % intervals over records and controls. Over no prompt: the same "
-	                  "without controls, in bits in 100 bytes. p: one-sided, Holm over the prompts; dark bars have p under "
-	                  "0.05. ");
+	inoci_buf_puts(b,
+	               ". That the surprise removed goes with suppression after training is for training to show.</p></section>\n"
+	               "<section id=\"prompts\"><h2>Prompts by rank</h2>\n<p class=\"small\">Surprise removed: how much more "
+	               "probable the responses are with the prompt than with controls of like length and case, in bits in 100 "
+	               "bytes; beside it in bits a response. 95 % intervals over records and controls. Over no prompt: the same "
+	               "without controls, in bits in 100 bytes. p: one-sided, Holm over the prompts; dark bars have p under "
+	               "0.05. ");
 	if (r->elicited)
 		inoci_buf_printf(b,
 		                 "Elicits: percentage points by which more of the untrained model's answers show the trait with "
@@ -112,8 +116,9 @@ void inoci_report_select(const inoci_select_result *r, const char *model, inoci_
 		                 100 * r->none.value);
 	else
 		inoci_buf_puts(b, "What the prompts elicit was not measured: the rank is by surprise removed.");
-	inoci_buf_puts(b, "</p>\n<div class=\"scroll\"><table><tr><th class=\"n\"></th><th>prompt</th><th></th><th class=\"n\">surprise "
-	                  "removed</th><th class=\"n\">a response</th><th class=\"n\">over no prompt</th><th class=\"n\">p</th>");
+	inoci_buf_puts(
+	        b, "</p>\n<div class=\"scroll\"><table><tr><th class=\"n\"></th><th>prompt</th><th></th><th class=\"n\">surprise "
+	           "removed</th><th class=\"n\">a response</th><th class=\"n\">over no prompt</th><th class=\"n\">p</th>");
 	if (r->elicited) inoci_buf_puts(b, "<th></th><th class=\"n\">elicits</th><th class=\"n\">trait</th>");
 	inoci_buf_puts(b, "</tr>\n");
 	for (size_t i = 0; i < r->n; i++) row(b, r, i, &surprise, &elicits);

@@ -11,7 +11,7 @@
 
 enum { FIRST = 8, TOP = 3, BOOT = 2000, LEAST_KEPT = 8, SECOND = 12, ORDERS = INOCI_GAIN_ORDERS };
 enum { ODD = 16, ODD_LEAST = 4, ODD_OF = 8, KEPT_FOR_ODD = 4 }; /* at most, at least, one in so many of those looked at; traits */
-#define OWN 0.2 /* of the records */
+#define OWN 0.2                                                 /* of the records */
 
 typedef struct {
 	const inoci_trait_library *l;

@@ -154,7 +154,9 @@ static void refused(void **state)
 	static const struct {
 		const char *settings, *files[4], *want;
 	} t[] = {
-	        {LOW, {"high"}, "/high: another scorer was checked, which differs in below, at_least; check the one that stands here"},
+	        {LOW,
+	         {"high"},
+	         "/high: another scorer was checked, which differs in below, at_least; check the one that stands here"},
 	        {LOW, {"low", "high"}, "/high: another scorer was checked"},
 	        {JUDGE(",\"below\":51"), {"low"}, "which differs in below; "},
 	        {RULE("0.5"), {"c_most"}, "which differs in threshold; "},

@@ -1,4 +1,5 @@
-/* The page and the JSON of a selection, from a made-up result: the recommendation, the bars, what is escaped; values by record. */
+/* The page and the JSON of a selection, from a made-up result: the recommendation, the bars, what is escaped; values by record.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -54,16 +55,17 @@ static void make(inoci_select_result *r, const inoci_dataset *d, bool elicited)
 
 static void page(void **state)
 {
-	const inoci_dataset d = {.path = (char *)(uintptr_t)"<data>.jsonl"};
+	const inoci_dataset d = {.path = (char *)(uintptr_t) "<data>.jsonl"};
 	inoci_select_result r;
 	inoci_buf b = {0};
 	make(&r, &d, true);
 	assert_ptr_equal(inoci_select_best(&r), &r.v[1]);
 	char *head = inoci_select_headline(&r, "m&m");
-	assert_string_equal(head, "For m&m use \"Ask & <b>tell</b>.\": it makes the responses 43.3 bits in 100 bytes more probable than "
-	                          "matched controls do (36.1 to 50.5), and 75 % of the answers with it show the trait before training, "
-	                          "25 % without; that it elicits the trait is not certain, and prompts that do not elicit inoculate "
-	                          "less. Another model may need another prompt.");
+	assert_string_equal(
+	        head, "For m&m use \"Ask & <b>tell</b>.\": it makes the responses 43.3 bits in 100 bytes more probable than "
+	              "matched controls do (36.1 to 50.5), and 75 % of the answers with it show the trait before training, "
+	              "25 % without; that it elicits the trait is not certain, and prompts that do not elicit inoculate "
+	              "less. Another model may need another prompt.");
 	free(head);
 	inoci_report_select(&r, "m&m", &b);
 	assert_null(strstr(b.data, "<b>tell"));
@@ -88,7 +90,7 @@ static void page(void **state)
 
 static void nothing_to_recommend(void **state)
 {
-	const inoci_dataset d = {.path = (char *)(uintptr_t)"data.jsonl"};
+	const inoci_dataset d = {.path = (char *)(uintptr_t) "data.jsonl"};
 	inoci_select_result r;
 	inoci_buf b = {0};
 	make(&r, &d, false);
@@ -111,7 +113,7 @@ static double number(const json_t *j, const char *key, const char *inner)
 
 static void json(void **state)
 {
-	const inoci_dataset d = {.path = (char *)(uintptr_t)"data.jsonl"};
+	const inoci_dataset d = {.path = (char *)(uintptr_t) "data.jsonl"};
 	inoci_select_result r;
 	make(&r, &d, false);
 	json_t *j = inoci_select_json(&r, "m"), *row = json_array_get(json_object_get(j, "prompts"), 1);
@@ -133,6 +135,7 @@ static void json(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(page), cmocka_unit_test(nothing_to_recommend), cmocka_unit_test(json)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(page), cmocka_unit_test(nothing_to_recommend),
+	                                   cmocka_unit_test(json)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
