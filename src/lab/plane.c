@@ -23,10 +23,10 @@ static const inoci_ykey plane_keys[] = {
         {"arms", STRS(inoci_plane, arms)},
 };
 static const inoci_ykey axis_keys[] = {
-        {"scorer", STRS(inoci_axis, scorers), .required = true},
-        {"invert", Y_BOOL, .offset = offsetof(inoci_axis, invert)},
-        {"label", Y_STR, .offset = offsetof(inoci_axis, label)},
-        {"evaluations", STRS(inoci_axis, evaluations)},
+        {"scorer", STRS(inoci_plane_axis, scorers), .required = true},
+        {"invert", Y_BOOL, .offset = offsetof(inoci_plane_axis, invert)},
+        {"label", Y_STR, .offset = offsetof(inoci_plane_axis, label)},
+        {"evaluations", STRS(inoci_plane_axis, evaluations)},
 };
 
 /* Where the i-th text of a list stands, which may be one text alone. */
@@ -35,7 +35,8 @@ static const inoci_ynode *item(const inoci_ynode *list, size_t i)
 	return list->kind == YN_SEQ ? list->items[i] : list;
 }
 
-static int check_scorers(const inoci_experiment *e, const inoci_axis *a, const inoci_ynode *at, const char *what, inoc_err *err)
+static int check_scorers(const inoci_experiment *e, const inoci_plane_axis *a, const inoci_ynode *at, const char *what,
+                         inoc_err *err)
 {
 	const inoci_ynode *names = inoci_yaml_get(at, "scorer");
 	for (size_t i = 0; i < a->n_scorers; i++) {
@@ -57,7 +58,7 @@ static int check_scorers(const inoci_experiment *e, const inoci_axis *a, const i
 	return 0;
 }
 
-static int check_evaluations(const inoci_experiment *e, const inoci_plane *p, inoci_axis *a, const inoci_ynode *at,
+static int check_evaluations(const inoci_experiment *e, const inoci_plane *p, inoci_plane_axis *a, const inoci_ynode *at,
                              const inoci_ynode *planes, const char *what, inoc_err *err)
 {
 	const inoci_ynode *own = inoci_yaml_get(at, "evaluations"), *list = own ? own : planes;
@@ -83,7 +84,7 @@ static int check_evaluations(const inoci_experiment *e, const inoci_plane *p, in
 static int read_axis(inoci_plane *p, int axis, const inoci_ynode *plane, const char *of, inoci_yreader *rd, inoc_err *err)
 {
 	static const char *const names[] = {"x", "y"};
-	inoci_axis *a = &p->axis[axis];
+	inoci_plane_axis *a = &p->axis[axis];
 	inoci_ynode *n = inoci_yaml_get(plane, names[axis]);
 	char *what = inoci_asprintf("%s.%s", of, names[axis]);
 	int rc;
@@ -150,7 +151,7 @@ void inoci_planes_free(inoci_experiment *e)
 		free(p->name), free(p->label);
 		inoci_strings_free(p->evaluations, p->n_panels), inoci_strings_free(p->arms, p->n_arms);
 		for (int k = 0; k < 2; k++) {
-			inoci_axis *a = &p->axis[k];
+			inoci_plane_axis *a = &p->axis[k];
 			inoci_strings_free(a->scorers, a->n_scorers);
 			inoci_strings_free(a->evaluations, a->n_evaluations);
 			free(a->label), free(a->eval);
@@ -161,7 +162,7 @@ void inoci_planes_free(inoci_experiment *e)
 
 /* ---- units ---- */
 
-const char *inoci_axis_unit(const inoci_experiment *e, const inoci_axis *a)
+const char *inoci_plane_axis_unit(const inoci_experiment *e, const inoci_plane_axis *a)
 {
 	static const char *const nats[][2] = {{"nats", "nats, less base's"},
 	                                      {"nats per byte", "nats per byte, less base's"},
@@ -182,7 +183,7 @@ const char *inoci_axis_unit(const inoci_experiment *e, const inoci_axis *a)
 
 /* ---- where the arms lie ---- */
 
-static inoci_estimate score(const inoci_results *r, int arm, const inoci_axis *a, size_t panel, int seed, uint64_t rng_seed,
+static inoci_estimate score(const inoci_results *r, int arm, const inoci_plane_axis *a, size_t panel, int seed, uint64_t rng_seed,
                             int n_boot)
 {
 	int *idx = inoci_alloc((a->n_scorers + 1) * sizeof *idx);

@@ -135,17 +135,17 @@ typedef struct {
 	char **evaluations;
 	size_t n_evaluations; /* its own, instead of the plane's; 0: those */
 	int *eval;            /* (panels): the evaluation that each panel reads this score on */
-} inoci_axis;
+} inoci_plane_axis;
 typedef struct inoci_plane {
-	char *name, *label; /* the name unless given */
-	inoci_axis axis[2]; /* across, up */
+	char *name, *label;       /* the name unless given */
+	inoci_plane_axis axis[2]; /* across, up */
 	char **evaluations;
 	size_t n_panels;
 	char **arms;
 	size_t n_arms; /* drawn; 0: all but a sweep's variants */
 } inoci_plane;
 /* What the axis is of: "nats per byte, less base's", "words"; NULL: a share. Static. */
-const char *inoci_axis_unit(const inoci_experiment *e, const inoci_axis *a);
+const char *inoci_plane_axis_unit(const inoci_experiment *e, const inoci_plane_axis *a);
 /* An arm in a panel. */
 typedef struct inoci_plane_point {
 	int plane, panel, arm;   /* indices */

@@ -6,7 +6,7 @@
 #include "report/internal.h"
 
 /* "coherent answers", "not looping". free() it. */
-static char *axis_words(const inoci_axis *a)
+static char *axis_words(const inoci_plane_axis *a)
 {
 	if (a->label) return inoci_strdup(a->label);
 	char *sum = inoci_sum_label(a->scorers, a->n_scorers), *words = inoci_words(sum);
@@ -16,9 +16,9 @@ static char *axis_words(const inoci_axis *a)
 }
 
 /* With the unit, as an axis's title has it. free() it. */
-static char *axis_title(const inoci_experiment *e, const inoci_axis *a)
+static char *axis_title(const inoci_experiment *e, const inoci_plane_axis *a)
 {
-	const char *unit = inoci_axis_unit(e, a);
+	const char *unit = inoci_plane_axis_unit(e, a);
 	char *words = axis_words(a), *title;
 	title = unit && !strcmp(unit, words) ? inoci_strdup(words) : inoci_asprintf("%s, %s", words, unit ? unit : "%");
 	free(words);
@@ -69,10 +69,10 @@ inoci_report_table inoci_report_plane(const inoci_summary *s, int plane)
 
 /* ---- JSON ---- */
 
-static json_t *axis_json(const inoci_experiment *e, const inoci_axis *a)
+static json_t *axis_json(const inoci_experiment *e, const inoci_plane_axis *a)
 {
 	char *words = axis_words(a);
-	const char *unit = inoci_axis_unit(e, a);
+	const char *unit = inoci_plane_axis_unit(e, a);
 	json_t *scorers = json_array();
 	for (size_t i = 0; i < a->n_scorers; i++) json_array_append_new(scorers, json_string(a->scorers[i]));
 	json_t *o = json_pack("{s:s*, s:s, s:b, s:o}", "label", words, "unit", unit ? unit : "share", "invert", (int)a->invert,

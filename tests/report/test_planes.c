@@ -40,9 +40,9 @@ static fixture *counted(void)
 	return f;
 }
 
-static inoci_axis axis(fixture *f, const char *scorers, bool invert, const char *label, int first, int second)
+static inoci_plane_axis axis(fixture *f, const char *scorers, bool invert, const char *label, int first, int second)
 {
-	inoci_axis a = {.invert = invert, .label = fx_str(f, label)};
+	inoci_plane_axis a = {.invert = invert, .label = fx_str(f, label)};
 	a.scorers = fx_names(f, scorers, &a.n_scorers);
 	a.eval = inoci_arena_alloc(f->a, 2 * sizeof *a.eval);
 	a.eval[0] = first, a.eval[1] = second;
@@ -200,12 +200,12 @@ static void read(void **state)
 	const inoci_plane *p = &e->planes[0];
 	assert_true(p->n_panels == 1 && !strcmp(p->label, "one") && !strcmp(p->evaluations[0], "g"));
 	assert_true(p->axis[0].eval[0] == 1 && !p->axis[0].invert && p->axis[1].invert && p->axis[1].n_scorers == 2);
-	assert_null(inoci_axis_unit(e, &p->axis[0]));
+	assert_null(inoci_plane_axis_unit(e, &p->axis[0]));
 	p = &e->planes[1];
 	assert_true(p->n_panels == 2 && !strcmp(p->label, "Two") && !strcmp(p->axis[0].label, "how long"));
 	assert_true(p->axis[0].eval[0] == 0 && p->axis[0].eval[1] == 1 && p->axis[1].eval[0] == 2 && p->axis[1].eval[1] == 2);
-	assert_string_equal(inoci_axis_unit(e, &p->axis[0]), "words");
-	assert_string_equal(inoci_axis_unit(e, &p->axis[1]), "nats per byte, less base's");
+	assert_string_equal(inoci_plane_axis_unit(e, &p->axis[0]), "words");
+	assert_string_equal(inoci_plane_axis_unit(e, &p->axis[1]), "nats per byte, less base's");
 	inoci_experiment_free(e);
 }
 
