@@ -1,7 +1,8 @@
 /* The frozen products through oneDNN's matmul: y (m, N) = x (m, K) W^T with W packed once.
  *
- * Rows are bit-identical whatever m is: the weights' layout is fixed when they are packed, every primitive has an exact m of
- * 1 to 256, and larger m is cut into pieces of 256. Primitives are kept by (N, K, layout, m): making one costs 0.1 to 0.5 ms.
+ * Rows are bit-identical whatever m is: a shape has one primitive, for ROWS rows; more are cut into pieces of that, fewer are
+ * filled up. (oneDNN cuts K by the number of rows and the caches, and so orders the sums: with AMX a row of K = 1536 or 3072 has
+ * other bits beside 1 than beside 255 others. Pieces of 32 take as long as pieces of 256.)
  */
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +12,7 @@
 #include "ops/internal.h"
 #include "tensor/tensor.h"
 
-#define M_MAX 256
+enum { ROWS = 32 };
 #define HEADROOM ((size_t)64 << 20) /* oneDNN 2.6 crashes when its code generator finds no memory */
 
 typedef struct {
@@ -23,7 +24,9 @@ typedef struct shape {
 	struct shape *next;
 	int n, k;
 	dnnl_memory_desc_t wd;
-	product by_m[M_MAX + 1];
+	product rows;
+	char *x;  /* (ROWS, k) and */
+	float *y; /* (ROWS, n): of a piece that is filled up; NULL: there was none yet */
 } shape;
 
 struct inoci_gemm {
@@ -69,8 +72,8 @@ void inoci_gemm_free(inoci_gemm *g)
 	if (!g) return;
 	for (shape *s = g->shapes, *next; s; s = next) {
 		next = s->next;
-		for (int m = 0; m <= M_MAX; m++) product_free(&s->by_m[m]);
-		free(s);
+		product_free(&s->rows);
+		free(s->x), free(s->y), free(s);
 	}
 	dnnl_stream_destroy(g->stream);
 	dnnl_engine_destroy(g->engine);
@@ -84,13 +87,13 @@ static int fail(inoc_err *err, const char *what, dnnl_status_t s)
 	                     what, (int)s);
 }
 
-/* Primitive descriptor for exact m; wd NULL: any weights layout. */
-static dnnl_status_t describe(inoci_gemm *g, int m, int n, int k, const dnnl_memory_desc_t *wd, dnnl_primitive_desc_t *out)
+/* Primitive descriptor; wd NULL: any weights layout. */
+static dnnl_status_t describe(inoci_gemm *g, int n, int k, const dnnl_memory_desc_t *wd, dnnl_primitive_desc_t *out)
 {
 	dnnl_memory_desc_t s, w, d;
 	dnnl_matmul_desc_t op;
 	dnnl_primitive_attr_t attr;
-	dnnl_dims_t sd = {m, k}, wdims = {k, n}, dd = {m, n};
+	dnnl_dims_t sd = {ROWS, k}, wdims = {k, n}, dd = {ROWS, n};
 	dnnl_status_t st;
 	if ((st = dnnl_memory_desc_init_by_tag(&s, 2, sd, g->type, dnnl_ab))) return st;
 	if ((st = dnnl_memory_desc_init_by_tag(&w, 2, wdims, g->type, dnnl_format_tag_any))) return st;
@@ -113,7 +116,7 @@ static int shape_of(inoci_gemm *g, int n, int k, shape **out, inoc_err *err)
 			*out = s;
 			return 0;
 		}
-	if ((st = describe(g, M_MAX, n, k, NULL, &pd))) return fail(err, "plan a matrix product", st);
+	if ((st = describe(g, n, k, NULL, &pd))) return fail(err, "plan a matrix product", st);
 	shape *s = inoci_alloc(sizeof *s);
 	s->n = n;
 	s->k = k;
@@ -174,10 +177,9 @@ void inoci_packed_free(inoci_packed *p)
 	free(p);
 }
 
-static int product_of(inoci_gemm *g, shape *s, int m, product **out, inoc_err *err)
+static int product_of(inoci_gemm *g, shape *s, inoc_err *err)
 {
-	product *p = &s->by_m[m];
-	*out = p;
+	product *p = &s->rows;
 	if (p->prim) return 0;
 	dnnl_primitive_desc_t pd;
 	dnnl_status_t st;
@@ -185,7 +187,7 @@ static int product_of(inoci_gemm *g, shape *s, int m, product **out, inoc_err *e
 		return inoci_err_set(err, INOC_E_MEMORY,
 		                     "not enough memory to plan a matrix product: %.0f MiB available, %.0f MiB kept free",
 		                     (double)inoci_mem_available_bytes() / 0x1p20, (double)HEADROOM / 0x1p20);
-	if ((st = describe(g, m, s->n, s->k, &s->wd, &pd))) return fail(err, "plan a matrix product", st);
+	if ((st = describe(g, s->n, s->k, &s->wd, &pd))) return fail(err, "plan a matrix product", st);
 	const dnnl_memory_desc_t *sd = dnnl_primitive_desc_query_md(pd, dnnl_query_src_md, 0);
 	const dnnl_memory_desc_t *dd = dnnl_primitive_desc_query_md(pd, dnnl_query_dst_md, 0);
 	const dnnl_memory_desc_t *cd = dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0);
@@ -211,23 +213,32 @@ static int product_of(inoci_gemm *g, shape *s, int m, product **out, inoc_err *e
 	return fail(err, "make a matrix product", st);
 }
 
+/* x, y: ROWS rows. */
+static int run_piece(inoci_gemm *g, const inoci_packed *w, const void *x, float *y, inoc_err *err)
+{
+	const product *p = &w->shape->rows;
+	dnnl_memory_set_data_handle(p->src, (void *)(uintptr_t)x);
+	dnnl_memory_set_data_handle(p->dst, y);
+	dnnl_memory_set_data_handle(p->scratch, g->scratch);
+	dnnl_exec_arg_t args[] = {
+	        {DNNL_ARG_SRC, p->src}, {DNNL_ARG_WEIGHTS, w->mem}, {DNNL_ARG_DST, p->dst}, {DNNL_ARG_SCRATCHPAD, p->scratch}};
+	dnnl_status_t st = dnnl_primitive_execute(p->prim, g->stream, 4, args);
+	if (st || (st = dnnl_stream_wait(g->stream))) return fail(err, "run a matrix product", st);
+	return 0;
+}
+
 int inoci_gemm_run(inoci_gemm *g, const inoci_packed *w, const void *x, int m, float *y, inoc_err *err)
 {
 	shape *s = w->shape;
-	size_t esize = g->type == dnnl_bf16 ? 2 : 4;
-	for (int i = 0; i < m; i += M_MAX) {
-		product *p;
-		int rows = m - i < M_MAX ? m - i : M_MAX, rc = product_of(g, s, rows, &p, err);
-		if (rc < 0) return rc;
-		dnnl_memory_set_data_handle(p->src, (char *)(uintptr_t)x + (size_t)i * (size_t)s->k * esize);
-		dnnl_memory_set_data_handle(p->dst, y + (size_t)i * (size_t)s->n);
-		dnnl_memory_set_data_handle(p->scratch, g->scratch);
-		dnnl_exec_arg_t args[] = {{DNNL_ARG_SRC, p->src},
-		                          {DNNL_ARG_WEIGHTS, w->mem},
-		                          {DNNL_ARG_DST, p->dst},
-		                          {DNNL_ARG_SCRATCHPAD, p->scratch}};
-		dnnl_status_t st = dnnl_primitive_execute(p->prim, g->stream, 4, args);
-		if (st || (st = dnnl_stream_wait(g->stream))) return fail(err, "run a matrix product", st);
-	}
-	return 0;
+	const size_t row = (size_t)s->k * (g->type == dnnl_bf16 ? 2 : 4), n = (size_t)s->n;
+	int i = 0, rc = product_of(g, s, err);
+	for (; i + ROWS <= m && rc == 0; i += ROWS)
+		rc = run_piece(g, w, (const char *)x + (size_t)i * row, y + (size_t)i * n, err);
+	if (rc < 0 || i == m) return rc;
+	if (!s->x && (s->x = inoci_big_alloc(ROWS * row, "a product's rows", err))) memset(s->x, 0, ROWS * row);
+	if (!s->y) s->y = inoci_big_alloc(ROWS * n * sizeof(float), "a product's rows", err);
+	if (!s->x || !s->y) return INOC_E_MEMORY;
+	memcpy(s->x, (const char *)x + (size_t)i * row, (size_t)(m - i) * row);
+	if ((rc = run_piece(g, w, s->x, s->y, err)) == 0) memcpy(y + (size_t)i * n, s->y, (size_t)(m - i) * n * sizeof(float));
+	return rc;
 }
