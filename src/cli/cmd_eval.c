@@ -419,7 +419,8 @@ int cmd_eval(int argc, char **argv)
 	        {"wait", 0, CLI_DBL, &t.wait_s, "S", "seconds to wait for another run at the same store"},
 	        {"measure", 0, CLI_STR, &t.measure, "KIND",
 	         "no samples but log-probabilities: logprob, contrast, choice, or JSON of an evaluation's keys"},
-	        {"scorers", 0, CLI_STR, &t.scorers, "A,B", "built-in scorers (default: of language and capitals, or of KIND)"},
+	        {"scorers", 0, CLI_STR, &t.scorers, "A,B",
+	         "built-in scorers (default: of language and capitals, or of KIND); truncated and looping are added"},
 	        {"scorer", 0, CLI_LIST, &t.scorer, "NAME=JSON", "a scorer by its settings; may be given several times"},
 	        {"json", 0, CLI_FLAG, &t.json, NULL, "the shares as JSON"},
 	};
