@@ -32,8 +32,8 @@ head -n 12 "$SOURCE/settings/spanish-caps/train.jsonl" > train.jsonl
 ./program > both.json 2> log || fail "the program of docs/library.md: $(cat log both.json)"
 grep -Eq "^Spanish: 1; nearer to the trait by -[0-9.]+ nats a byte$" log || fail "the scores: $(cat log)"
 INOC=$dir/moved/bin/inoc
-"$INOC" scan -m model.gguf -d train.jsonl --only spanish,pirate --most 8 --json > scan.json 2> log || fail "scan: $(cat log)"
-"$INOC" select -m model.gguf -d train.jsonl --trait spanish --records 8 --json > select.json 2> log || fail "select: $(cat log)"
+"$INOC" scan -m model.gguf -d train.jsonl --only spanish,pirate --first 4 --most 4 --tokens 16 --json > scan.json 2> log || fail "scan: $(cat log)"
+"$INOC" select -m model.gguf -d train.jsonl --trait spanish --records 4 --json > select.json 2> log || fail "select: $(cat log)"
 python3 - <<'P' || fail "the library and the program do not say the same"
 import json
 both = json.load(open("both.json"))
