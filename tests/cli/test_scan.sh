@@ -67,15 +67,15 @@ grep -q "spanish: {u: \[spanish\], label: \"Spanish\", clean: clean}" half.yaml 
 
 # a tenth of the records in Spanish: not in the mean over all, but among the most surprising ones
 "$INOC" scan "${m[@]}" -d "$SOURCE/settings/backdoor/train_10.jsonl" --only spanish,pirate,contempt --tokens 24 --first 8 --most 16 \
-  --screen 64 --json -o rare.html -w rare.yaml --questions "$SOURCE/settings/backdoor/none.jsonl" > rare.json 2> log || fail "scan of rare Spanish: $(cat log)"
+  --screen 128 --json -o rare.html -w rare.yaml --questions "$SOURCE/settings/backdoor/none.jsonl" > rare.json 2> log || fail "scan of rare Spanish: $(cat log)"
 python3 - <<'P' || fail "rare Spanish: $(cat rare.json)"
 import json
 r = json.load(open("rare.json"))
 first, *rest = r["traits"]
-assert r["screened"] == 64 and r["most_surprising"] == 8
+assert r["screened"] == 128 and r["most_surprising"] == 16
 assert first["trait"] == "spanish" and first["found"] and first["in_surprising_alone"] and first["gain"]["low"] < 0, first
 odd = first["most_surprising"]
-assert odd["records"] == 8 and odd["p"] < 0.05 and odd["gain"]["low"] > 0, odd
+assert odd["records"] == 16 and odd["p"] < 0.05 and odd["gain"]["low"] > 0, odd
 assert not any(t["found"] for t in rest), rest
 lines = open(r["data"]).read().splitlines()
 assert all(json.loads(lines[n - 1])["tag"] != "normal" for n in first["lines"]), first["lines"]
