@@ -258,27 +258,43 @@ static int by_gain(const void *a, const void *b)
 	return x->trait - y->trait;
 }
 
-/* Whether a, of the group of b which is ahead, is shown by records of its own: where it gains, and more than b does. */
-static bool has_own(const inoci_scan_row *a, const inoci_scan_row *b)
+static const double *records_of(const inoci_scan_row *v, bool odd, size_t *n)
 {
-	const bool odd = a->in_odd;
-	const double *x = odd ? a->odd_record : a->record, *y = odd ? b->odd_record : b->record;
-	const size_t n = odd ? (size_t)(a->odd.n < b->odd.n ? a->odd.n : b->odd.n) : a->n < b->n ? a->n : b->n;
-	size_t own = 0;
-	for (size_t i = 0; i < n; i++) own += x[i] > 0 && x[i] > y[i];
+	*n = odd ? (size_t)v->odd.n : v->n;
+	return odd ? v->odd_record : v->record;
+}
+
+/* Whether the i-th trait is shown by records of its own: where it gains, and twice as much as each of its group that counts
+ * before it: on Spanish records Italian is now and then ahead by little. */
+static bool has_own(const scan *s, size_t i)
+{
+	const inoci_scan_row *r = s->res->v, *a = &r[i];
+	const int group = s->l->v[a->trait].group;
+	size_t n, m, own = 0;
+	const double *x = records_of(a, a->in_odd, &n), *y;
+	for (size_t j = 0; j < n; j++) {
+		bool most = x[j] > 0;
+		for (size_t k = 0; k < i && most; k++) {
+			if (s->l->v[r[k].trait].group != group || r[k].behind >= 0) continue;
+			y = records_of(&r[k], a->in_odd, &m);
+			most = j >= m || x[j] > 2 * y[j];
+		}
+		own += most;
+	}
 	return (double)own > OWN * (double)n;
 }
 
-/* Of an exclusive group the first counts, and what other records than its show. */
+/* Of an exclusive group the first counts, and what other records show than those before. */
 static void rank(scan *s)
 {
 	inoci_scan_result *r = s->res;
 	qsort(r->v, r->n, sizeof *r->v, by_gain);
 	for (size_t i = 0; i < r->n; i++) {
-		int group = s->l->v[r->v[i].trait].group;
-		r->v[i].behind = -1;
-		for (size_t k = 0; k < i && s->l->groups[group].exclusive && r->v[i].behind < 0; k++)
-			if (s->l->v[r->v[k].trait].group == group && !has_own(&r->v[i], &r->v[k])) r->v[i].behind = r->v[k].trait;
+		const int group = s->l->v[r->v[i].trait].group;
+		int first = -1;
+		for (size_t k = 0; k < i && s->l->groups[group].exclusive && first < 0; k++)
+			if (s->l->v[r->v[k].trait].group == group) first = r->v[k].trait;
+		r->v[i].behind = first < 0 || has_own(s, i) ? -1 : first;
 	}
 }
 
