@@ -243,18 +243,12 @@ static void judge(scan *s, int trait, size_t n)
 	v->share = out.share, v->low = out.share_low, v->high = out.share_high;
 }
 
-static double gain_of(const inoci_scan_row *v)
-{
-	return v->in_odd ? v->odd.value : v->gain.value;
-}
-
-/* Those found on the most surprising records alone by what they gain there, and before what is not found. */
-static int by_gain(const void *a, const void *b)
+/* What is found comes before what is not, where that is so on the most surprising records alone. */
+static int by_worth(const void *a, const void *b)
 {
 	const inoci_scan_row *x = a, *y = b;
-	double gx = gain_of(x), gy = gain_of(y);
 	if ((x->in_odd || y->in_odd) && x->found != y->found) return x->found ? -1 : 1;
-	if (gx != gy) return gx > gy ? -1 : 1;
+	if (x->worth != y->worth) return x->worth > y->worth ? -1 : 1;
 	return x->trait - y->trait;
 }
 
@@ -288,7 +282,11 @@ static bool has_own(const scan *s, size_t i)
 static void rank(scan *s)
 {
 	inoci_scan_result *r = s->res;
-	qsort(r->v, r->n, sizeof *r->v, by_gain);
+	for (size_t i = 0; i < r->n; i++) {
+		const double few = r->n_screened ? r->v[i].odd.value * (double)r->n_odd / (double)r->n_screened : 0;
+		r->v[i].worth = r->v[i].in_odd ? fmax(r->v[i].gain.value, few) : r->v[i].gain.value;
+	}
+	qsort(r->v, r->n, sizeof *r->v, by_worth);
 	for (size_t i = 0; i < r->n; i++) {
 		const int group = s->l->v[r->v[i].trait].group;
 		int first = -1;

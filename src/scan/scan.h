@@ -43,7 +43,8 @@ typedef struct {
 	double *odd_record;      /* (odd.n) */
 	bool found;              /* p < alpha or odd_p < alpha */
 	bool in_odd;             /* found on the most surprising records alone; prompt and helps are of these then */
-	int behind;              /* trait of its exclusive group that is ahead of it, -1: none */
+	double worth; /* what it is ranked by: its gain; in_odd: at least odd, spread over the records that were looked at */
+	int behind;   /* trait of its exclusive group that is ahead of it, -1: none */
 } inoci_scan_row;
 typedef struct {
 	const inoci_trait_library *l; /* borrowed, as is d */
