@@ -90,7 +90,7 @@ void inoci_page_begin(inoci_buf *b, const char *kicker, const char *what, const 
 	inoci_html_puts(b, path);
 	inoci_buf_puts(b, "</title>\n<style>\n");
 	inoci_buf_puts(b, inoci_page_style);
-	inoci_buf_puts(b, "td.arm{min-width:19em}td.bar{min-width:150px;width:30%;padding-right:16px}td.bar "
+	inoci_buf_puts(b, "td.arm{min-width:15em}td.bar{min-width:100px;width:18%;padding-right:12px}td.bar "
 	                  "svg{display:block;width:100%;height:22px}\n</style></head><body><main>\n<p class=\"kicker\">");
 	inoci_buf_printf(b, "inoculation prompting \xc2\xb7 %s before training</p>\n<h1>%s ", kicker, what);
 	inoci_html_puts(b, path);
