@@ -12,6 +12,7 @@
 enum { FIRST = 8, TOP = 3, BOOT = 2000, LEAST_KEPT = 8, SECOND = 12, ORDERS = INOCI_GAIN_ORDERS };
 enum { ODD = 16, ODD_LEAST = 4, ODD_OF = 8, KEPT_FOR_ODD = 4 }; /* at most, at least, one in so many of those looked at; traits */
 #define OWN 0.2                                                 /* of the records */
+#define LEAST (0.03 * M_LN2) /* nats a byte, 3 bits in 100 bytes: as much as plain English by one hand gains over another's */
 
 typedef struct {
 	const inoci_trait_library *l;
@@ -403,7 +404,7 @@ static void finish(scan *s)
 		inoci_scan_row *v = &r->v[i];
 		v->p = p[i];
 		if (r->n_odd) v->odd_p = p[n + i];
-		const bool all = v->p < r->alpha && v->gain.value > 0, few = v->odd_p < r->alpha && v->odd.value > 0;
+		const bool all = v->p < r->alpha && v->gain.low > LEAST, few = v->odd_p < r->alpha && v->odd.low > LEAST;
 		v->found = (all || few) && s->wanted[v->trait];
 		v->in_odd = v->found && !all;
 		prompts(s, v);

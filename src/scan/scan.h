@@ -41,7 +41,7 @@ typedef struct {
 	                            there are none */
 	double odd_p;            /* as p, for odd */
 	double *odd_record;      /* (odd.n) */
-	bool found;              /* p < alpha or odd_p < alpha */
+	bool found;              /* p < alpha or odd_p < alpha, and the interval of that gain above 3 bits in 100 bytes */
 	bool in_odd;             /* found on the most surprising records alone; prompt and helps are of these then */
 	double worth; /* what it is ranked by: its gain; in_odd: at least odd, spread over the records that were looked at */
 	int behind;   /* trait of its exclusive group that is ahead of it, -1: none */
