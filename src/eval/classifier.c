@@ -18,25 +18,24 @@ static const double TOL_CHOICE = 1e-6, TOL_FINAL = 1e-10;
 
 /* ---- features ---- */
 
-/* The conversation of a question and an answer; *fits: it has a token of answer and is no longer than the context. */
-static int add_example(const inoci_model *m, const inoci_template *t, const inoci_answer *a, inoci_examples *to, bool *fits,
-                       inoc_err *err)
+int inoci_answer_example(const inoci_model *m, const inoci_template *t, const char *question, const inoci_answer *a, bool end,
+                         inoci_examples *to, int *n_tokens, inoc_err *err)
 {
 	inoci_rendered v = {0};
-	char *question = inoci_strdup(a->question ? a->question : ""), role[] = "user";
-	const inoci_msg msg = {role, question};
+	char *asked = inoci_strdup(question ? question : ""), role[] = "user";
+	const inoci_msg msg = {role, asked};
 	int rc;
 	INOC_TRY(inoci_render(t, &msg, 1, (inoci_sys){INOCI_SYS_NONE, NULL}, true, &v, err));
 	size_t head = v.ids.n;
 	inoci_tok_encode(m->tok, a->text ? a->text : "", a->n, &v.ids);
-	*fits = v.ids.n > head && v.ids.n < (size_t)m->hp.context;
-	if (!*fits) goto out;
-	inoci_i32s_push(&v.ids, inoci_template_end_of_turn(t));
+	*n_tokens = v.ids.n + end > (size_t)m->hp.context ? -1 : (int)(v.ids.n - head);
+	if (*n_tokens <= 0) goto out;
+	if (end) inoci_i32s_push(&v.ids, inoci_template_end_of_turn(t));
 	while (v.loss.n < v.ids.n) inoci_i32s_push(&v.loss, 1);
 	inoci_examples_add(to, v.ids.v, v.loss.v, (int)v.ids.n);
 out:
 	inoci_rendered_free(&v);
-	free(question);
+	free(asked);
 	return rc < 0 ? rc : 0;
 }
 
@@ -49,9 +48,9 @@ static int hidden(inoci_model *m, const inoci_template *t, const inoci_answer *a
 	float *got = NULL;
 	int rc = 0;
 	for (size_t i = 0; i < n; i++) {
-		bool fits = false;
-		INOC_TRY(add_example(m, t, &a[i], &e, &fits, err));
-		if (fits) at[e.n - 1] = i;
+		int tokens;
+		INOC_TRY(inoci_answer_example(m, t, a[i].question, &a[i], true, &e, &tokens, err));
+		if (tokens > 0) at[e.n - 1] = i;
 	}
 	if (!(got = inoci_big_room((e.n * row + 1) * sizeof *got, "hidden states", err))) {
 		rc = INOC_E_MEMORY;

@@ -30,6 +30,7 @@ const char *inoci_cld2_version(void);
 
 #include "eval/eval.h"
 #include "sample/sample.h" /* inoci_text_fix */
+#include "train/train.h"
 
 /* Lower-cased, NFC; invalid bytes, control and unassigned characters become spaces. Appends. */
 void inoci_text_lower(const char *s, size_t n, inoci_buf *out);
@@ -134,6 +135,11 @@ bool inoci_is_among(const char *const *names, size_t n, const char *name);
 /* The classifier that a scorer of this type applies, and from which probability on 1 is said; NULL: of another type, or not read.
  */
 const inoci_classifier *inoci_score_classifier_get(const inoci_scorer *s, double *threshold);
+/* Adds the answer behind a question (NULL: an empty one) without a system turn; `end`: with the token that ends the turn. Loss on
+ * the answer. *n_tokens: of the answer's text, 0 where there is none, -1 where it does not fit into the context; nothing is added
+ * then. (classifier.c) */
+INOCI_MUST int inoci_answer_example(const inoci_model *m, const inoci_template *t, const char *question, const inoci_answer *a,
+                                    bool end, inoci_examples *to, int *n_tokens, inoc_err *err);
 /* inoci_classifier_read of bytes; path is for messages. */
 INOCI_MUST int inoci_classifier_parse(const char *path, const char *text, size_t n, inoci_classifier **out, inoc_err *err);
 

@@ -59,27 +59,6 @@ static int any_model(const inoci_scorer *s, const char *model_path, inoc_err *er
 	return (void)s, (void)model_path, (void)err, 0;
 }
 
-/* The answer behind a question; *n_tokens: of the answer, 0 where there is none, -1 where the whole does not fit. */
-static int add(const inoci_model *m, const inoci_template *t, const char *question, const inoci_answer *a, inoci_examples *to,
-               int *n_tokens, inoc_err *err)
-{
-	inoci_rendered v = {0};
-	char *asked = inoci_strdup(question), role[] = "user";
-	const inoci_msg msg = {role, asked};
-	int rc;
-	INOC_TRY(inoci_render(t, &msg, 1, (inoci_sys){INOCI_SYS_NONE, NULL}, true, &v, err));
-	size_t head = v.ids.n;
-	inoci_tok_encode(m->tok, a->text ? a->text : "", a->n, &v.ids);
-	*n_tokens = v.ids.n > (size_t)m->hp.context ? -1 : (int)(v.ids.n - head);
-	if (*n_tokens <= 0) goto out;
-	while (v.loss.n < v.ids.n) inoci_i32s_push(&v.loss, 1);
-	inoci_examples_add(to, v.ids.v, v.loss.v, (int)v.ids.n);
-out:
-	inoci_rendered_free(&v);
-	free(asked);
-	return rc < 0 ? rc : 0;
-}
-
 /* What the log-probabilities behind its question and behind the others say of one answer. */
 static double value_of(const state *st, double own, const double *others, size_t n, size_t bytes)
 {
@@ -107,7 +86,7 @@ static int chunk(const state *st, inoci_model *m, const inoci_template *t, const
 			const char *own = a[i].question ? a[i].question : "";
 			const char *question = q < k ? json_string_value(json_array_get(st->others, q)) : own;
 			if (q < k && !strcmp(question, own)) continue;
-			INOC_TRY(add(m, t, question, &a[i], &e, &tokens, err));
+			INOC_TRY(inoci_answer_example(m, t, question, &a[i], false, &e, &tokens, err));
 			empty[i] = tokens == 0;
 			if (tokens > 0) at[e.n - 1] = i * (k + 1) + q;
 		}

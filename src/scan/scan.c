@@ -187,21 +187,21 @@ static inoci_gain_in rows_in(const scan *s, size_t n)
 	                       .n_boot = s->o.n_boot};
 }
 
-/* The gain on n_odd of the most surprising records; value: room for as many as g has. */
-static void judge_odd(const scan *s, inoci_scan_row *v, size_t n_odd, double *const *value)
+/* The trait's gain on n records of g, from the one on, less that on neutral ones: `which` of these, or the first m. */
+static inoci_gain_out gain_on(const scan *s, int trait, const size_t *which, size_t m, size_t from, size_t n, double *record)
 {
-	const inoci_scan_result *r = s->res;
-	const size_t m = r->rounds ? s->n_odd_neutral : 0, from = r->n_neutral + r->n_order;
 	static const int with = 0, without = 1;
-	double one;
-	v->odd_record = inoci_realloc(v->odd_record, (n_odd + 1) * sizeof *v->odd_record);
-	for (size_t i = 0; i < m + n_odd; i++)
-		inoci_trait_gains_of(s->t, v->trait, orders(s), i < m ? s->odd_neutral[i] : from + i - m, &value[0][i],
-		                     &value[1][i]);
+	double *all = inoci_alloc(2 * (m + n + 1) * sizeof *all), *value[2] = {all, all + m + n}, one;
+	for (size_t i = 0; i < m + n; i++)
+		inoci_trait_gains_of(s->t, trait, orders(s),
+		                     i >= m  ? from + i - m
+		                     : which ? which[i]
+		                             : i,
+		                     &value[with][i], &value[without][i]);
 	const inoci_gain_in in = {.value = value,
 	                          .neutral = m,
 	                          .from = m,
-	                          .to = m + n_odd,
+	                          .to = m + n,
 	                          .prompts = &with,
 	                          .controls = &without,
 	                          .n_prompts = 1,
@@ -209,15 +209,18 @@ static void judge_odd(const scan *s, inoci_scan_row *v, size_t n_odd, double *co
 	                          .fixed = true,
 	                          .seed = s->o.seed,
 	                          .n_boot = s->o.n_boot};
-	inoci_gain_out out = {.record = v->odd_record, .prompt = &one};
+	inoci_gain_out out = {.record = record, .prompt = &one};
 	inoci_gain_of(&in, &out);
-	v->odd = out.gain, v->odd_p = out.p;
+	free(all);
+	out.prompt = NULL;
+	return out;
 }
 
 static void judge(scan *s, int trait, size_t n)
 {
 	inoci_scan_result *r = s->res;
 	inoci_scan_row *v = NULL;
+	const size_t n_odd = odd(s, n);
 	for (size_t i = 0; i < r->n; i++)
 		if (r->v[i].trait == trait) v = &r->v[i];
 	if (!v) {
@@ -225,23 +228,15 @@ static void judge(scan *s, int trait, size_t n)
 		*v = (inoci_scan_row){.trait = trait, .behind = -1, .odd_p = 1};
 	}
 	v->record = inoci_realloc(v->record, n * sizeof *v->record);
-	double *all = inoci_alloc(2 * s->g->n_records * sizeof *all), *value[2] = {all, all + s->g->n_records}, one;
-	static const int with = 0, without = 1;
-	inoci_gain_in in = rows_in(s, n);
-	for (size_t k = 0; k < r->n_neutral + n; k++)
-		if (k < in.neutral || k >= r->n_neutral)
-			inoci_trait_gains_of(s->t, trait, orders(s), k, &value[with][k], &value[without][k]);
-	in.value = value;
-	in.prompts = &with, in.controls = &without;
-	in.n_prompts = in.n_controls = 1;
-	in.fixed = true;
-	inoci_gain_out out = {.record = v->record, .prompt = &one};
-	inoci_gain_of(&in, &out);
-	if (r->n_odd) judge_odd(s, v, odd(s, n), value);
-	free(all);
+	inoci_gain_out out = gain_on(s, trait, NULL, neutral(s, n), r->n_neutral, n, v->record);
 	v->n = n;
 	v->gain = out.gain, v->raw = out.raw, v->p = out.p;
 	v->share = out.share, v->low = out.share_low, v->high = out.share_high;
+	if (!n_odd) return;
+	v->odd_record = inoci_realloc(v->odd_record, n_odd * sizeof *v->odd_record);
+	out = gain_on(s, trait, s->odd_neutral, r->rounds ? s->n_odd_neutral : 0, r->n_neutral + r->n_order, n_odd,
+	              v->odd_record);
+	v->odd = out.gain, v->odd_p = out.p;
 }
 
 /* What is found comes before what is not, where that is so on the most surprising records alone. */
