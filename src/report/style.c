@@ -45,7 +45,7 @@ const char inoci_page_style[] =
 	"th{font-weight:600;color:var(--muted)}\n"
 	"td.n,th.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}td.n i{font-style:normal;"
 	"color:var(--muted);font-size:.92em}\n"
-	"table.stack td.n i{display:block}td.arm{min-width:13em}td.arm b{white-space:nowrap}"
+	"table.stack td.n i{display:block}table.stack th.n{white-space:normal}td.arm{min-width:13em}td.arm b{white-space:nowrap}"
 	"tr.first td{border-bottom:0;padding-bottom:0}tr.why td div{position:sticky;left:0;max-width:min(100%,"
 	"calc(100vw - 52px))}tr.why td{padding:1px 0 8px;color:var(--muted);font-size:.84rem}"
 	"tr.lead td{background:color-mix(in srgb,var(--accent) 7%,transparent)}\n"
