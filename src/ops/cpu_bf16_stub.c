@@ -11,6 +11,16 @@ void inoci_bf16_block(const inoci_product *p, int panel, int row0, int row1, int
 	(void)p, (void)panel, (void)row0, (void)row1, (void)ahead;
 }
 
+void inoci_bf16_block_amx(const inoci_product *p, int panel, int row0, int row1, int ahead, inoci_part part)
+{
+	(void)p, (void)panel, (void)row0, (void)row1, (void)ahead, (void)part;
+}
+
+bool inoci_bf16_amx(void)
+{
+	return false;
+}
+
 size_t inoci_bf16_attn_bytes(int keys, int D)
 {
 	(void)keys, (void)D;
@@ -55,6 +65,12 @@ void inoci_bf16_turn(uint16_t *dst, size_t ldd, const float *src, size_t lds, in
 
 void inoci_bf16_outer(float *g, size_t ldg, const uint16_t *u, size_t ldu, const uint16_t *x, size_t ldx, float scale, int T,
                       int r, int n)
+{
+	(void)g, (void)ldg, (void)u, (void)ldu, (void)x, (void)ldx, (void)scale, (void)T, (void)r, (void)n;
+}
+
+void inoci_bf16_outer_amx(float *g, size_t ldg, const uint16_t *u, size_t ldu, const uint16_t *x, size_t ldx, float scale, int T,
+                          int r, int n)
 {
 	(void)g, (void)ldg, (void)u, (void)ldu, (void)x, (void)ldx, (void)scale, (void)T, (void)r, (void)n;
 }

@@ -306,8 +306,8 @@ void inoci_bf16_turn(uint16_t *dst, size_t ldd, const float *src, size_t lds, in
 {
 	const __m512i step = _mm512_mullo_epi32(_mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0),
 	                                        _mm512_set1_epi32((int)lds));
-	for (int t = 0; t < T; t += VL) {
-		__mmask16 m = T - t < VL ? (__mmask16)((1u << (T - t)) - 1) : 0xffff;
+	for (int t = 0; t < inoci_up(T, INOCI_TURNED); t += VL) {
+		__mmask16 m = T - t >= VL ? 0xffff : t < T ? (__mmask16)((1u << (T - t)) - 1) : 0;
 		for (int i = 0; i < n; i++) {
 			__m512 v = _mm512_mask_i32gather_ps(_mm512_setzero_ps(), m, step, src + (size_t)t * lds + (size_t)i, 4);
 			_mm256_storeu_si256((__m256i *)(dst + (size_t)i * ldd + (size_t)t), (__m256i)_mm512_cvtneps_pbh(v));
@@ -357,6 +357,79 @@ void inoci_bf16_outer(float *g, size_t ldg, const uint16_t *u, size_t ldu, const
 			outer_tile(OUTER, g + (size_t)i * ldg + c, ldg, u + (size_t)i * ldu, ldu, x + c, ldx, scale, T, m);
 		for (; i < r; i++) outer_tile(1, g + (size_t)i * ldg + c, ldg, u + (size_t)i * ldu, ldu, x + c, ldx, scale, T, m);
 	}
+}
+
+void inoci_bf16_outer_amx(float *g, size_t ldg, const uint16_t *u, size_t ldu, const uint16_t *x, size_t ldx, float scale, int T,
+                          int r, int n)
+{
+	enum { STEP = 32, RANKS = 48 }; /* their sums are six tiles; one more for u, one for x */
+	_Alignas(64) uint16_t pairs[2][VL][2 * VL];
+	_Alignas(64) float sums[VL][2 * VL];
+	const __m512i lo = pair_indices(0), hi = pair_indices(16), zero = _mm512_setzero_si512();
+	inoci_amx_start(VL);
+	for (int c = 0; c < n; c += 2 * VL)
+		for (int r0 = 0; r0 < r; r0 += RANKS) {
+			const int groups = (r - r0 < RANKS ? r - r0 : RANKS) / VL;
+			_tile_zero(0);
+			_tile_zero(1);
+			_tile_zero(2);
+			_tile_zero(3);
+			_tile_zero(4);
+			_tile_zero(5);
+			for (int t0 = 0; t0 < T; t0 += STEP) {
+				const uint16_t *ut = u + (size_t)r0 * ldu + t0;
+				for (int i = 0, t = t0; i < VL; i++, t += 2) {
+					const uint16_t *xt = x + (size_t)t * ldx + (size_t)c;
+					__m512i a = t < T ? _mm512_loadu_si512(xt) : zero,
+					        b = t + 1 < T ? _mm512_loadu_si512(xt + ldx) : zero;
+					_mm512_store_si512(pairs[0][i], _mm512_permutex2var_epi16(a, lo, b));
+					_mm512_store_si512(pairs[1][i], _mm512_permutex2var_epi16(a, hi, b));
+				}
+				INOCI_AMX_SEES_MEMORY;
+				_tile_loadd(7, pairs[0], 64);
+				_tile_loadd(6, ut, ldu * 2);
+				_tile_dpbf16ps(0, 6, 7);
+				if (groups > 1) {
+					_tile_loadd(6, ut + VL * ldu, ldu * 2);
+					_tile_dpbf16ps(2, 6, 7);
+				}
+				if (groups > 2) {
+					_tile_loadd(6, ut + 2 * VL * ldu, ldu * 2);
+					_tile_dpbf16ps(4, 6, 7);
+				}
+				_tile_loadd(7, pairs[1], 64);
+				if (groups > 2) {
+					_tile_dpbf16ps(5, 6, 7);
+					_tile_loadd(6, ut + VL * ldu, ldu * 2);
+				}
+				if (groups > 1) {
+					_tile_dpbf16ps(3, 6, 7);
+					_tile_loadd(6, ut, ldu * 2);
+				}
+				_tile_dpbf16ps(1, 6, 7);
+			}
+			for (int e = 0; e < groups; e++) {
+				if (e == 0) {
+					_tile_stored(0, sums[0], sizeof sums[0]);
+					_tile_stored(1, sums[0] + VL, sizeof sums[0]);
+				} else if (e == 1) {
+					_tile_stored(2, sums[0], sizeof sums[0]);
+					_tile_stored(3, sums[0] + VL, sizeof sums[0]);
+				} else {
+					_tile_stored(4, sums[0], sizeof sums[0]);
+					_tile_stored(5, sums[0] + VL, sizeof sums[0]);
+				}
+				INOCI_AMX_SEES_MEMORY;
+				for (int i = 0; i < VL; i++)
+					for (int h = 0; h < 2; h++) {
+						float *to = g + (size_t)(r0 + e * VL + i) * ldg + c + h * VL;
+						__m512 v = _mm512_fmadd_ps(_mm512_load_ps(sums[i] + h * VL), _mm512_set1_ps(scale),
+						                           _mm512_loadu_ps(to));
+						_mm512_storeu_ps(to, v);
+					}
+			}
+		}
+	_tile_release();
 }
 
 /* ---- SwiGLU ---- */

@@ -152,7 +152,11 @@ static int inner_dropped(inoci_cpu *c, const inoci_lora *l, const void *x, int T
 }
 
 #define ROWS 32    /* rows of a thread's piece */
-enum { TILE = 8 }; /* rows that a product's kernels take at once */
+/* Rows that a product's kernels take at once. */
+static int tile_rows(const inoci_cpu *c)
+{
+	return c->amx ? 16 : 8;
+}
 static const inoci_around nothing;
 
 /* ---- products ---- */
@@ -204,6 +208,7 @@ static int linear_native(inoci_cpu *c, const inoci_around *a, const inoci_mat *w
 	                            : c->bf  ? INOCI_OUT_BF16
 	                                     : INOCI_OUT_F32,
 	                     .glu = a->s ? &glu : NULL};
+	const int tile = tile_rows(c);
 	bool inner = p && !(l->dropout > 0), norm = a->norm_of && (long)T * w->k > INOCI_SMALL,
 	     rope = a->pos && (long)T * w->n > INOCI_SMALL;
 	if (p) in.w = p->a_panels, in.ldy = p->ranks, out.side = &p->fwd;
@@ -212,8 +217,8 @@ static int linear_native(inoci_cpu *c, const inoci_around *a, const inoci_mat *w
 	{
 		if (norm) {
 #pragma omp for schedule(static)
-			for (int t = 0; t < T; t += TILE) {
-				int end = T - t < TILE ? T : t + TILE;
+			for (int t = 0; t < T; t += tile) {
+				int end = T - t < tile ? T : t + tile;
 				norm_rows(c, a, x, w->k, t, end);
 				if (inner) inoci_products_rows(c, &in, 1, t, end);
 			}
@@ -306,6 +311,14 @@ typedef struct {
 	bool bf, dy_bf; /* bf: x */
 } outers;
 
+/* g (r, n) += scale * u x, u as turned */
+static void outer(const inoci_cpu *c, float *g, size_t ldg, const uint16_t *u, const uint16_t *x, size_t ldx, float scale, int r,
+                  int n, const outers *o)
+{
+	bool amx = c->amx && r % 16 == 0 && n % 32 == 0;
+	(amx ? inoci_bf16_outer_amx : inoci_bf16_outer)(g, ldg, u, o->ldt, x, ldx, scale, o->T, r, n);
+}
+
 /* Called by all threads at the end of a region: da, db of slices [i, end). The sum over tokens stays inside one thread: columns
  * are cut. */
 static void grads(inoci_cpu *c, const inoci_lora *l, int i, int end, int r0, const outers *o)
@@ -322,8 +335,8 @@ static void grads(inoci_cpu *c, const inoci_lora *l, int i, int end, int r0, con
 		if (j < na) {
 			int k0 = j * STEP, kn = l->k - k0 < STEP ? l->k - k0 : STEP;
 			if (o->dut)
-				inoci_bf16_outer(s->da + k0, (size_t)l->k, o->dut + (size_t)r * o->ldt, o->ldt,
-				                 (const uint16_t *)o->x + k0, (size_t)l->k, 1, o->T, s->rank, kn);
+				outer(c, s->da + k0, (size_t)l->k, o->dut + (size_t)r * o->ldt, (const uint16_t *)o->x + k0,
+				      (size_t)l->k, 1, s->rank, kn, o);
 			else
 				c->k->outer(s->da + k0, l->k, o->du + r, o->ranks,
 				            (const char *)o->x + (size_t)k0 * (o->bf ? 2 : 4), o->bf, l->k, 1, o->T, s->rank, kn);
@@ -335,8 +348,8 @@ static void grads(inoci_cpu *c, const inoci_lora *l, int i, int end, int r0, con
 			int rn = s->rank - q < 64 ? s->rank - q : 64;
 			memset(g, 0, (size_t)rn * STEP * 4);
 			if (o->ut)
-				inoci_bf16_outer(g, STEP, o->ut + (size_t)(r + q) * o->ldt, o->ldt, o->dyb + s->n0 + n0,
-				                 (size_t)o->N, s->scale, o->T, rn, nn);
+				outer(c, g, STEP, o->ut + (size_t)(r + q) * o->ldt, o->dyb + s->n0 + n0, (size_t)o->N, s->scale,
+				      rn, nn, o);
 			else
 				c->k->outer(g, STEP, o->u + r + q, o->ranks,
 				            (const char *)o->dy + (size_t)(s->n0 + n0) * (o->dy_bf ? 2 : 4), o->dy_bf, o->N,
@@ -374,6 +387,7 @@ static void bwd_native(inoci_cpu *c, const inoci_around *a, const inoci_mat *w, 
 	const inoci_packed_lora *p = l ? l->packed : NULL;
 	const void *operand = o->dyb ? (const void *)o->dyb : o->dy;
 	bool drop = l && l->dropout > 0;
+	const int tile = tile_rows(c);
 	int T = o->T, N = o->N, n = p ? l->n_slices : 0;
 	uint16_t *ut = turned, *dut = turned ? turned + o->ldt * (size_t)o->ranks : NULL;
 	inoci_glu glu = {w->k, a->gu, o->x, a->dgu};
@@ -400,8 +414,8 @@ static void bwd_native(inoci_cpu *c, const inoci_around *a, const inoci_mat *w, 
 	{
 		if (turned) turn(ut, o->ldt, o->u, T, o->ranks);
 #pragma omp for schedule(static)
-		for (int t = 0; t < T; t += TILE) {
-			int end = T - t < TILE ? T : t + TILE;
+		for (int t = 0; t < T; t += tile) {
+			int end = T - t < tile ? T : t + tile;
 			if (a->norm_of) norm_rows(c, a, o->x, w->k, t, end);
 			if (a->pos) rope_rows(c, a, o->dy, false, N, t, end, -1);
 			if (to)
@@ -445,7 +459,7 @@ static int linear_bwd_around(inoci_ops *o, const inoci_around *a, const inoci_ma
 	              .T = T,
 	              .bf = c->bf,
 	              .dy_bf = dy_bf,
-	              .ldt = (size_t)inoci_up(T, 16)};
+	              .ldt = (size_t)inoci_up(T, INOCI_TURNED)};
 	int rc;
 	if (a && (!c->native || drop)) return inoci_linear_bwd_apart(o, a, w, w->n, w->k, l, dy, real, x, u, T, dxv, err);
 	if (p && !(du = inoci_cpu_scratch(c, INOCI_BUF_INNER, (size_t)T * (size_t)p->ranks * 4, err))) return INOC_E_MEMORY;

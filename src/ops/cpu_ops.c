@@ -175,7 +175,7 @@ static size_t scratch_bytes(inoci_ops *o, const inoci_scratch_need *n)
 	want[INOCI_BUF_DROPPED] = n->dropout ? t * (size_t)n->inputs * 4 : 0;
 	want[INOCI_BUF_ANCESTORS] = n->ancestors * 2 * 4;
 	want[INOCI_BUF_ATTN] = inoci_cpu_attn_scratch(c, n->keys, n->head_dim);
-	want[INOCI_BUF_TURNED] = c->native && c->bf ? 2 * (t + 16) * (size_t)n->ranks * 2 : 0;
+	want[INOCI_BUF_TURNED] = c->native && c->bf ? 2 * (t + INOCI_TURNED) * (size_t)n->ranks * 2 : 0;
 	for (int i = 0; i < INOCI_N_BUFS; i++) sum += want[i] > c->buf[i].bytes ? want[i] - c->buf[i].bytes : 0;
 	return sum;
 }
@@ -203,8 +203,11 @@ char *inoci_ops_describe(const inoci_ops *o)
 {
 	if (strcmp(o->name, "cpu")) return inoci_asprintf("reference operations, %s", inoci_dtype_name(o->dtype));
 	const dnnl_version_t *v = dnnl_version();
-	return inoci_asprintf("%s%s, %s, %d threads, oneDNN %d.%d.%d", ((const inoci_cpu *)o)->k->isa,
-	                      inoci_gemm_has_bf16() ? " BF16" : "", inoci_dtype_name(o->dtype), o->n_threads, v->major, v->minor,
+	const inoci_cpu *c = (const inoci_cpu *)o;
+	return inoci_asprintf("%s%s, %s, %d threads, oneDNN %d.%d.%d", c->k->isa,
+	                      c->amx                  ? " AMX"
+	                      : inoci_gemm_has_bf16() ? " BF16"
+	                                              : "", inoci_dtype_name(o->dtype), o->n_threads, v->major, v->minor,
 	                      v->patch);
 }
 
@@ -225,7 +228,8 @@ int inoci_ops_cpu(inoci_dtype dtype, int threads, inoci_ops **out, inoc_err *err
 	if (dtype == INOCI_DTYPE_F32)
 		c->native = dnnl_get_effective_cpu_isa() < dnnl_cpu_isa_avx512_core;
 	else
-		c->native = c->blocks || (inoci_bf16_native() && dnnl_get_effective_cpu_isa() < dnnl_cpu_isa_avx512_core_amx);
+		c->native = c->blocks || inoci_bf16_native();
+	c->amx = dtype == INOCI_DTYPE_BF16 && dnnl_get_effective_cpu_isa() >= dnnl_cpu_isa_avx512_core_amx && inoci_bf16_amx();
 	c->tiles = c->bf && inoci_bf16_native() && !c->emulated;
 	c->gemm = inoci_gemm_new(dtype);
 	c->o = (inoci_ops){

@@ -8,6 +8,7 @@
 #include "tensor/tensor.h"
 
 enum { ROWS = 8, LATE = 32 }; /* ROWS: of a tile of the kernels */
+static const inoci_part all = {0, 1};
 enum { FEW = 8 };             /* rows whose sums every thread computes for itself, which is faster than waiting for the others */
 
 static size_t sums_bytes(int T, int k)
@@ -76,10 +77,13 @@ static void product_emulated(const inoci_cpu *c, const inoci_product *p, int T)
 	}
 }
 
-static void block(const inoci_cpu *c, const inoci_product *p, int panel, int row0, int row1, int ahead)
+/* part: on AMX tiles, the only one of `ahead` that is fetched. */
+static void block(const inoci_cpu *c, const inoci_product *p, int panel, int row0, int row1, int ahead, inoci_part part)
 {
 	if (p->w->blocks)
 		inoci_bf16_blocks(p, panel, row0, row1, ahead);
+	else if (c->amx && p->w->k % 32 == 0)
+		inoci_bf16_block_amx(p, panel, row0, row1, ahead, part);
 	else if (c->bf)
 		inoci_bf16_block(p, panel, row0, row1, ahead);
 	else
@@ -87,16 +91,23 @@ static void block(const inoci_cpu *c, const inoci_product *p, int panel, int row
 }
 
 /* Rows that SwiGLU takes at once: after as many a panel's product has fetched the next one. */
-enum { GLU_ROWS = 3 * ROWS };
+enum { GLU_MOST = 4 * ROWS };
+static int glu_rows(const inoci_cpu *c)
+{
+	return c->amx ? GLU_MOST : 3 * ROWS;
+}
 
 /* Gate and up of the same columns, then SwiGLU while both are in the cache. */
 static void block_glu(const inoci_cpu *c, const inoci_product *p, int panel, int row0, int row1, int ahead)
 {
-	int up = panel + p->w->count / 2, next = ahead < p->w->count / 2 ? ahead : p->w->count, then = up;
-	for (int row = row0, m; row < row1; row += m, then = panel, next = up) {
-		m = row1 - row < GLU_ROWS ? row1 - row : GLU_ROWS;
-		block(c, p, panel, row, row + m, then);
-		block(c, p, up, row, row + m, next);
+	int most = glu_rows(c), up = panel + p->w->count / 2, next = ahead < p->w->count / 2 ? ahead : p->w->count, then = up;
+	inoci_part part = {0, (row1 - row0 + most - 1) / most};
+	if (c->amx) then = next, next = next < p->w->count ? next + p->w->count / 2 : next + 1;
+	for (int row = row0, m; row < row1; row += m, part.i++) {
+		m = row1 - row < most ? row1 - row : most;
+		block(c, p, panel, row, row + m, then, part);
+		block(c, p, up, row, row + m, next, part);
+		if (!c->amx) then = panel, next = up;
 		inoci_cpu_swiglu(c, p->glu, row, m, panel * INOCI_PANEL, INOCI_PANEL, NULL, 0);
 	}
 }
@@ -104,13 +115,14 @@ static void block_glu(const inoci_cpu *c, const inoci_product *p, int panel, int
 /* The gradient of s becomes that of gate and up, which are fetched meanwhile: columns of far rows, no cache would guess them. */
 static void block_dglu(const inoci_cpu *c, const inoci_product *p, int panel, int row0, int row1, int ahead)
 {
-	_Alignas(64) float ds[GLU_ROWS * INOCI_PANEL];
+	_Alignas(64) float ds[GLU_MOST * INOCI_PANEL];
 	const inoci_glu *g = p->glu;
-	int col = panel * INOCI_PANEL, n = p->w->n - col < INOCI_PANEL ? p->w->n - col : INOCI_PANEL;
+	int most = glu_rows(c), col = panel * INOCI_PANEL, n = p->w->n - col < INOCI_PANEL ? p->w->n - col : INOCI_PANEL;
 	inoci_product q = *p;
+	inoci_part part = {0, (row1 - row0 + most - 1) / most};
 	q.ldy = INOCI_PANEL;
-	for (int row = row0, m; row < row1; row += m, ahead = panel) {
-		m = row1 - row < GLU_ROWS ? row1 - row : GLU_ROWS;
+	for (int row = row0, m; row < row1; row += m, part.i++) {
+		m = row1 - row < most ? row1 - row : most;
 		for (int t = row; t < row + m; t++)
 			for (int half = 0; half < 2; half++) {
 				const char *at = (const char *)g->gu +
@@ -119,7 +131,8 @@ static void block_dglu(const inoci_cpu *c, const inoci_product *p, int panel, in
 				__builtin_prefetch(at + (size_t)n * c->o.act_bytes - 1, 0, 2);
 			}
 		q.y = ds - (row + panel) * INOCI_PANEL; /* row and panel then begin at ds */
-		block(c, &q, panel, row, row + m, ahead);
+		block(c, &q, panel, row, row + m, ahead, part);
+		if (!c->amx) ahead = panel;
 		inoci_cpu_swiglu(c, g, row, m, col, n, ds, INOCI_PANEL);
 	}
 }
@@ -133,7 +146,7 @@ static int columns_of(const inoci_product *p)
 void inoci_products_rows(const inoci_cpu *c, const inoci_product *p, int n, int row0, int row1)
 {
 	for (int i = 0; i < n; i++)
-		for (int panel = 0; panel < p[i].w->count; panel++) block(c, &p[i], panel, row0, row1, panel + 1);
+		for (int panel = 0; panel < p[i].w->count; panel++) block(c, &p[i], panel, row0, row1, panel + 1, all);
 }
 
 /* Rows are cut too, so that every thread has several blocks: a slow one is then waited for less. */
@@ -151,7 +164,10 @@ void inoci_products_run(const inoci_cpu *c, const inoci_product *p, int n, int T
 		int row = i % parts * cut, end = row + cut < T ? row + cut : T, panel = i / parts,
 		    ahead = (i + threads) / parts - panel;
 		while (panel >= columns_of(q)) panel -= columns_of(q++);
-		(!q->glu ? block : q->glu->dgu ? block_dglu : block_glu)(c, q, panel, row, end, panel + ahead);
+		if (!q->glu)
+			block(c, q, panel, row, end, panel + ahead, all);
+		else
+			(q->glu->dgu ? block_dglu : block_glu)(c, q, panel, row, end, panel + ahead);
 	}
 	if (last) return;
 #pragma omp barrier

@@ -153,6 +153,16 @@ char *inoci_panel_at(const inoci_panels *w, int panel);
 /* Rows [row0, row1) of one panel of y; single-threaded. The panel `ahead` (of p->w, or behind its end the next matrix's first)
  * is fetched into L2 meanwhile. */
 void inoci_bf16_block(const inoci_product *p, int panel, int row0, int row1, int ahead);
+typedef struct {
+	int i, of;
+} inoci_part;
+/* The same on AMX tiles; k a multiple of 32; the i-th of so many parts of the panel ahead is fetched. */
+void inoci_bf16_block_amx(const inoci_product *p, int panel, int row0, int row1, int ahead, inoci_part part);
+bool inoci_bf16_amx(void);
+/* GCC's tile instructions name no memory that they read: what was written is in it from here on. */
+#define INOCI_AMX_SEES_MEMORY __asm__ volatile("" ::: "memory")
+/* The calling thread's tiles: 0-6 of `rows` rows of 64 bytes, 7 of 16. _tile_release() ends it. */
+void inoci_amx_start(int rows);
 /* The same for panels of blocks; x bf16. */
 void inoci_bf16_blocks(const inoci_product *p, int panel, int row0, int row1, int ahead);
 /* sums (k / 32) of a row's blocks of 32 bf16 */
@@ -221,11 +231,15 @@ void inoci_bf16_attn_bwd(const inoci_attn_bwd *a, const inoci_seg *g, int head, 
 
 /* ---- adapters' gradients and SwiGLU there (cpu_bf16_tiles.c) ---- */
 
-/* dst (n, T) bf16, rows of ldd, which has room up to a multiple of 16 and zeros there = src (T, n) turned. */
+enum { INOCI_TURNED = 32 };
+/* dst (n, T) bf16, rows of ldd, which has room up to a multiple of INOCI_TURNED and zeros there = src (T, n) turned. */
 void inoci_bf16_turn(uint16_t *dst, size_t ldd, const float *src, size_t lds, int T, int n);
 /* g (r, n) += scale * u x; u (r, T) as turned, x (T, n) */
 void inoci_bf16_outer(float *g, size_t ldg, const uint16_t *u, size_t ldu, const uint16_t *x, size_t ldx, float scale, int T,
                       int r, int n);
+/* The same on AMX tiles: r a multiple of 16, n of 32. */
+void inoci_bf16_outer_amx(float *g, size_t ldg, const uint16_t *u, size_t ldu, const uint16_t *x, size_t ldx, float scale, int T,
+                          int r, int n);
 void inoci_bf16_swiglu(uint16_t *s, const uint16_t *gate, const uint16_t *up, int n);
 /* s, their SwiGLU once more, may be NULL. */
 void inoci_bf16_swiglu_bwd(uint16_t *dgate, uint16_t *dup, uint16_t *s, const float *ds, const uint16_t *gate, const uint16_t *up,
@@ -268,6 +282,7 @@ typedef struct {
 	bool bf;             /* act is bf16 */
 	inoci_mat *last_mat; /* made last, and not freed */
 	bool native;         /* products by inoci_bf16_block instead of oneDNN */
+	bool amx;            /* they may by inoci_bf16_block_amx */
 	bool tiles;          /* bf16 kernels of our own: attention (where the head width allows), SwiGLU */
 	bool blocks;         /* matrices may keep a file's blocks */
 	bool emulated;       /* bf16 operands without bf16 instructions */

@@ -215,6 +215,6 @@ inoci_dtype inoci_ops_cpu_best(void);
 /* "AVX-512 BF16, 2 threads, oneDNN 2.6.3": recorded with results. free() it. */
 char *inoci_ops_describe(const inoci_ops *o);
 /* Raised by hand when any number the operations give changes. */
-#define INOCI_NUMERICS_VERSION 5
+#define INOCI_NUMERICS_VERSION 6
 
 #endif
