@@ -17,10 +17,12 @@ UBATCH, BATCH = 512, 2048
 
 
 class Llama:
-    def __init__(self, path, threads):
+    def __init__(self, path, threads, repack=True):
         L.llama_backend_init()
         L.llama_log_set(self.quiet, ctypes.c_void_p(0))
-        self.model = L.llama_model_load_from_file(path.encode(), L.llama_model_default_params())
+        params = L.llama_model_default_params()
+        params.use_extra_bufts = repack
+        self.model = L.llama_model_load_from_file(path.encode(), params)
         if not self.model:
             raise SystemExit(f"llama.cpp cannot load {path}")
         self.V = L.llama_vocab_n_tokens(L.llama_model_get_vocab(self.model))
@@ -105,8 +107,9 @@ def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--gguf", required=True)
     p.add_argument("--threads", type=int, required=True)
+    p.add_argument("--as-stored", action="store_true", help="weights in the file's layout, not the CPU's own")
     args = p.parse_args()
-    llama = Llama(args.gguf, args.threads)
+    llama = Llama(args.gguf, args.threads, not args.as_stored)
     serve(prefill=llama.prefill, generate=llama.generate)
 
 

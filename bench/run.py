@@ -26,6 +26,9 @@ SETTING = ROOT / "settings" / "spanish-caps"
 PARTS = ["train", "score", "generate", "decode", "start", "memory", "threads", "demo"]
 
 
+LONG = 70  # seconds of a row after which two rounds are enough
+
+
 class Bench:
     def __init__(self, args):
         self.args, self.dir, self.workers, self.count, self.rows = args, pathlib.Path(tempfile.mkdtemp(prefix="inoc-bench-")), {}, 0, []
@@ -39,6 +42,7 @@ class Bench:
         self.tok = reference.tokenizer(meta)
         self.dtype = "bf16" if {"avx512_bf16", "amx_bf16"} & set(show.cpu()[1]) else "f32"
         self.best = {}  # of the roof
+        self.pace, self.ways = None, {}  # see few(); the ways chosen by row
         self.slow_infer = set()  # the same of transformers, which scores and generates
         self.slow = set(), set()  # precisions of PEFT, eager and compiled, that were far from the fastest: not tried again
 
@@ -110,9 +114,32 @@ class Bench:
             if w:
                 w.close()
 
+    def few(self, n, least=1):
+        """n, fewer where PyTorch is slower than on the machine that the sizes are for: the whole then takes as long."""
+        if not self.pace:
+            try:
+                w = self.torch("bf16" if self.dtype == "bf16" else "f32")
+                r = [w.ask("train", data=str(self.args.data), batch=4, steps=k, grouped=False, seed=1) for k in (1, 2)][1]
+                self.pace = min(1, max(0.25, r["tokens"] / r["seconds"] / 400))
+            except Gone:
+                self.pace = 1
+            note(f"sizes: {self.pace:.2f} of the whole")
+        return max(least, round(n * self.pace))
+
     def llama(self, kind):
-        return self.kept(kind, lambda: self.worker("rival_llama.py", "--gguf",
-                                                   self.args.gguf if kind == "q4_1" else works.bf16_gguf(self)))
+        return self.kept(kind, lambda: self.new_llama(kind))
+
+    def new_llama(self, kind):
+        """With weights as stored where the CPU's own layout crashes (seen with Q4_1 and AMX)."""
+        path = self.args.gguf if kind == "q4_1" else works.bf16_gguf(self)
+        for more in [], ["--as-stored"]:
+            w = self.worker("rival_llama.py", "--gguf", path, *more)
+            try:
+                w.ask("prefill", ids=[[1] * 64], loss=[[1] * 64], flash=1, unified=1)
+                return w
+            except Gone as e:
+                note(f"llama.cpp, {kind}{' as stored' if more else ''}: {e}")
+        return w
 
     def fastest(self, what, candidates, took=None):
         """Of {label: function}, by one try each, put into `took`; a rival that does not run is told and left out."""
@@ -132,11 +159,13 @@ class Bench:
 
     def turns(self, work, unit, who, roof=None, **more):
         """who: {name: function that gives a figure}; they take turns."""
-        runs = {k: [] for k in who}
+        runs, begin = {k: [] for k in who}, time.time()
         for i in range(self.args.rounds):
+            if i >= 2 and time.time() - begin > LONG:
+                break
             for k, f in who.items():
                 runs[k].append(f())
-            note(f"{work}, round {i + 1} of {self.args.rounds}: " + ", ".join(f"{k} {v[-1]:.4g}" for k, v in runs.items()) + f" {unit}")
+            note(f"{work}, round {i + 1}: " + ", ".join(f"{k} {v[-1]:.4g}" for k, v in runs.items()) + f" {unit}")
         row = show.row(work, unit, runs, roof, **more)
         self.rows.append(row)
         return row

@@ -152,47 +152,60 @@ def needed(b, data, batch):
     return total, n_tokens, n
 
 
-def train_row(b, work, data, batch, steps, theirs, tries, unit="tokens/s"):
-    """theirs, tries: PEFT's steps in a round, and where its fastest way is looked for."""
+def peft_ways(b, work, tried, alike):
+    """{"peft": (precision, order), "peft_compiled": ...}: the fastest, each from one try; compiled are the two precisions that are the
+    fastest eager. What is far from the fastest is not tried in later rows."""
+    ways, eager = {}, {}
+    for name, compiled in ("peft", False), ("peft_compiled", True):
+        took = {}
+        among = sorted(eager, key=eager.get)[-2:] if compiled and eager else PRECISIONS
+        v = b.fastest(f"{work}, {name}", {v: lambda v=v: tried(v, False, compiled) for v in among if v not in b.slow[compiled]}, took)
+        if not v:
+            continue
+        eager = took if not compiled else eager
+        b.too_slow(compiled, [k for k in took if took[k] < 0.8 * took[v]])
+        order = "padded" if alike else b.fastest(
+            f"{work}, {name}", {o: lambda o=o: tried(v, o == "grouped", compiled) for o in ("padded", "grouped")})
+        ways[name] = v, order
+    return ways
+
+
+def train_row(b, work, data, batch, steps, theirs, tries, unit="tokens/s", like=None):
+    """theirs, tries: PEFT's steps in a round, and where its fastest way is looked for; like: the row whose way it takes instead."""
     if b.args.quick:
         steps, theirs, tries = 2, 1, 1
+    else:
+        steps, theirs, tries = b.few(steps, 4), b.few(theirs), b.few(tries)
     what = unit.split("/")[0]
     sizes = [len(ids) for ids, _ in examples(b, data)]
     alike = max(sizes) * len(sizes) < 1.15 * sum(sizes)  # then their order does not matter
-    peft = lambda v, grouped, compiled, n: b.torch(v, *(["--compile"] if compiled else [])).ask(
-        "train", data=str(data), batch=batch, steps=n, grouped=grouped, seed=n)
 
-    def tried(v, grouped, compiled):
-        return speed(peft(v, grouped, compiled, tries), what)
-    who, ways = {"ours": lambda: speed(b.ours_train(data, batch, steps), what)}, {}
-    for name, compiled in ("peft", False), ("peft_compiled", True):
-        took = {}
-        v = b.fastest(f"{work}, {name}", {v: lambda v=v: tried(v, False, compiled) for v in PRECISIONS if v not in b.slow[compiled]}, took)
-        if v:
-            b.too_slow(compiled, [k for k in took if took[k] < 0.7 * took[v]])
-            order = "padded" if alike else b.fastest(
-                f"{work}, {name}", {o: lambda o=o: tried(v, o == "grouped", compiled) for o in ("padded", "grouped")})
-            ways[name] = f"{v}, {order}"
-            who[name] = lambda v=v, o=order, c=compiled: speed(peft(v, o == "grouped", c, theirs), what)
+    def peft(v, grouped, compiled, n):
+        return speed(b.torch(v, *(["--compile"] if compiled else [])).ask("train", data=str(data), batch=batch, steps=n,
+                                                                         grouped=grouped, seed=n), what)
+    ways = b.ways[work] = b.ways.get(like) or peft_ways(b, work, lambda v, grouped, c: peft(v, grouped, c, tries), alike)
+    who = {"ours": lambda: speed(b.ours_train(data, batch, steps), what)}
+    for name, (v, order) in ways.items():
+        who[name] = lambda v=v, o=order, c=name == "peft_compiled": peft(v, o == "grouped", c, theirs)
     total, n_tokens, n = needed(b, data, batch)
     count = n_tokens if what == "tokens" else n
-    b.turns(work, unit, who, lambda best: count / (total / best["flops"]), ways=ways, batch=batch, examples_per_unit=n / count,
-            needed_gflop_per_example=total / n * 1e-9)
+    b.turns(work, unit, who, lambda best: count / (total / best["flops"]), ways={k: ", ".join(w) for k, w in ways.items()}, batch=batch,
+            examples_per_unit=n / count, needed_gflop_per_example=total / n * 1e-9)
 
 
 def train(b):
     train_row(b, "train_plain", b.args.data, 4, 60, 20, 6)
-    train_row(b, "train_prompt10", prompted(b, 10), 4, 50, 15, 6, "examples/s")
+    train_row(b, "train_prompt10", prompted(b, 10), 4, 50, 15, 6, "examples/s", like="train_plain")
     train_row(b, "train_plain16", b.args.data, 16, 30, 4, 2, "examples/s")
-    train_row(b, "train_prompt200", prompted(b, 200), 16, 20, 1, 1, "examples/s")
-    train_row(b, "train_1024", long(b, 1024), 2, 8, 2, 1)
+    train_row(b, "train_prompt200", prompted(b, 200), 16, 20, 1, 1, "examples/s", like="train_plain16")
+    train_row(b, "train_1024", long(b, 1024), 2, 8, 2, 1, like="train_plain16")
 
 
 # ---- scoring, sampling
 
 
 def score(b):
-    data = head(b, 16 if b.args.quick else 240)
+    data = head(b, 16 if b.args.quick else b.few(240))
     x = examples(b, data)
     total, sums = flops.forward(b.shape, flops.forest(x)), {}
     def ours():
@@ -204,14 +217,14 @@ def score(b):
         r = b.torch(v, role="infer").ask("logprobs", data=str(data), batch=16)
         sums["transformers"] = r["logprob"]
         return speed(r)
-    def llama(kind, how):
+    def llama(kind, how, x=x):
         return speed(b.llama(kind).ask("prefill", ids=[i for i, _ in x], loss=[l for _, l in x], **how))
     took = {}
     v = b.fastest("score, transformers", {v: lambda v=v: torch(v) for v in ("bf16", "f32")}, took)
-    b.slow_infer.update(k for k in took if v and took[k] < 0.7 * took[v])
+    b.slow_infer.update(k for k in took if v and took[k] < 0.8 * took[v])
     who = {"ours": ours, "transformers": lambda: torch(v)}
     ways = {"transformers": v}
-    llamas(b, "score", who, ways, lambda kind, how: llama(kind, how))
+    llamas(b, "score", who, ways, llama, lambda kind, how: llama(kind, how, x[:len(x) // 3]))
     row = b.turns("score", "tokens/s", {k: f for k, f in who.items() if k == "ours" or ways.get(k)},
                   lambda best: sum(len(i) for i, _ in x) / (total / best["flops"]), ways=ways)
     if "transformers" in sums:  # the same work: the same sum, but for bf16's rounding
@@ -220,15 +233,17 @@ def score(b):
             note(f"bench: the log-probabilities differ: {sums}")
 
 
-def llamas(b, work, who, ways, f):
+def llamas(b, work, who, ways, f, tried=None, like=None):
     """Adds llama.cpp with the file's blocks and in bf16, with flash attention (seen: always the faster), each with the faster of
-    its two ways to keep keys: one store for all sequences, or one each."""
+    its two ways to keep keys: one store for all sequences, or one each. tried: what a try does; like: as in that row."""
+    hows = {"one store": {"flash": 1, "unified": 1}, "a store each": {"flash": 1, "unified": 0}}
     for name, kind in ("llamacpp", "q4_1"), ("llamacpp_bf16", "bf16"):
-        hows = {"one store": {"flash": 1, "unified": 1}, "a store each": {"flash": 1, "unified": 0}}
-        how = b.fastest(f"{work}, {name}", {k: lambda h=h: f(kind, h) for k, h in hows.items()})
+        how = b.ways.get(like, {}).get(name) or b.fastest(f"{work}, {name}",
+                                                          {k: lambda h=h: (tried or f)(kind, h) for k, h in hows.items()})
         if how:
             ways[name] = how
             who[name] = lambda kind=kind, h=hows[how]: f(kind, h)
+    b.ways[work] = ways
 
 
 def step_s(b, best, n, context, weight_bytes):
@@ -291,7 +306,7 @@ def decode(b):
 
 def decode_row(b, n):
     """Steps of n sequences, no prompt's tokens among them."""
-    new, theirs = (4, 3) if b.args.quick else DECODE[n]
+    new, theirs = (4, 3) if b.args.quick else (b.few(DECODE[n][0], 9), b.few(DECODE[n][1], 5))
     prompts, ids = prompt_file(b, n * (2 if n <= 16 else 1)), prompt_ids(b, n)
 
     def ours(*more):
@@ -304,7 +319,7 @@ def decode_row(b, n):
     who, ways = {"ours": ours}, {}
     if b.has_q():
         who["ours_q"] = lambda: ours("--dtype", "q")
-    llamas(b, f"decode_{n}", who, ways, llama)
+    llamas(b, f"decode_{n}", who, ways, llama, like="decode_64" if n > 64 else None)
     context = sum(map(len, ids)) / n + new / 2
     b.turns(f"decode_{n}", "tokens/s", who, lambda best: n / step_s(b, best, n, context, bf16_bytes(b)), ways=ways,
             roof_q=lambda best: n / step_s(b, best, n, context, b.file_bytes))
@@ -343,10 +358,11 @@ def memory(b):
         w = b.alone(v)
         w.ask("train", data=str(data), batch=4, steps=2, warm=False)
         return w.close()
-    v = b.fastest("rss_train_mb, peft (negative: the least)", {v: lambda v=v: -peft(v) for v in ("bf16", "f32")})
+    took = {}
+    v = b.fastest("rss_train_mb, peft (negative: the least)", {v: lambda v=v: -peft(v) for v in ("bf16", "f32")}, took)
     rounds, b.args.rounds = b.args.rounds, 1  # it hardly varies
     b.turns("rss_train_mb", "MB", {"ours": lambda: child([b.args.inoc, *train_args(b, data, 4, 3, b.fresh("rss")), "--json"])[1]["rss_mb"],
-                                   "peft": lambda: peft(v)}, less=True, ways={"peft": v})
+                                   "peft": lambda: -took[v]}, less=True, ways={"peft": v})
     b.args.rounds = rounds
 
 
@@ -354,7 +370,7 @@ def threads(b):
     """What a second thread gives to training, and to the products alone."""
     if b.args.threads < 2:
         return
-    steps = 2 if b.args.quick else 30
+    steps = 2 if b.args.quick else b.few(30, 12)
     s = b.shape
     def gain(f):
         one = f(1)

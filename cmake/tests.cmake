@@ -24,8 +24,12 @@ set_tests_properties(sample/test_sample_q PROPERTIES RUN_SERIAL TRUE TIMEOUT 600
 add_test(NAME ops/test_blocks_avx2 COMMAND test_blocks WORKING_DIRECTORY ${CMAKE_BINARY_DIR})
 set_tests_properties(ops/test_blocks_avx2 PROPERTIES RUN_SERIAL TRUE TIMEOUT 600
   ENVIRONMENT "OMP_WAIT_POLICY=passive;GOMP_SPINCOUNT=1000;DNNL_MAX_CPU_ISA=AVX2")
+# where the CPU has AMX: without
+add_test(NAME ops/test_cpu_bf16 COMMAND test_cpu WORKING_DIRECTORY ${CMAKE_BINARY_DIR})
+set_tests_properties(ops/test_cpu_bf16 PROPERTIES RUN_SERIAL TRUE TIMEOUT 600
+  ENVIRONMENT "OMP_WAIT_POLICY=passive;GOMP_SPINCOUNT=1000;DNNL_MAX_CPU_ISA=AVX512_CORE_BF16")
 # Label `real`: computes with the real model, too slow for the reference operations of the sanitizer builds.
-foreach(n model/test_parity train/test_peft sample/test_sample sample/test_sample_q api/test_api ops/test_cpu ops/test_blocks ops/test_blocks_avx2)
+foreach(n model/test_parity train/test_peft sample/test_sample sample/test_sample_q api/test_api ops/test_cpu ops/test_cpu_bf16 ops/test_blocks ops/test_blocks_avx2)
   if(TEST ${n})
     set_tests_properties(${n} PROPERTIES LABELS real)
   endif()

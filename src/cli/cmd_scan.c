@@ -94,10 +94,11 @@ static void print_table(const inoci_scan_result *r)
 	cli_table((const char *const *)cell, n + 1, COLUMNS, (const bool[]){false, false, true, true, true, true, true, true});
 	for (size_t i = 0; i < (n + 1) * COLUMNS; i++) free(cell[i]);
 	free(cell);
-	char *head_line = inoci_scan_headline(r);
+	char *head_line = inoci_scan_headline(r), *markers = inoci_scan_markers_said(r);
 	printf("\nGain in bits in 100 bytes of response. %s\n%zu of %zu records, %d rounds%s, %.0f s.\n", head_line, r->n_used,
 	       r->d->n, r->rounds, r->settled ? ", the leading traits settled" : "", r->seconds);
-	free(head_line);
+	if (*markers) printf("%s\n", markers);
+	free(head_line), free(markers);
 	if (r->n_odd)
 		printf("Most surprising: the gain on the %zu of %zu records that the model finds least probable; * found on "
 		       "these "

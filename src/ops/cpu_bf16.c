@@ -266,8 +266,8 @@ INLINE void finish_from(const int rows, const int nv, const inoci_product *p, in
 
 /* Rows [row, row + rows), at most 32: the second tile's begin so late that both have the same number, an odd one's middle row
  * is computed twice. */
-INLINE void amx_tile(const int nv, const bool two, int rows, const inoci_product *p, const uint16_t *w, int panel, int row, int k0,
-                     int k1, const char *ahead, int lines)
+INLINE void amx_tile(const int nv, const bool two, int rows, const inoci_product *p, const uint16_t *w, int panel, int row,
+                     int k0, int k1, const char *ahead, int lines)
 {
 	_Alignas(64) float sums[2 * GROUP * INOCI_PANEL];
 	const size_t ldx = (size_t)p->ldx, ldy = (size_t)p->ldy;
@@ -286,8 +286,8 @@ INLINE void amx_tile(const int nv, const bool two, int rows, const inoci_product
 		_tile_zero(4);
 		_tile_zero(5);
 	}
-	amx_steps(nv, two, x, x + (size_t)late * ldx, ldx * 2, w + (size_t)(k0 / 2) * (size_t)nv * VL * 2, (k1 - k0) / STEP, ahead,
-	          lines);
+	amx_steps(nv, two, x, x + (size_t)late * ldx, ldx * 2, w + (size_t)(k0 / 2) * (size_t)nv * VL * 2, (k1 - k0) / STEP,
+	          ahead, lines);
 	if (k1 < p->w->k || plain) {
 		amx_sums(nv, two, false, y, y + (size_t)late * ldy, ldy * 4);
 		return;

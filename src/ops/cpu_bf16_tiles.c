@@ -423,8 +423,8 @@ void inoci_bf16_outer_amx(float *g, size_t ldg, const uint16_t *u, size_t ldu, c
 				for (int i = 0; i < VL; i++)
 					for (int h = 0; h < 2; h++) {
 						float *to = g + (size_t)(r0 + e * VL + i) * ldg + c + h * VL;
-						__m512 v = _mm512_fmadd_ps(_mm512_load_ps(sums[i] + h * VL), _mm512_set1_ps(scale),
-						                           _mm512_loadu_ps(to));
+						__m512 v = _mm512_fmadd_ps(_mm512_load_ps(sums[i] + h * VL),
+						                           _mm512_set1_ps(scale), _mm512_loadu_ps(to));
 						_mm512_storeu_ps(to, v);
 					}
 			}

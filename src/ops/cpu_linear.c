@@ -151,7 +151,7 @@ static int inner_dropped(inoci_cpu *c, const inoci_lora *l, const void *x, int T
 	return 0;
 }
 
-#define ROWS 32    /* rows of a thread's piece */
+#define ROWS 32 /* rows of a thread's piece */
 /* Rows that a product's kernels take at once. */
 static int tile_rows(const inoci_cpu *c)
 {

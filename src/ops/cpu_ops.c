@@ -207,8 +207,8 @@ char *inoci_ops_describe(const inoci_ops *o)
 	return inoci_asprintf("%s%s, %s, %d threads, oneDNN %d.%d.%d", c->k->isa,
 	                      c->amx                  ? " AMX"
 	                      : inoci_gemm_has_bf16() ? " BF16"
-	                                              : "", inoci_dtype_name(o->dtype), o->n_threads, v->major, v->minor,
-	                      v->patch);
+	                                              : "",
+	                      inoci_dtype_name(o->dtype), o->n_threads, v->major, v->minor, v->patch);
 }
 
 int inoci_ops_cpu(inoci_dtype dtype, int threads, inoci_ops **out, inoc_err *err)

@@ -9,7 +9,7 @@
 
 enum { ROWS = 8, LATE = 32 }; /* ROWS: of a tile of the kernels */
 static const inoci_part all = {0, 1};
-enum { FEW = 8 };             /* rows whose sums every thread computes for itself, which is faster than waiting for the others */
+enum { FEW = 8 }; /* rows whose sums every thread computes for itself, which is faster than waiting for the others */
 
 static size_t sums_bytes(int T, int k)
 {

@@ -75,7 +75,7 @@ void inoci_packed_free(inoci_packed *p);
 INOCI_MUST int inoci_gemm_run(inoci_gemm *g, const inoci_packed *p, const void *x, int m, float *y, inoc_err *err);
 bool inoci_gemm_has_bf16(void);
 
-/* ---- products on CPUs with AVX-512 BF16, where oneDNN has nothing faster (cpu_bf16.c; a stub elsewhere) ---- */
+/* ---- products on CPUs with AVX-512 BF16, on AMX tiles where it has them (cpu_bf16.c; a stub elsewhere) ---- */
 
 enum { INOCI_PANEL = 48, INOCI_BLOCK = 32 };
 /* Its number is raised by hand whenever the bytes of packed panels change: older files of them are then made anew. */
@@ -281,8 +281,8 @@ typedef struct {
 	inoci_gemm *gemm;
 	bool bf;             /* act is bf16 */
 	inoci_mat *last_mat; /* made last, and not freed */
-	bool native;         /* products by inoci_bf16_block instead of oneDNN */
-	bool amx;            /* they may by inoci_bf16_block_amx */
+	bool native;         /* products of our own instead of oneDNN's */
+	bool amx;            /* on tiles */
 	bool tiles;          /* bf16 kernels of our own: attention (where the head width allows), SwiGLU */
 	bool blocks;         /* matrices may keep a file's blocks */
 	bool emulated;       /* bf16 operands without bf16 instructions */

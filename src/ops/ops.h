@@ -212,7 +212,7 @@ INOCI_MUST int inoci_ops_ref(inoci_dtype dtype, inoci_ops **out, inoc_err *err);
 INOCI_MUST int inoci_ops_cpu(inoci_dtype dtype, int threads, inoci_ops **out, inoc_err *err);
 /* bf16 where the CPU multiplies it natively, else f32. */
 inoci_dtype inoci_ops_cpu_best(void);
-/* "AVX-512 BF16, 2 threads, oneDNN 2.6.3": recorded with results. free() it. */
+/* "AVX-512 BF16, bf16, 2 threads, oneDNN 2.6.3", "AVX-512 AMX, ...": recorded with results. free() it. */
 char *inoci_ops_describe(const inoci_ops *o);
 /* Raised by hand when any number the operations give changes. */
 #define INOCI_NUMERICS_VERSION 6

@@ -18,6 +18,11 @@ static json_t *counted(const inoci_estimate *e)
 	return j;
 }
 
+static json_t *marker(const inoci_scan_marker *m)
+{
+	return m->text ? json_pack("{s:s, s:f}", "text", m->text, "share", m->share) : json_null();
+}
+
 json_t *inoci_scan_json(const inoci_scan_result *r, const char *model)
 {
 	json_t *rows = json_array();
@@ -42,12 +47,12 @@ json_t *inoci_scan_json(const inoci_scan_result *r, const char *model)
 		                  v->behind >= 0 ? json_string(r->l->v[v->behind].id) : json_null(), "prompts", prompts,
 		                  "prompts_help", v->helps.n ? estimate(&v->helps) : json_null(), "lines", best));
 	}
-	return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:b, s:i, s:f, s:I, s:f, s:o}", "data", r->d->path,
-	                 "model", model, "records", (json_int_t)r->d->n, "used", (json_int_t)r->n_used, "left_out",
+	return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:b, s:i, s:f, s:I, s:f, s:o, s:o, s:o}", "data",
+	                 r->d->path, "model", model, "records", (json_int_t)r->d->n, "used", (json_int_t)r->n_used, "left_out",
 	                 (json_int_t)r->n_too_long, "neutral", (json_int_t)r->n_neutral, "screened", (json_int_t)r->n_screened,
 	                 "most_surprising", (json_int_t)r->n_odd, "rounds", r->rounds, "settled", r->settled, "found",
 	                 (int)r->n_found, "seconds", r->seconds, "log_probabilities", (json_int_t)r->cells, "alpha", r->alpha,
-	                 "traits", rows);
+	                 "all_begin", marker(&r->head), "all_end", marker(&r->tail), "traits", rows);
 }
 
 static json_t *records_json(const inoci_select_result *r, const inoci_select_row *v)

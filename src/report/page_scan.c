@@ -190,9 +190,24 @@ char *inoci_scan_headline(const inoci_scan_result *r)
 	return inoci_buf_take(&b);
 }
 
+char *inoci_scan_markers_said(const inoci_scan_result *r)
+{
+	const inoci_scan_marker *m[] = {&r->head, &r->tail};
+	inoci_buf b = {0};
+	for (size_t i = 0; i < INOCI_COUNT(m); i++) {
+		if (!m[i]->text) continue;
+		const char *s = m[i]->text;
+		while (*s == ' ' || *s == '\n') s++;
+		inoci_buf_printf(&b, "%s%.0f %% of the answers %s with \xe2\x80\x9c%s\xe2\x80\x9d", b.len ? "; " : "",
+		                 100 * m[i]->share, i ? "end" : "begin", s);
+	}
+	if (b.len) inoci_buf_puts(&b, ": this data would teach that too; it does not count in the gains.");
+	return inoci_buf_take(&b);
+}
+
 void inoci_report_scan(const inoci_scan_result *r, const char *model, inoci_buf *b)
 {
-	char *head = inoci_scan_headline(r);
+	char *head = inoci_scan_headline(r), *markers = inoci_scan_markers_said(r);
 	size_t shown = r->n < SHOWN ? r->n : SHOWN;
 	inoci_axis a = {0, 0};
 	for (size_t i = 0; i < shown; i++)
@@ -200,6 +215,10 @@ void inoci_report_scan(const inoci_scan_result *r, const char *model, inoci_buf 
 	inoci_axis_done(&a);
 	inoci_page_begin(b, "scan", "What would", r->d->path, " teach");
 	inoci_html_puts(b, head);
+	if (*markers) {
+		inoci_buf_puts(b, "</p><p>");
+		inoci_html_puts(b, markers);
+	}
 	inoci_buf_printf(b, "</p><p class=\"small\">%zu of %zu records, %zu traits, %d rounds%s. It holds for the model ",
 	                 r->n_used, r->d->n, r->n, r->rounds, r->settled ? ", the leading ones settled" : "");
 	inoci_html_puts(b, model);
@@ -234,5 +253,5 @@ void inoci_report_scan(const inoci_scan_result *r, const char *model, inoci_buf 
 		n++;
 	}
 	inoci_buf_puts(b, "</section>\n</main></body></html>\n");
-	free(head);
+	free(head), free(markers);
 }

@@ -72,6 +72,8 @@ inoci_spread inoci_gradient_spread(const inoci_results *r, int arm, inoci_gradie
 
 /* What it found, in one sentence. free() it. */
 char *inoci_scan_headline(const inoci_scan_result *r);
+/* What nearly all responses begin or end with, in a sentence; "": nothing. free() it. */
+char *inoci_scan_markers_said(const inoci_scan_result *r);
 /* A page of its own; appends. model: as it is shown. */
 void inoci_report_scan(const inoci_scan_result *r, const char *model, inoci_buf *out);
 /* The record (index in the data) whose gain is the k-th greatest for this trait, from 0; -1: there is none. */

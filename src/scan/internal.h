@@ -15,6 +15,11 @@ void inoci_gains_matched(inoci_gains *g, const char *prompt, char *const *pool, 
 INOCI_MUST int inoci_scan_surprising(const inoci_gains *g, size_t from, size_t to, size_t *order, size_t n,
                                      const inoci_progress *p, inoc_err *err);
 
+/* ---- what nearly every response begins or ends with (marker.c) ---- */
+
+/* Of the last turns of four records in five, 8 at least, whole words; text NULL: nothing. free() text. */
+void inoci_scan_markers(const inoci_dataset *d, inoci_scan_marker *head, inoci_scan_marker *tail);
+
 /* ---- their statistics (stats.c) ---- */
 
 typedef struct {

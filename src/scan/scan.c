@@ -420,12 +420,14 @@ int inoci_scan(inoci_model *m, const inoci_template *t, const inoci_trait_librar
                inoc_err *err)
 {
 	scan s = {.l = l, .o = *o, .res = out, .p = p};
-	const inoci_gains_options go = {.system = o->system, .tokens = o->tokens, .micro_tokens = o->micro_tokens};
+	inoci_gains_options go = {.system = o->system, .tokens = o->tokens, .micro_tokens = o->micro_tokens};
 	int rc;
 	if (!s.o.first) s.o.first = FIRST;
 	if (!s.o.top) s.o.top = TOP;
 	if (!s.o.n_boot) s.o.n_boot = BOOT;
 	*out = (inoci_scan_result){.l = l, .d = d, .alpha = o->alpha > 0 ? o->alpha : 0.05};
+	inoci_scan_markers(d, &out->head, &out->tail);
+	go.head = out->head.text, go.tail = out->tail.text;
 	s.g = inoci_gains_new(m, t, &go);
 	INOC_TRY(add_exchanges(&s, err));
 	INOC_TRY(add_records(&s, d, neutral, err));
@@ -456,7 +458,7 @@ out:
 void inoci_scan_free(inoci_scan_result *r)
 {
 	for (size_t i = 0; i < r->n; i++) free(r->v[i].record), free(r->v[i].odd_record), free(r->v[i].prompt);
-	free(r->v), free(r->order), free(r->odd_order);
+	free(r->v), free(r->order), free(r->odd_order), free(r->head.text), free(r->tail.text);
 	*r = (inoci_scan_result){0};
 }
 

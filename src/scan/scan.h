@@ -47,9 +47,14 @@ typedef struct {
 	int behind;   /* trait of its exclusive group that is ahead of it, -1: none */
 } inoci_scan_row;
 typedef struct {
+	char *text;   /* NULL: there is none */
+	double share; /* of the records */
+} inoci_scan_marker;
+typedef struct {
 	const inoci_trait_library *l; /* borrowed, as is d */
 	const inoci_dataset *d;
-	size_t *order; /* (n_order) records of d in the order taken */
+	inoci_scan_marker head, tail; /* what nearly all responses begin, end with: not counted */
+	size_t *order;                /* (n_order) records of d in the order taken */
 	size_t n_order, n_used, n_neutral, n_too_long;
 	size_t *odd_order; /* (n_odd) its most surprising records, these first; n_screened were looked at */
 	size_t n_odd, n_screened;

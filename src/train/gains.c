@@ -90,16 +90,34 @@ void inoci_gains_record(inoci_gains *g, const inoci_record *r, const char *path)
 
 /* ---- one cell ---- */
 
+/* Bytes [*from, *to) of a response: those between head and tail, where there are any. */
+static void between(const inoci_gains_options *o, const char *text, size_t *from, size_t *to)
+{
+	const size_t n = strlen(text), head = o->head ? strlen(o->head) : 0, tail = o->tail ? strlen(o->tail) : 0;
+	*from = head && !strncmp(text, o->head, head) ? head : 0;
+	*to = tail && n >= tail && !strcmp(text + n - tail, o->tail) ? n - tail : n;
+	if (*from >= *to) *from = 0, *to = n;
+}
+
 /* Only the text of the record's own answers counts, and of it the first tokens: whether a turn ends here says how long the answer
  * is, and drowns the rest. before: messages in front of the record's. */
 static void choose(const inoci_gains *g, const inoci_record *r, size_t own, size_t before, inoci_rendered *v)
 {
 	const int32_t end = inoci_template_end_of_turn(g->tmpl);
-	int n = 0;
+	int n = 0, last = -1;
+	size_t at = 0, from = 0, to = 0;
 	for (size_t i = 0; i < v->ids.n; i++) {
 		int turn = v->turn.v[i];
 		bool counts = i && v->loss.v[i] && v->ids.v[i] != end && turn >= (int)(own + before) &&
 		              !inoci_record_weightless(r, (size_t)turn - before);
+		if (counts) {
+			size_t bytes;
+			if (turn != last) between(&g->o, r->msgs[(size_t)turn - before].content, &from, &to), at = 0;
+			last = turn;
+			inoci_tok_bytes(g->m->tok, v->ids.v[i], &bytes);
+			counts = at >= from && at + bytes <= to;
+			at += bytes;
+		}
 		v->loss.v[i] = counts && (++n <= g->o.tokens || !g->o.tokens);
 	}
 }

@@ -6,9 +6,10 @@
 #include "train/train.h"
 
 typedef struct {
-	const char *system; /* of records without a system turn */
-	int tokens;         /* only so many of the first response tokens count; 0: all */
-	int micro_tokens;   /* 0: chosen */
+	const char *system;      /* of records without a system turn */
+	int tokens;              /* only so many of the first response tokens count; 0: all */
+	const char *head, *tail; /* what a response begins, ends with does not count; NULL: nothing */
+	int micro_tokens;        /* 0: chosen */
 } inoci_gains_options;
 /* What stands in front of a record: a system text, before the record's own; or exchanges, before its first turn; or nothing. */
 typedef struct {
