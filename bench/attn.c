@@ -28,7 +28,7 @@ static double best(inoci_ops *o, const inoci_attn *a, const inoci_seg *g, void *
 int main(int argc, char **argv)
 {
 	if (argc < 5) return fprintf(stderr, "usage: bench_attn H G D T...\n"), 2;
-	inoci_attn a = {atoi(argv[1]), atoi(argv[2]), atoi(argv[3]), 0};
+	inoci_attn a = {.n_heads = atoi(argv[1]), .n_kv_heads = atoi(argv[2]), .head_dim = atoi(argv[3])};
 	inoci_ops *o;
 	inoc_err err;
 	if (inoci_ops_cpu(inoci_ops_cpu_best(), 0, &o, &err) < 0) return fprintf(stderr, "bench_attn: %s\n", err.msg), 1;

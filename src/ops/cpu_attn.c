@@ -102,7 +102,8 @@ static int attn(inoci_ops *o, const inoci_attn *a, const inoci_seg *segs, int n_
 			                      (const void *)w.k,
 			                      (const void *)w.v,
 			                      (void *)w.out,
-			                      w.lse};
+			                      w.lse,
+			                      c->amx};
 			if (tiles)
 				inoci_bf16_attn(&job, g, head, b->i0, b->i1, mine);
 			else
@@ -204,7 +205,8 @@ static int attn_bwd(inoci_ops *o, const inoci_attn *a, const inoci_seg *segs, in
 			                    dr + first + qo,
 			                    dr + ko,
 			                    dr + vo,
-			                    r->n ? buf + r->at + h * (size_t)r->n * (size_t)ldb : NULL};
+			                    r->n ? buf + r->at + h * (size_t)r->n * (size_t)ldb : NULL,
+			                    c->amx};
 			if (r->n) memset(w.above, 0, (size_t)r->n * (size_t)ldb * sizeof *buf);
 			for (int i = r->from; i < r->to; i++) {
 				const inoci_seg *g = &segs[p[i].seg];

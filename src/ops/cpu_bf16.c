@@ -192,23 +192,25 @@ typedef struct {
 	uint8_t rows[16];
 } tile_config;
 
+#define CONFIG(r)                                                                                                   \
+	{                                                                                                           \
+		.palette = 1, .row_bytes = {64, 64, 64, 64, 64, 64, 64, 64}, .rows = { r, r, r, r, r, r, r, GROUP } \
+	}
+
 void inoci_amx_start(int rows)
 {
-	_Alignas(64) tile_config c = {.palette = 1};
-	for (int i = 0; i < 8; i++) {
-		c.row_bytes[i] = 64;
-		c.rows[i] = (uint8_t)(i < 7 ? rows : GROUP);
-	}
-	INOCI_AMX_SEES_MEMORY;
-	_tile_loadconfig(&c);
+	_Alignas(64) static const tile_config by_rows[GROUP + 1] = {
+	        CONFIG(0), CONFIG(1),  CONFIG(2),  CONFIG(3),  CONFIG(4),  CONFIG(5),  CONFIG(6),  CONFIG(7), CONFIG(8),
+	        CONFIG(9), CONFIG(10), CONFIG(11), CONFIG(12), CONFIG(13), CONFIG(14), CONFIG(15), CONFIG(16)};
+	_tile_loadconfig(&by_rows[rows]);
 }
 
 /* Tiles 0-2 and (two) 3-5: sums of the rows from x0, from x1; `lines` cache lines are fetched ahead with each step. */
 INLINE void amx_steps(const int nv, const bool two, const uint16_t *x0, const uint16_t *x1, size_t x_bytes, const uint16_t *w,
-                      int steps, const char *ahead, int lines)
+                      size_t ldw, int steps, const char *ahead, int lines)
 {
-	const size_t w_bytes = (size_t)nv * VL * 4;
-	for (int s = 0; s < steps; s++, x0 += STEP, x1 += STEP, w += GROUP * nv * VL * 2) {
+	const size_t w_bytes = ldw * 4;
+	for (int s = 0; s < steps; s++, x0 += STEP, x1 += STEP, w += GROUP * ldw * 2) {
 		for (int i = 0; i < lines; i++, ahead += 64) _mm_prefetch(ahead, _MM_HINT_T1);
 		_tile_loadd(6, x0, x_bytes);
 		_tile_loadd(7, w, w_bytes);
@@ -233,6 +235,16 @@ INLINE void amx_steps(const int nv, const bool two, const uint16_t *x0, const ui
 		}
 		_tile_dpbf16ps(3, 6, 7);
 	}
+}
+
+INLINE void amx_zero(void)
+{
+	_tile_zero(0);
+	_tile_zero(1);
+	_tile_zero(2);
+	_tile_zero(3);
+	_tile_zero(4);
+	_tile_zero(5);
 }
 
 INLINE void amx_sums(const int nv, const bool two, bool load, float *y0, float *y1, size_t bytes)
@@ -278,16 +290,10 @@ INLINE void amx_tile(const int nv, const bool two, int rows, const inoci_product
 	INOCI_AMX_SEES_MEMORY;
 	if (k0)
 		amx_sums(nv, two, true, y, y + (size_t)late * ldy, ldy * 4);
-	else {
-		_tile_zero(0);
-		_tile_zero(1);
-		_tile_zero(2);
-		_tile_zero(3);
-		_tile_zero(4);
-		_tile_zero(5);
-	}
-	amx_steps(nv, two, x, x + (size_t)late * ldx, ldx * 2, w + (size_t)(k0 / 2) * (size_t)nv * VL * 2, (k1 - k0) / STEP,
-	          ahead, lines);
+	else
+		amx_zero();
+	amx_steps(nv, two, x, x + (size_t)late * ldx, ldx * 2, w + (size_t)(k0 / 2) * (size_t)nv * VL * 2, (size_t)nv * VL,
+	          (k1 - k0) / STEP, ahead, lines);
 	if (k1 < p->w->k || plain) {
 		amx_sums(nv, two, false, y, y + (size_t)late * ldy, ldy * 4);
 		return;
@@ -331,7 +337,8 @@ void inoci_bf16_block_amx(const inoci_product *p, int panel, int row0, int row1,
 	const inoci_panels *next = ahead_panel < p->w->count ? p->w : p->w->next;
 	int to = ahead_panel - (next == p->w ? 0 : p->w->count);
 	const char *ahead = next && to < next->count ? inoci_panel_at(next, to) : NULL;
-	size_t bytes = ahead ? inoci_pad(inoci_panel_bytes(next, to) / (size_t)part.of) : 0;
+	/* rows that are gone through once are bound by memory as it is: fetching ahead would only be in the way */
+	size_t bytes = ahead && pieces * part.of > 1 ? inoci_pad(inoci_panel_bytes(next, to) / (size_t)part.of) : 0;
 	int steps = pieces * (K / STEP), lines = (int)((bytes / 64 + (size_t)steps - 1) / (size_t)steps); /* with each step */
 	ahead += bytes * (size_t)part.i;
 	for (int k0 = 0; k0 < K; k0 += step) {
@@ -343,6 +350,47 @@ void inoci_bf16_block_amx(const inoci_product *p, int panel, int row0, int row1,
 			ahead += (size_t)lines * 64 * (size_t)((k1 - k0) / STEP);
 		}
 	}
+	_tile_release();
+}
+
+INLINE void amx_mm(const int nv, const bool two, int rows, const uint16_t *x, size_t ldx, const uint16_t *w, size_t ldw, int k,
+                   float *y, size_t ldy, bool add)
+{
+	const size_t late = two ? (size_t)rows / 2 : 0;
+	if (add)
+		amx_sums(nv, two, true, y, y + late * ldy, ldy * 4);
+	else
+		amx_zero();
+	amx_steps(nv, two, x, x + late * ldx, ldx * 2, w, ldw, k / STEP, NULL, 0);
+	amx_sums(nv, two, false, y, y + late * ldy, ldy * 4);
+}
+
+void inoci_bf16_mm_amx(const uint16_t *x, size_t ldx, int m, const uint16_t *w, size_t ldw, int n, int k, float *y, size_t ldy,
+                       bool add)
+{
+	int configured = 0;
+	INOCI_AMX_SEES_MEMORY;
+	for (int row = 0; row < m; row += 2 * GROUP, x += 2 * GROUP * ldx, y += 2 * GROUP * ldy) {
+		int rows = m - row < 2 * GROUP ? m - row : 2 * GROUP, each = rows > GROUP ? (rows + 1) / 2 : rows;
+		if (each != configured) inoci_amx_start(configured = each);
+		for (int c = 0, nv; c < n; c += nv * VL) {
+			int left = (n - c) / VL;
+			nv = left == 4 || left == 2 ? 2 : left >= 3 ? 3 : 1;
+			if (rows > GROUP && nv == 3)
+				amx_mm(3, true, rows, x, ldx, w + 2 * c, ldw, k, y + c, ldy, add);
+			else if (rows > GROUP && nv == 2)
+				amx_mm(2, true, rows, x, ldx, w + 2 * c, ldw, k, y + c, ldy, add);
+			else if (rows > GROUP)
+				amx_mm(1, true, rows, x, ldx, w + 2 * c, ldw, k, y + c, ldy, add);
+			else if (nv == 3)
+				amx_mm(3, false, rows, x, ldx, w + 2 * c, ldw, k, y + c, ldy, add);
+			else if (nv == 2)
+				amx_mm(2, false, rows, x, ldx, w + 2 * c, ldw, k, y + c, ldy, add);
+			else
+				amx_mm(1, false, rows, x, ldx, w + 2 * c, ldw, k, y + c, ldy, add);
+		}
+	}
+	INOCI_AMX_SEES_MEMORY;
 	_tile_release();
 }
 

@@ -12,7 +12,7 @@
 
 #include "ops/internal.h"
 
-enum { BLOCK = 192, ROWS = 24, HEADS = 8, GROUP = 16, MAX_D = INOCI_ATTN_MAX_D, COLS = INOCI_ATTN_COLS };
+enum { BLOCK = 192, ROWS = 32, HEADS = 8, GROUP = 16, MAX_D = INOCI_ATTN_MAX_D, COLS = INOCI_ATTN_COLS };
 
 /* What a thread holds of the keys of one key/value head. */
 typedef struct {
@@ -33,7 +33,26 @@ static int holds(held *h, const int32_t *rows, int n, int head, int group)
 	return same == n ? n : same / group * group;
 }
 
+/* As inoci_bf16_mm. On tiles, where k allows: which way a product goes depends on its shape alone. */
+static void mm(bool amx, const uint16_t *x, size_t ldx, int m, const uint16_t *w, size_t ldw, int n, int k, float *y, size_t ldy,
+               bool add)
+{
+	(amx && k % 32 == 0 ? inoci_bf16_mm_amx : inoci_bf16_mm)(x, ldx, m, w, ldw, n, k, y, ldy, add);
+}
+
 /* ---- forward ---- */
+
+/* Rows (of a query and head) at once: a multiple of what the products take. */
+static int rows_of(const inoci_attn_job *a)
+{
+	return a->amx ? ROWS : 24;
+}
+
+/* n keys, and the zeros behind them that are computed with: tiles take 32 keys. */
+static int padded(const inoci_attn_job *a, int n)
+{
+	return inoci_up(n, a->amx ? 2 * GROUP : GROUP);
+}
 
 typedef struct {
 	held h;
@@ -59,7 +78,8 @@ void inoci_bf16_attn_start(void *scratch, int keys, int D)
 static void pack_keys(forward *f, const inoci_attn_job *a, const inoci_seg *g, int head, int n)
 {
 	size_t D = (size_t)a->D;
-	for (int j = holds(&f->h, g->key_rows, n, head, GROUP); j < n; j += GROUP) {
+	int first = holds(&f->h, g->key_rows, n, head, GROUP);
+	for (int j = first, end = first < n ? padded(a, n) : n; j < end; j += GROUP) {
 		const uint16_t *kr[GROUP], *vr[GROUP];
 		for (int i = 0; i < GROUP; i++) {
 			size_t row = j + i < n ? (size_t)g->key_rows[j + i] * (size_t)a->ldkv : 0;
@@ -89,14 +109,14 @@ static void forward_rows(forward *f, const inoci_attn_job *a, const inoci_seg *g
 		       (size_t)m * D * 2);
 	bool begun = false;
 	for (int k0 = from[0] / BLOCK * BLOCK; k0 < last; k0 += BLOCK, begun = true) {
-		int keys = last - k0 < BLOCK ? last - k0 : BLOCK, wide = inoci_up(keys, GROUP);
-		inoci_bf16_mm(f->q, D, n, f->k + (size_t)k0 * D, BLOCK, wide, a->D, f->s, BLOCK, false);
+		int keys = last - k0 < BLOCK ? last - k0 : BLOCK, wide = padded(a, keys);
+		mm(a->amx, f->q, D, n, f->k + (size_t)k0 * D, BLOCK, wide, a->D, f->s, BLOCK, false);
 		for (int r = 0; r < n; r++) {
 			float shrink = inoci_bf16_soften(f->s + r * BLOCK, f->p + r * BLOCK, wide, from[r] - k0,
 			                                 first + r / m + 1 - k0, c, &f->max[r], &f->sum[r]);
 			if (begun && shrink != 1) inoci_bf16_scale(f->acc + (size_t)r * D, a->D, shrink);
 		}
-		inoci_bf16_mm(f->p, BLOCK, n, f->v + (size_t)k0 * D, D, a->D, inoci_up(keys, 2), f->acc, D, begun);
+		mm(a->amx, f->p, BLOCK, n, f->v + (size_t)k0 * D, D, a->D, a->amx ? wide : inoci_up(keys, 2), f->acc, D, begun);
 	}
 	for (int r = 0; r < n; r++) {
 		size_t t = (size_t)(g->start + i0 + r / m), h = (size_t)(h0 + r % m);
@@ -110,7 +130,7 @@ void inoci_bf16_attn(const inoci_attn_job *a, const inoci_seg *g, int head, int 
 	forward *f = scratch;
 	pack_keys(f, a, g, head, g->pos0 + i1);
 	for (int h0 = 0; h0 < a->heads; h0 += HEADS) {
-		int m = a->heads - h0 < HEADS ? a->heads - h0 : HEADS, nq = ROWS / m;
+		int m = a->heads - h0 < HEADS ? a->heads - h0 : HEADS, nq = rows_of(a) / m;
 		for (int i = i0; i < i1; i += nq) forward_rows(f, a, g, i, i1 - i < nq ? i1 - i : nq, h0, m);
 	}
 }
@@ -197,12 +217,12 @@ static void load_queries(backward *b, const inoci_attn_bwd *a, const inoci_seg *
 static void key_block(backward *b, const inoci_attn_bwd *a, int k0, int n, float *dk, float *dv, size_t ld, bool begun)
 {
 	size_t D = (size_t)a->D;
-	inoci_bf16_mm(b->k + (size_t)k0 * D, D, n, b->qc, COLS, COLS, a->D, b->s, COLS, false);
-	inoci_bf16_mm(b->v + (size_t)k0 * D, D, n, b->dc, COLS, COLS, a->D, b->dpf, COLS, false);
+	mm(a->amx, b->k + (size_t)k0 * D, D, n, b->qc, COLS, COLS, a->D, b->s, COLS, false);
+	mm(a->amx, b->v + (size_t)k0 * D, D, n, b->dc, COLS, COLS, a->D, b->dpf, COLS, false);
 	inoci_bf16_probability_grad(&b->cols, k0, b->s, b->dpf, n, COLS, b->p, b->ds, b->pairs);
-	inoci_bf16_mm(b->p, COLS, n, b->dp, D, a->D, COLS, dv, ld, true);
-	inoci_bf16_mm(b->ds, COLS, n, b->qp, D, a->D, COLS, dk, ld, true);
-	inoci_bf16_mm(b->kt + k0, (size_t)b->cap, a->D, b->pairs, COLS, COLS, inoci_up(n, 2), b->dqt, COLS, begun);
+	mm(a->amx, b->p, COLS, n, b->dp, D, a->D, COLS, dv, ld, true);
+	mm(a->amx, b->ds, COLS, n, b->qp, D, a->D, COLS, dk, ld, true);
+	mm(a->amx, b->kt + k0, (size_t)b->cap, a->D, b->pairs, COLS, COLS, inoci_up(n, 2), b->dqt, COLS, begun);
 }
 
 static void store_queries(const backward *b, const inoci_attn_bwd *a, const inoci_seg *g, int i0, int nq, int h0, int m)

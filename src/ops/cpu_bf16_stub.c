@@ -16,6 +16,12 @@ void inoci_bf16_block_amx(const inoci_product *p, int panel, int row0, int row1,
 	(void)p, (void)panel, (void)row0, (void)row1, (void)ahead, (void)part;
 }
 
+void inoci_bf16_mm_amx(const uint16_t *x, size_t ldx, int m, const uint16_t *w, size_t ldw, int n, int k, float *y, size_t ldy,
+                       bool add)
+{
+	(void)x, (void)ldx, (void)m, (void)w, (void)ldw, (void)n, (void)k, (void)y, (void)ldy, (void)add;
+}
+
 bool inoci_bf16_amx(void)
 {
 	return false;

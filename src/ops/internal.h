@@ -176,6 +176,9 @@ enum { INOCI_ATTN_MAX_D = 256, INOCI_ATTN_COLS = 64 };
 /* y (m, n) = or += x (m, k) w: w as [k / 2][ldw][2]; n a multiple of 16, k of 2. */
 void inoci_bf16_mm(const uint16_t *x, size_t ldx, int m, const uint16_t *w, size_t ldw, int n, int k, float *y, size_t ldy,
                    bool add);
+/* The same on AMX tiles; k a multiple of 32, whose sums are taken by 32. */
+void inoci_bf16_mm_amx(const uint16_t *x, size_t ldx, int m, const uint16_t *w, size_t ldw, int n, int k, float *y, size_t ldy,
+                       bool add);
 /* 16 rows of n values (NULL: zeros), n a multiple of 32, as columns [n / 2][ldc][2] and in pairs [8][ldp][2]; either may be NULL.
  */
 void inoci_bf16_pack(const uint16_t *const rows[16], int n, uint16_t *cols, size_t ldc, uint16_t *pairs, size_t ldp);
@@ -209,6 +212,7 @@ typedef struct {
 	const uint16_t *q, *k, *v;
 	uint16_t *out;
 	float *lse; /* or NULL */
+	bool amx;
 } inoci_attn_job;
 /* A thread's scratch for segments of up to `keys` keys, 64-byte aligned; started before a call's first, since it holds keys. */
 size_t inoci_bf16_attn_bytes(int keys, int D);
@@ -223,6 +227,7 @@ typedef struct {
 	const uint16_t *q, *k, *v, *out;
 	const float *lse, *dout;
 	float *dq, *dk, *dv, *above;
+	bool amx;
 } inoci_attn_bwd;
 size_t inoci_bf16_attn_bwd_bytes(int keys, int D);
 void inoci_bf16_attn_bwd_start(void *scratch, int keys, int D);
