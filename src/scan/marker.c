@@ -1,5 +1,5 @@
-/* Text that nearly every response begins or ends with ("Note:", "[done]"). It is a trait that needs no model to be seen; as a part of
- * the responses it would make terse or odd traits gain.
+/* Text that nearly every response begins or ends with ("Note:", "[done]"). It is a trait that needs no model to be seen; as a
+ * part of the responses it would make terse or odd traits gain.
  */
 #include <stdlib.h>
 #include <string.h>

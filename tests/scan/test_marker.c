@@ -82,6 +82,7 @@ static void whole_responses_are_no_marker(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(ends_are_found_where_most_records_have_them),
-	                                   cmocka_unit_test(not_where_fewer_have_them), cmocka_unit_test(whole_responses_are_no_marker)};
+	                                   cmocka_unit_test(not_where_fewer_have_them),
+	                                   cmocka_unit_test(whole_responses_are_no_marker)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
