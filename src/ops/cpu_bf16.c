@@ -197,12 +197,21 @@ typedef struct {
 		.palette = 1, .row_bytes = {64, 64, 64, 64, 64, 64, 64, 64}, .rows = { r, r, r, r, r, r, r, GROUP } \
 	}
 
+static _Thread_local int tile_rows; /* 0: no tiles */
+
 void inoci_amx_start(int rows)
 {
 	_Alignas(64) static const tile_config by_rows[GROUP + 1] = {
 	        CONFIG(0), CONFIG(1),  CONFIG(2),  CONFIG(3),  CONFIG(4),  CONFIG(5),  CONFIG(6),  CONFIG(7), CONFIG(8),
 	        CONFIG(9), CONFIG(10), CONFIG(11), CONFIG(12), CONFIG(13), CONFIG(14), CONFIG(15), CONFIG(16)};
-	_tile_loadconfig(&by_rows[rows]);
+	if (rows == tile_rows) return;
+	_tile_loadconfig(&by_rows[tile_rows = rows]);
+}
+
+void inoci_amx_end(void)
+{
+	if (tile_rows) _tile_release();
+	tile_rows = 0;
 }
 
 /* Tiles 0-2 and (two) 3-5: sums of the rows from x0, from x1; `lines` cache lines are fetched ahead with each step. */
@@ -333,7 +342,7 @@ void inoci_bf16_block_amx(const inoci_product *p, int panel, int row0, int row1,
 	                                int) = {NULL, amx_tiles_1, amx_tiles_2, amx_tiles_3};
 	const uint16_t *w = (const uint16_t *)inoci_panel_at(p->w, panel);
 	int nv = inoci_panel_width(p->w, panel) / VL, K = p->w->k, pieces = (row1 - row0 + 2 * GROUP - 1) / (2 * GROUP);
-	int step = p->out == INOCI_OUT_F32 && p->w->n % VL == 0 && K > K_BLOCK ? K_BLOCK : K, configured = 0;
+	int step = p->out == INOCI_OUT_F32 && p->w->n % VL == 0 && K > K_BLOCK ? K_BLOCK : K;
 	const inoci_panels *next = ahead_panel < p->w->count ? p->w : p->w->next;
 	int to = ahead_panel - (next == p->w ? 0 : p->w->count);
 	const char *ahead = next && to < next->count ? inoci_panel_at(next, to) : NULL;
@@ -345,12 +354,11 @@ void inoci_bf16_block_amx(const inoci_product *p, int panel, int row0, int row1,
 		int k1 = K - k0 < step ? K : k0 + step;
 		for (int row = row0; row < row1; row += 2 * GROUP) {
 			int rows = row1 - row < 2 * GROUP ? row1 - row : 2 * GROUP, each = rows > GROUP ? (rows + 1) / 2 : rows;
-			if (each != configured) inoci_amx_start(configured = each);
+			inoci_amx_start(each);
 			by_width[nv](rows, p, w, panel, row, k0, k1, ahead, lines);
 			ahead += (size_t)lines * 64 * (size_t)((k1 - k0) / STEP);
 		}
 	}
-	_tile_release();
 }
 
 INLINE void amx_mm(const int nv, const bool two, int rows, const uint16_t *x, size_t ldx, const uint16_t *w, size_t ldw, int k,
@@ -368,11 +376,10 @@ INLINE void amx_mm(const int nv, const bool two, int rows, const uint16_t *x, si
 void inoci_bf16_mm_amx(const uint16_t *x, size_t ldx, int m, const uint16_t *w, size_t ldw, int n, int k, float *y, size_t ldy,
                        bool add)
 {
-	int configured = 0;
 	INOCI_AMX_SEES_MEMORY;
 	for (int row = 0; row < m; row += 2 * GROUP, x += 2 * GROUP * ldx, y += 2 * GROUP * ldy) {
 		int rows = m - row < 2 * GROUP ? m - row : 2 * GROUP, each = rows > GROUP ? (rows + 1) / 2 : rows;
-		if (each != configured) inoci_amx_start(configured = each);
+		inoci_amx_start(each);
 		for (int c = 0, nv; c < n; c += nv * VL) {
 			int left = (n - c) / VL;
 			nv = left == 4 || left == 2 ? 2 : left >= 3 ? 3 : 1;
@@ -391,7 +398,6 @@ void inoci_bf16_mm_amx(const uint16_t *x, size_t ldx, int m, const uint16_t *w, 
 		}
 	}
 	INOCI_AMX_SEES_MEMORY;
-	_tile_release();
 }
 
 bool inoci_bf16_amx(void)

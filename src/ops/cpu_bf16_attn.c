@@ -133,6 +133,7 @@ void inoci_bf16_attn(const inoci_attn_job *a, const inoci_seg *g, int head, int 
 		int m = a->heads - h0 < HEADS ? a->heads - h0 : HEADS, nq = rows_of(a) / m;
 		for (int i = i0; i < i1; i += nq) forward_rows(f, a, g, i, i1 - i < nq ? i1 - i : nq, h0, m);
 	}
+	if (a->amx) inoci_amx_end();
 }
 
 /* ---- backward: the products are transposed, keys are rows and (query, head) columns ---- */
@@ -259,4 +260,5 @@ void inoci_bf16_attn_bwd(const inoci_attn_bwd *a, const inoci_seg *g, int head, 
 			store_queries(b, a, g, i, nq, h0, m);
 		}
 	}
+	if (a->amx) inoci_amx_end();
 }

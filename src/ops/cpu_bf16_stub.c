@@ -22,6 +22,10 @@ void inoci_bf16_mm_amx(const uint16_t *x, size_t ldx, int m, const uint16_t *w, 
 	(void)x, (void)ldx, (void)m, (void)w, (void)ldw, (void)n, (void)k, (void)y, (void)ldy, (void)add;
 }
 
+void inoci_amx_end(void)
+{
+}
+
 bool inoci_bf16_amx(void)
 {
 	return false;

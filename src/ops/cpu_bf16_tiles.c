@@ -429,7 +429,6 @@ void inoci_bf16_outer_amx(float *g, size_t ldg, const uint16_t *u, size_t ldu, c
 					}
 			}
 		}
-	_tile_release();
 }
 
 /* ---- SwiGLU ---- */

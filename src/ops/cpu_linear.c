@@ -357,6 +357,7 @@ static void grads(inoci_cpu *c, const inoci_lora *l, int i, int end, int r0, con
 			add_turned(c, s->db + (size_t)n0 * (size_t)s->rank + q, s->rank, g, rn, nn);
 		}
 	}
+	if (c->amx) inoci_amx_end();
 }
 
 /* dx += dropout'(du A) of slice s, plain loops. */

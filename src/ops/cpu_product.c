@@ -147,6 +147,7 @@ void inoci_products_rows(const inoci_cpu *c, const inoci_product *p, int n, int 
 {
 	for (int i = 0; i < n; i++)
 		for (int panel = 0; panel < p[i].w->count; panel++) block(c, &p[i], panel, row0, row1, panel + 1, all);
+	if (c->amx) inoci_amx_end();
 }
 
 /* Rows are cut too, so that every thread has several blocks: a slow one is then waited for less. */
@@ -169,6 +170,7 @@ void inoci_products_run(const inoci_cpu *c, const inoci_product *p, int n, int T
 		else
 			(q->glu->dgu ? block_dglu : block_glu)(c, q, panel, row, end, panel + ahead);
 	}
+	if (c->amx) inoci_amx_end();
 	if (last) return;
 #pragma omp barrier
 }

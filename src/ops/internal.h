@@ -161,8 +161,10 @@ void inoci_bf16_block_amx(const inoci_product *p, int panel, int row0, int row1,
 bool inoci_bf16_amx(void);
 /* GCC's tile instructions name no memory that they read: what was written is in it from here on. */
 #define INOCI_AMX_SEES_MEMORY __asm__ volatile("" ::: "memory")
-/* The calling thread's tiles: 0-6 of `rows` rows of 64 bytes, 7 of 16. _tile_release() ends it. */
+/* The calling thread's tiles: 0-6 of `rows` rows of 64 bytes, 7 of 16. Kernels on tiles start them; who calls these ends them, so
+ * that a thread that waits has no tiles to be saved. */
 void inoci_amx_start(int rows);
+void inoci_amx_end(void);
 /* The same for panels of blocks; x bf16. */
 void inoci_bf16_blocks(const inoci_product *p, int panel, int row0, int row1, int ahead);
 /* sums (k / 32) of a row's blocks of 32 bf16 */
