@@ -68,6 +68,13 @@ static inoci_scan_marker marker(const inoci_dataset *d, bool end)
 
 void inoci_scan_markers(const inoci_dataset *d, inoci_scan_marker *head, inoci_scan_marker *tail)
 {
+	size_t left = 0, n;
 	*head = marker(d, false);
 	*tail = marker(d, true);
+	if (!head->text || !tail->text) return;
+	n = strlen(head->text) + strlen(tail->text);
+	for (size_t i = 0; i < d->n; i++) left += strlen(d->v[i].msgs[d->v[i].n_msgs - 1].content) > n;
+	if (left * 100 >= d->n * PERCENT) return;
+	free(head->text), free(tail->text); /* together they leave nothing to be measured */
+	*head = *tail = (inoci_scan_marker){0};
 }
