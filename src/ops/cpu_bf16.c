@@ -246,7 +246,7 @@ INLINE void amx_steps(const int nv, const bool two, const uint16_t *x0, const ui
 	}
 }
 
-INLINE void amx_zero(void)
+void inoci_amx_zero(void)
 {
 	_tile_zero(0);
 	_tile_zero(1);
@@ -300,7 +300,7 @@ INLINE void amx_tile(const int nv, const bool two, int rows, const inoci_product
 	if (k0)
 		amx_sums(nv, two, true, y, y + (size_t)late * ldy, ldy * 4);
 	else
-		amx_zero();
+		inoci_amx_zero();
 	amx_steps(nv, two, x, x + (size_t)late * ldx, ldx * 2, w + (size_t)(k0 / 2) * (size_t)nv * VL * 2, (size_t)nv * VL,
 	          (k1 - k0) / STEP, ahead, lines);
 	if (k1 < p->w->k || plain) {
@@ -368,7 +368,7 @@ INLINE void amx_mm(const int nv, const bool two, int rows, const uint16_t *x, si
 	if (add)
 		amx_sums(nv, two, true, y, y + late * ldy, ldy * 4);
 	else
-		amx_zero();
+		inoci_amx_zero();
 	amx_steps(nv, two, x, x + late * ldx, ldx * 2, w, ldw, k / STEP, NULL, 0);
 	amx_sums(nv, two, false, y, y + late * ldy, ldy * 4);
 }

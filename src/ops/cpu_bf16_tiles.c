@@ -370,12 +370,7 @@ void inoci_bf16_outer_amx(float *g, size_t ldg, const uint16_t *u, size_t ldu, c
 	for (int c = 0; c < n; c += 2 * VL)
 		for (int r0 = 0; r0 < r; r0 += RANKS) {
 			const int groups = (r - r0 < RANKS ? r - r0 : RANKS) / VL;
-			_tile_zero(0);
-			_tile_zero(1);
-			_tile_zero(2);
-			_tile_zero(3);
-			_tile_zero(4);
-			_tile_zero(5);
+			inoci_amx_zero();
 			for (int t0 = 0; t0 < T; t0 += STEP) {
 				const uint16_t *ut = u + (size_t)r0 * ldu + t0;
 				for (int i = 0, t = t0; i < VL; i++, t += 2) {

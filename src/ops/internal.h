@@ -165,6 +165,7 @@ bool inoci_bf16_amx(void);
  * that a thread that waits has no tiles to be saved. */
 void inoci_amx_start(int rows);
 void inoci_amx_end(void);
+void inoci_amx_zero(void); /* tiles 0-5: sums */
 /* The same for panels of blocks; x bf16. */
 void inoci_bf16_blocks(const inoci_product *p, int panel, int row0, int row1, int ahead);
 /* sums (k / 32) of a row's blocks of 32 bf16 */
