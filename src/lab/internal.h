@@ -485,8 +485,8 @@ INOCI_MUST int inoci_sample_add(inoci_store *s, sqlite3_stmt *st, const inoci_ne
 INOCI_MUST int inoci_run_measure(inoci_run_state *r, const inoci_wanted *w, const size_t *which, size_t n,
                                  const int64_t *prompt_id, int64_t adapter, inoci_adapter *a, inoc_err *err);
 
-/* run_sample.c: *a is loaded when it is needed and not there. */
-INOCI_MUST int inoci_run_evaluate(inoci_run_state *r, const inoci_plan_item *item, int eval, int64_t adapter, inoci_adapter **a,
+/* run_sample.c: every evaluation of the arm; *a is loaded when it is needed and not there. */
+INOCI_MUST int inoci_run_evaluate(inoci_run_state *r, const inoci_plan_item *item, int64_t adapter, inoci_adapter **a,
                                   inoc_err *err);
 
 #endif

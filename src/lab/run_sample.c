@@ -1,20 +1,33 @@
-/* The answers of one (arm, seed, evaluation), sampled or measured. Invariant: samples are linked to an evaluation when all of
- * them are there. */
+/* The answers of one (arm, seed): those of all evaluations are sampled in one call, so that few sequences are left over; then
+ * log-probabilities are measured. Invariant: samples are linked to an evaluation when all of them are there. */
+#include <search.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "lab/internal.h"
 
+enum { NAMED = 3 };  /* evaluations in a message */
 #define COMMIT_S 1.0 /* samples are committed this often: what kill -9 may cost */
+
+/* One evaluation. */
+typedef struct {
+	int eval;
+	inoci_wanted w;
+	int64_t *prompt_id; /* (w.prompts.n) rows */
+	size_t *which, n;   /* prompts of which some sample is missing */
+	inoci_sample_settings settings;
+} part;
 
 typedef struct {
 	inoci_run_state *r;
-	const inoci_wanted *w;
-	const size_t *which; /* prompt numbers of those given to the sampler */
-	const int64_t *prompt_id;
+	const inoci_plan_item *item;
 	int64_t adapter;
+	part *parts;
+	size_t n_parts;
+	const part **part_of; /* of each prompt given to the sampler, and its number there */
+	size_t *number;
 	sqlite3_stmt *insert;
-} sample_ctx;
+} evaluating;
 
 int inoci_sample_insert(inoci_store *s, sqlite3_stmt **out, inoc_err *err)
 {
@@ -51,11 +64,12 @@ int inoci_sample_add(inoci_store *store, sqlite3_stmt *st, const inoci_new_sampl
 
 static int on_sample(void *ctx, const inoci_sampled *s, inoc_err *err)
 {
-	sample_ctx *c = ctx;
-	size_t prompt = c->which[s->prompt];
-	const inoci_new_sample x = {.key = c->w->key[prompt * (size_t)c->w->n + (size_t)s->index].hex,
+	evaluating *c = ctx;
+	const part *p = c->part_of[s->prompt];
+	size_t number = c->number[s->prompt];
+	const inoci_new_sample x = {.key = p->w.key[number * (size_t)p->w.n + (size_t)s->index].hex,
 	                            .adapter = c->adapter,
-	                            .prompt = c->prompt_id[prompt],
+	                            .prompt = p->prompt_id[number],
 	                            .index = s->index,
 	                            .text = s->text,
 	                            .text_n = s->text_n,
@@ -80,23 +94,30 @@ static int prompt_rows(inoci_run_state *r, const inoci_wanted *w, int64_t *id, i
 	return 0;
 }
 
-/* Prompts of which some sample is missing; one of each content. */
-static int missing_prompts(inoci_run_state *r, const inoci_wanted *w, size_t *which, size_t *n, inoc_err *err)
+static int compare_keys(const void *a, const void *b)
+{
+	return strcmp(a, b);
+}
+
+/* Prompts of which some sample is missing, one of each content: not what `asked`, a tree of sample keys, has already. */
+static int missing_prompts(inoci_run_state *r, part *p, void **asked, inoc_err *err)
 {
 	sqlite3_stmt *st;
+	const inoci_wanted *w = &p->w;
 	int rc = inoci_store_query(r->store, &st, err, "SELECT 1 FROM sample WHERE key = ?", "");
-	*n = 0;
 	for (size_t i = 0; i < w->prompts.n && rc >= 0; i++) {
-		bool all = true, twin = false;
-		for (size_t k = 0; k < *n && !twin; k++)
-			twin = !strcmp(w->prompts.v[which[k]].hash.hex, w->prompts.v[i].hash.hex);
-		for (int k = 0; k < w->n && all && !twin && rc >= 0; k++) {
-			sqlite3_bind_text(st, 1, w->key[i * (size_t)w->n + (size_t)k].hex, -1, SQLITE_STATIC);
+		const inoci_hash *key = &w->key[i * (size_t)w->n];
+		bool all = true;
+		for (int k = 0; k < w->n && all && rc >= 0; k++) {
+			sqlite3_bind_text(st, 1, key[k].hex, -1, SQLITE_STATIC);
 			rc = inoci_store_step(r->store, st, err);
 			all = rc > 0;
 			sqlite3_reset(st);
 		}
-		if (!all && !twin) which[(*n)++] = i;
+		if (rc < 0 || all) continue;
+		const char *last = key[w->n - 1].hex, *const *node = tsearch(last, asked, compare_keys);
+		INOC_BUG_IF(!node);
+		if (*node == last) p->which[p->n++] = i;
 	}
 	sqlite3_finalize(st);
 	return rc < 0 ? rc : 0;
@@ -126,78 +147,129 @@ out:
 	return rc < 0 ? rc : 0;
 }
 
-static int sample(inoci_run_state *r, const inoci_plan_item *item, int eval, inoci_adapter *a, sample_ctx *c, size_t n,
-                  inoc_err *err)
-{
-	inoci_sample_settings s = r->e->evals[eval].sampling;
-	inoci_prompt *prompts = inoci_alloc(n * sizeof *prompts);
-	s.seed = item->seed;
-	for (size_t i = 0; i < n; i++) {
-		const inoci_lab_prompt *p = &c->w->prompts.v[c->which[i]];
-		prompts[i] = (inoci_prompt){.ids = p->ids, .n = p->n, .key = p->key};
-	}
-	int rc = inoci_sample_insert(r->store, &c->insert, err);
-	if (rc == 0) rc = inoci_sample(r->model, a, prompts, n, &s, on_sample, NULL, c, &r->overall.own, err);
-	sqlite3_finalize(c->insert);
-	free(prompts);
-	return rc;
-}
+/* ---- the whole ---- */
 
-/* Samples, or measures, the n prompts c->which into the store. */
-static int draw(inoci_run_state *r, const inoci_plan_item *item, int eval, inoci_adapter **a, sample_ctx *c, size_t n,
-                inoc_err *err)
+static int open_part(evaluating *c, int eval, void **asked, inoc_err *err)
 {
-	const inoci_arm *arm = &r->e->arms[item->arm];
-	const inoci_evaluation *ev = &r->e->evals[eval];
-	inoc_err later = {0};
-	char far[96];
-	int rc;
-	INOC_TRY(inoci_run_need_model(r, err));
-	if (arm->train && !*a) INOC_TRY(inoci_run_load_adapter(r, c->adapter, a, err));
-	if (arm->adapter && !*a) INOC_TRY(inoci_run_load_given(r, item->arm, a, err));
-	inoci_overall_text(&r->overall, far, sizeof far);
-	inoci_note(r->o->progress, "seed %llu, %s: %s %s%s%s", (unsigned long long)item->seed, arm->name,
-	           ev->measure ? "measuring" : "sampling", ev->name, *far ? "; " : "", far);
-	inoci_overall_begin(&r->overall, INOCI_WORK_SAMPLES, inoci_now_s());
-	if (ev->measure)
-		rc = inoci_run_measure(r, c->w, c->which, n, c->prompt_id, c->adapter, *a, err);
-	else
-		rc = sample(r, item, eval, *a, c, n, err);
-	inoci_overall_end(&r->overall, (double)n * c->w->n);
-	int kept = inoci_store_commit(r->store, rc < 0 ? &later : err); /* what is finished is kept, also when stopped */
-	if (rc >= 0) rc = kept;
-out:
-	return rc < 0 ? rc : 0;
-}
-
-int inoci_run_evaluate(inoci_run_state *r, const inoci_plan_item *item, int eval, int64_t adapter, inoci_adapter **a,
-                       inoc_err *err)
-{
-	const inoci_arm *arm = &r->e->arms[item->arm];
-	inoci_wanted w;
-	int64_t linked = 0, *ids = NULL;
-	size_t *which = NULL, n = 0;
-	sample_ctx c = {.r = r, .w = &w, .adapter = adapter};
-	int rc = inoci_run_wanted(r, item->arm, eval, item->seed, item->key, &w, err);
+	inoci_run_state *r = c->r;
+	int64_t linked = 0;
+	part *p = &c->parts[c->n_parts++];
+	*p = (part){.eval = eval, .settings = r->e->evals[eval].sampling};
+	p->settings.seed = c->item->seed;
+	int rc = inoci_run_wanted(r, c->item->arm, eval, c->item->seed, c->item->key, &p->w, err);
 	if (rc < 0) return rc;
+	p->prompt_id = inoci_alloc((p->w.prompts.n + 1) * sizeof *p->prompt_id);
+	p->which = inoci_alloc((p->w.prompts.n + 1) * sizeof *p->which);
 	INOC_TRY(inoci_store_int(
 	        r->store, &linked, err,
 	        "SELECT 1 FROM link_eval WHERE experiment = ? AND arm = ? AND seed = ? AND evaluation = ? AND key = ?", "ssiss",
-	        r->e->name, arm->name, (int64_t)item->seed, r->e->evals[eval].name, w.all.hex));
-	if (linked) goto out;
-	ids = inoci_alloc((w.prompts.n + 1) * sizeof *ids);
-	which = inoci_alloc((w.prompts.n + 1) * sizeof *which);
+	        r->e->name, r->e->arms[c->item->arm].name, (int64_t)c->item->seed, r->e->evals[eval].name, p->w.all.hex));
+	if (linked) {
+		inoci_wanted_free(&p->w);
+		free(p->which), free(p->prompt_id);
+		c->n_parts--;
+		return 0;
+	}
 	INOC_TRY(inoci_store_begin(r->store, err));
-	INOC_TRY(prompt_rows(r, &w, ids, err));
+	INOC_TRY(prompt_rows(r, &p->w, p->prompt_id, err));
 	INOC_TRY(inoci_store_commit(r->store, err));
-	INOC_TRY(missing_prompts(r, &w, which, &n, err));
-	c.which = which;
-	c.prompt_id = ids;
-	if (n) INOC_TRY(draw(r, item, eval, a, &c, n, err));
-	INOC_TRY(link_samples(r, item, eval, &w, err));
+	INOC_TRY(missing_prompts(r, p, asked, err));
 out:
 	if (rc < 0) inoci_store_rollback(r->store);
-	free(ids), free(which);
-	inoci_wanted_free(&w);
+	return rc < 0 ? rc : 0;
+}
+
+static int sample(evaluating *c, const part *const *parts, size_t n_parts, inoci_adapter *a, inoc_err *err)
+{
+	size_t n = 0, cap = 0;
+	for (size_t i = 0; i < n_parts; i++) cap += parts[i]->n;
+	inoci_prompt *prompts = inoci_alloc((cap + 1) * sizeof *prompts);
+	c->part_of = inoci_alloc((cap + 1) * sizeof(part *));
+	c->number = inoci_alloc((cap + 1) * sizeof *c->number);
+	for (size_t i = 0; i < n_parts; i++)
+		for (size_t k = 0; k < parts[i]->n; k++, n++) {
+			const inoci_lab_prompt *p = &parts[i]->w.prompts.v[parts[i]->which[k]];
+			prompts[n] = (inoci_prompt){.ids = p->ids, .n = p->n, .key = p->key, .settings = &parts[i]->settings};
+			c->part_of[n] = parts[i];
+			c->number[n] = parts[i]->which[k];
+		}
+	int rc = inoci_sample_insert(c->r->store, &c->insert, err);
+	if (rc == 0)
+		rc = inoci_sample(c->r->model, a, prompts, n, &parts[0]->settings, on_sample, NULL, c, &c->r->overall.own, err);
+	sqlite3_finalize(c->insert);
+	free(prompts), free(c->part_of), free(c->number);
+	return rc;
+}
+
+/* What is missing of these parts, all sampled or one that is measured, into the store. */
+static int draw(evaluating *c, const part *const *parts, size_t n_parts, inoci_adapter **a, inoc_err *err)
+{
+	inoci_run_state *r = c->r;
+	const inoci_arm *arm = &r->e->arms[c->item->arm];
+	const bool measure = n_parts && r->e->evals[parts[0]->eval].measure;
+	inoc_err later = {0};
+	inoci_buf names = {0};
+	char far[96];
+	double n = 0;
+	int rc;
+	for (size_t i = 0; i < n_parts; i++) n += (double)parts[i]->n * parts[i]->w.n;
+	if (n == 0) return 0;
+	INOC_TRY(inoci_run_need_model(r, err));
+	if (arm->train && !*a) INOC_TRY(inoci_run_load_adapter(r, c->adapter, a, err));
+	if (arm->adapter && !*a) INOC_TRY(inoci_run_load_given(r, c->item->arm, a, err));
+	inoci_overall_text(&r->overall, far, sizeof far);
+	for (size_t i = 0; i < n_parts && i < NAMED; i++)
+		inoci_buf_printf(&names, "%s%s", i ? ", " : "", r->e->evals[parts[i]->eval].name);
+	if (n_parts > NAMED) inoci_buf_printf(&names, " and %zu more", n_parts - NAMED);
+	inoci_note(r->o->progress, "seed %llu, %s: %s %s%s%s", (unsigned long long)c->item->seed, arm->name,
+	           measure ? "measuring" : "sampling", names.data, *far ? "; " : "", far);
+	inoci_overall_begin(&r->overall, INOCI_WORK_SAMPLES, inoci_now_s());
+	if (measure)
+		rc = inoci_run_measure(r, &parts[0]->w, parts[0]->which, parts[0]->n, parts[0]->prompt_id, c->adapter, *a, err);
+	else
+		rc = sample(c, parts, n_parts, *a, err);
+	inoci_overall_end(&r->overall, n);
+	int kept = inoci_store_commit(r->store, rc < 0 ? &later : err); /* what is finished is kept, also when stopped */
+	if (rc >= 0) rc = kept;
+out:
+	inoci_buf_free(&names);
+	return rc < 0 ? rc : 0;
+}
+
+static void keep(void *node)
+{
+	(void)node;
+}
+
+int inoci_run_evaluate(inoci_run_state *r, const inoci_plan_item *item, int64_t adapter, inoci_adapter **a, inoc_err *err)
+{
+	const inoci_experiment *e = r->e;
+	evaluating c = {.r = r, .item = item, .adapter = adapter, .parts = inoci_alloc((e->n_evals + 1) * sizeof(part))};
+	const part **sampled = inoci_alloc((e->n_evals + 1) * sizeof *sampled);
+	size_t n = 0;
+	void *asked = NULL;
+	int rc = 0;
+	for (size_t v = 0; v < e->n_evals; v++)
+		if (inoci_experiment_wants(e, item->arm, (int)v)) INOC_TRY(open_part(&c, (int)v, &asked, err));
+	for (size_t i = 0; i < c.n_parts; i++)
+		if (!e->evals[c.parts[i].eval].measure && c.parts[i].n) sampled[n++] = &c.parts[i];
+	INOC_TRY(draw(&c, sampled, n, a, err));
+	for (size_t i = 0; i < c.n_parts; i++) {
+		const part *p = &c.parts[i];
+		if (inoci_stopped(r->o->progress)) {
+			rc = inoci_err_set(err, INOC_E_STOPPED, "stopped before %s of arm %s", e->evals[p->eval].name,
+			                   e->arms[item->arm].name);
+			goto out;
+		}
+		if (e->evals[p->eval].measure) INOC_TRY(draw(&c, &p, 1, a, err));
+		INOC_TRY(link_samples(r, item, p->eval, &p->w, err));
+	}
+out:
+	tdestroy(asked, keep);
+	for (size_t i = 0; i < c.n_parts; i++) {
+		inoci_wanted_free(&c.parts[i].w);
+		free(c.parts[i].which), free(c.parts[i].prompt_id);
+	}
+	free(c.parts), free(sampled);
 	return rc < 0 ? rc : 0;
 }

@@ -120,14 +120,7 @@ static int do_item(inoci_run_state *r, inoci_plan_item *item, inoc_err *err)
 	INOC_TRY(inoci_store_exec(r->store, err,
 	                          "INSERT OR REPLACE INTO link_adapter(experiment, arm, seed, adapter) VALUES(?,?,?,?)", "ssii",
 	                          r->e->name, arm->name, (int64_t)item->seed, id));
-	for (size_t v = 0; v < r->e->n_evals; v++) {
-		if (!inoci_experiment_wants(r->e, item->arm, (int)v)) continue;
-		if (inoci_stopped(r->o->progress)) {
-			rc = inoci_err_set(err, INOC_E_STOPPED, "stopped before %s of arm %s", r->e->evals[v].name, arm->name);
-			goto out;
-		}
-		INOC_TRY(inoci_run_evaluate(r, item, (int)v, id, &a, err));
-	}
+	INOC_TRY(inoci_run_evaluate(r, item, id, &a, err));
 out:
 	inoci_adapter_free(a);
 	return rc < 0 ? rc : 0;

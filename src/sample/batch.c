@@ -1,108 +1,27 @@
 /* Continuous batching over one KV store.
  *
- * The store's rows are handed out in pages. What all prompts of a call have in common (`root`) is computed once; the rest of a
- * prompt that is sampled several times (`head`) is computed once for its samples; a sequence owns the rows from there on. A step
- * is one batch: a token of every sequence that is being sampled, and up to PREFILL tokens of prompts. A sequence that ends is
- * replaced at the next step.
+ * The store's rows are handed out in pages. What all prompts of a group have in common (its `root`) is computed once; the rest of
+ * a prompt that is sampled several times (`head`) is computed once for its samples; a sequence owns the rows from there on. A
+ * step is one batch: a token of every sequence that is being sampled, and up to PREFILL tokens of prompts. A sequence that ends
+ * is replaced at the next step.
  *
  * Invariants:
- *  1. A head's rows are computed before, or in the same batch as, any row that sees them.
+ *  1. A root's and a head's rows are computed before, or in the same batch as, any row that sees them; they are kept while a
+ *     sequence holds them, a root's also while a head of it has rows.
  *  2. Where pages run out, the youngest sequence gives up its rows and computes them again later (its tokens and random numbers
  *     stay): the oldest always gets on, since the store holds at least the largest sequence alone. Results are the same
  *     because a row's numbers do not depend on the batch it is computed in.
  *  3. No allocation in a step, but for text that grows.
  */
-#include <stdlib.h>
 #include <string.h>
 
-#include "sample/internal.h"
+#include "sample/batch.h"
 
 #ifdef _OPENMP
 #include <omp.h>
 #endif
 
-enum { PAGE = 16, PREFILL = 512, SLOTS = 64 };
-#define OTHER_BYTES ((size_t)192 << 20) /* left to activations, logits and generated code */
-#define KV_BYTES ((size_t)1 << 30)      /* of a store whose size is chosen here, unless one sequence needs more */
-
-/* A run of computed rows: positions [from, fed), in pages of its own. */
-struct rows {
-	int from, fed;
-	int32_t *key_rows; /* (position): those of its ancestors too */
-	int32_t *pages;
-	int n_pages;
-};
-
-struct head {
-	struct rows r;
-	size_t prompt;
-	int to;   /* its end */
-	int left; /* samples of the prompt that have not ended; 0: the head is free */
-	int refs; /* sequences that hold rows behind it */
-};
-
-struct seq {
-	struct rows r;
-	size_t prompt;
-	struct head *head; /* or NULL: right behind the root */
-	bool holding;      /* counted in head->refs */
-	int n, max_new;    /* known tokens, prompt and sampled; most that may be sampled */
-	inoci_sampled out;
-	inoci_buf text;
-	size_t sent; /* bytes streamed */
-	inoci_rng rng;
-	int32_t *seen; /* distinct tokens so far, for the repetition penalty */
-	uint8_t *seen_bit;
-	int n_seen;
-};
-
-struct sampler {
-	inoci_model *m;
-	inoci_adapter *adapter;
-	const inoci_prompt *prompts;
-	size_t n_prompts;
-	inoci_pick_plan plan;
-	int32_t ends[2];
-	int n_ends;
-	inoci_sampled_fn *f;
-	inoci_token_fn *stream;
-	void *ctx;
-
-	inoci_kv *kv;
-	int n_pages, *free_pages, n_free;
-	struct rows root;
-	int root_to;
-	struct head *heads;
-	struct seq *seqs;
-	int n_slots;
-	int *order, n_live; /* indices of living sequences, oldest first; behind them the free ones */
-
-	size_t next_prompt; /* what is admitted next */
-	int next_index;
-	size_t done, total;
-	double n_tokens;
-
-	inoci_batch b;
-	inoci_workspace *w;
-	int32_t *kv_rows, *rows;
-	int *row_seq, n_rows, n_prefill; /* n_prefill: of the batch's tokens, those of prompts */
-	float *logits;
-	inoci_picker **pickers;
-	int n_pickers;
-	int32_t *picked; /* parallel to rows */
-};
-
-static int count_of(const struct sampler *s, size_t p)
-{
-	return s->prompts[p].count ? s->prompts[p].count : s->plan.s.n;
-}
-
 /* ---- pages ---- */
-
-static int pages_of(int n)
-{
-	return (n + PAGE - 1) / PAGE;
-}
 
 static void rows_drop(struct sampler *s, struct rows *r)
 {
@@ -113,16 +32,25 @@ static void rows_drop(struct sampler *s, struct rows *r)
 static void unhold(struct seq *q)
 {
 	if (q->holding && q->head) q->head->refs--;
+	q->group->root.refs -= q->holding;
 	q->holding = false;
 }
 
-/* A free page, taken if need be from an idle head, then from the youngest sequence after number `age` in the order; -1: none. */
+static struct head *idle_head(const struct sampler *s)
+{
+	for (int i = 0; i < s->n_slots + 1; i++)
+		if (!s->heads[i].refs && s->heads[i].r.n_pages) return &s->heads[i];
+	for (int i = 0; i < s->n_groups; i++)
+		if (!s->groups[i].root.refs && s->groups[i].root.r.n_pages) return &s->groups[i].root;
+	return NULL;
+}
+
+/* A free page, taken if need be from an idle head or root, then from the youngest sequence after number `age` in the order; -1:
+ * none. */
 static int take_page(struct sampler *s, int age)
 {
 	while (!s->n_free) {
-		struct head *idle = NULL;
-		for (int i = 0; i < s->n_slots + 1 && !idle; i++)
-			if (!s->heads[i].refs && s->heads[i].r.n_pages) idle = &s->heads[i];
+		struct head *idle = idle_head(s);
 		if (idle) {
 			rows_drop(s, &idle->r);
 			continue;
@@ -184,22 +112,23 @@ static void build_step(struct sampler *s)
 	s->n_rows = s->n_prefill = 0;
 	for (int age = 0; age < s->n_live; age++) {
 		struct seq *q = &s->seqs[s->order[age]];
-		struct head *h = q->head;
+		struct head *h = q->head, *root = &q->group->root;
 		const inoci_prompt *p = &s->prompts[q->prompt];
-		if (!feed_shared(s, &s->root, p, s->root_to, age, &budget)) return;
 		if (!q->holding) {
 			/* Waits for all its tokens' pages and one for each older one to grow into: else it would soon give them
 			 * up. */
-			if (age && s->n_free < pages_of(q->n - s->root_to) + 1 + age) continue;
+			if (age && s->n_free < pages_of(q->n - root->r.fed) + 1 + age) continue;
 			q->holding = true;
+			root->refs++;
 			if (h) h->refs++;
 		}
+		if (!feed_shared(s, &root->r, p, root->to, age, &budget)) continue;
 		if (h) {
-			if (h->r.fed == h->r.from) memcpy(h->r.key_rows, s->root.key_rows, (size_t)s->root_to * sizeof(int32_t));
+			if (h->r.fed == h->r.from) memcpy(h->r.key_rows, root->r.key_rows, (size_t)root->to * sizeof(int32_t));
 			if (!feed_shared(s, &h->r, p, h->to, age, &budget)) continue;
 		}
 		if (q->r.fed == q->r.from)
-			memcpy(q->r.key_rows, h ? h->r.key_rows : s->root.key_rows, (size_t)q->r.from * sizeof(int32_t));
+			memcpy(q->r.key_rows, h ? h->r.key_rows : root->r.key_rows, (size_t)q->r.from * sizeof(int32_t));
 		int left = q->n - q->r.fed, n = left;
 		if (left > 1 && n > budget) n = budget;
 		if (!n || !(n = rows_room(s, &q->r, n, age))) continue;
@@ -223,7 +152,8 @@ static void see(struct seq *q, int32_t id)
 static struct head *head_for(struct sampler *s, size_t prompt)
 {
 	const inoci_prompt *p = &s->prompts[prompt];
-	if (count_of(s, prompt) < 2 || p->n - 1 <= s->root_to) return NULL;
+	int root_to = s->groups[s->group_of[prompt]].root.to;
+	if (count_of(s, prompt) < 2 || p->n - 1 <= root_to) return NULL;
 	struct head *empty = NULL;
 	for (int i = 0; i < s->n_slots + 1; i++) {
 		struct head *h = &s->heads[i];
@@ -235,7 +165,7 @@ static struct head *head_for(struct sampler *s, size_t prompt)
 	empty->prompt = prompt;
 	empty->left = count_of(s, prompt);
 	empty->to = p->n - 1;
-	empty->r.from = empty->r.fed = s->root_to;
+	empty->r.from = empty->r.fed = root_to;
 	return empty;
 }
 
@@ -245,15 +175,17 @@ static void admit(struct sampler *s)
 		struct seq *q = &s->seqs[s->order[s->n_live++]];
 		const inoci_prompt *p = &s->prompts[s->next_prompt];
 		q->prompt = q->out.prompt = s->next_prompt;
+		q->group = &s->groups[s->group_of[s->next_prompt]];
+		const inoci_sample_settings *t = &q->group->plan.s;
 		q->out.index = p->first_index + s->next_index;
 		q->head = head_for(s, s->next_prompt);
-		q->r.from = q->r.fed = q->head ? q->head->to : s->root_to;
+		q->r.from = q->r.fed = q->head ? q->head->to : q->group->root.to;
 		q->n = p->n;
-		q->max_new = s->m->hp.context - p->n < s->plan.s.max_tokens ? s->m->hp.context - p->n : s->plan.s.max_tokens;
+		q->max_new = s->m->hp.context - p->n < t->max_tokens ? s->m->hp.context - p->n : t->max_tokens;
 		q->out.n_ids = 0;
 		q->sent = 0;
 		inoci_buf_clear(&q->text);
-		q->rng = inoci_rng_new(s->plan.s.seed, "sample", p->key, (uint64_t)q->out.index);
+		q->rng = inoci_rng_new(t->seed, "sample", p->key, (uint64_t)q->out.index);
 		while (q->n_seen) q->seen_bit[q->seen[--q->n_seen] / 8] = 0;
 		for (int i = 0; i < p->n; i++) see(q, p->ids[i]);
 		if (++s->next_index == count_of(s, s->next_prompt)) s->next_index = 0, s->next_prompt++;
@@ -274,6 +206,7 @@ static void retire(struct sampler *s, int slot)
 	rows_drop(s, &q->r);
 	unhold(q);
 	if (q->head && --q->head->left == 0) rows_drop(s, &q->head->r);
+	if (--q->group->root.left == 0) rows_drop(s, &q->group->root.r);
 	int i = 0;
 	while (s->order[i] != slot) i++;
 	s->n_live--;
@@ -286,6 +219,7 @@ static void retire(struct sampler *s, int slot)
 static int take(struct sampler *s, int slot, int32_t id, inoc_err *err)
 {
 	struct seq *q = &s->seqs[slot];
+	const inoci_sample_settings *t = &q->group->plan.s;
 	bool ended = false;
 	size_t old = q->text.len, cut = SIZE_MAX;
 	q->out.ids[q->out.n_ids++] = id;
@@ -296,12 +230,12 @@ static int take(struct sampler *s, int slot, int32_t id, inoc_err *err)
 		size_t n;
 		const char *bytes = inoci_tok_bytes(s->m->tok, id, &n);
 		if (!inoci_tok_is_special(s->m->tok, id)) inoci_buf_append(&q->text, bytes, n);
-		cut = q->text.len > old ? inoci_stop_find(&s->plan.s, q->text.data, q->text.len, old) : SIZE_MAX;
+		cut = q->text.len > old ? inoci_stop_find(t, q->text.data, q->text.len, old) : SIZE_MAX;
 		see(q, id);
 	}
 	if (!ended && cut == SIZE_MAX && q->out.n_ids < q->max_new) {
 		if (!s->stream || q->text.len == old) return 0;
-		return stream(s, q, inoci_text_certain(&s->plan.s, q->text.data, q->text.len), err);
+		return stream(s, q, inoci_text_certain(t, q->text.data, q->text.len), err);
 	}
 	q->out.end = ended ? INOCI_END_STOP : cut != SIZE_MAX ? INOCI_END_STOP_STRING : INOCI_END_LENGTH;
 	if (cut != SIZE_MAX) {
@@ -321,7 +255,7 @@ static int take(struct sampler *s, int slot, int32_t id, inoc_err *err)
 
 static void clock_step(const struct sampler *s, double seconds)
 {
-	inoci_sample_speed *v = s->plan.s.speed;
+	inoci_sample_speed *v = s->settings->speed;
 	if (v && s->n_prefill) {
 		v->prefill_tokens += s->n_prefill;
 		v->prefill_s += seconds;
@@ -338,18 +272,20 @@ static int step(struct sampler *s, inoc_err *err)
 	INOC_BUG_IF(!s->b.T);
 	int rc = inoci_model_infer(s->m, s->adapter, &s->b, s->kv, s->kv_rows, s->w, s->rows, s->n_rows, s->logits, err);
 	if (rc < 0) return rc;
-	size_t V = (size_t)s->plan.vocab, K = (size_t)s->plan.s.top_logprobs;
+	size_t V = (size_t)s->m->hp.vocab;
 #ifdef _OPENMP
 #pragma omp parallel for schedule(dynamic) num_threads(s->n_pickers) if (s->n_rows > 1)
 #endif
 	for (int i = 0; i < s->n_rows; i++) {
 		struct seq *q = &s->seqs[s->row_seq[i]];
+		const inoci_pick_plan *plan = &q->group->plan;
+		size_t K = (size_t)plan->s.top_logprobs;
 		int at = q->out.n_ids, thread = 0;
 #ifdef _OPENMP
 		thread = omp_get_thread_num();
 #endif
 		double u = inoci_rng_uniform(&q->rng);
-		s->picked[i] = inoci_pick(s->pickers[thread], &s->plan, s->logits + (size_t)i * V, q->seen, q->n_seen, u,
+		s->picked[i] = inoci_pick(s->pickers[thread], plan, s->logits + (size_t)i * V, q->seen, q->n_seen, u,
 		                          &q->out.logprob[at], K ? q->out.top_ids + (size_t)at * K : NULL,
 		                          K ? q->out.top_logprob + (size_t)at * K : NULL);
 	}
@@ -363,160 +299,6 @@ static int step(struct sampler *s, inoc_err *err)
 	}
 	clock_step(s, inoci_now_s() - start);
 	return 0;
-}
-
-/* ---- setting up ---- */
-
-static int check_prompts(struct sampler *s, inoc_err *err)
-{
-	const inoci_hparams *hp = &s->m->hp;
-	for (size_t i = 0; i < s->n_prompts; i++) {
-		const inoci_prompt *p = &s->prompts[i];
-		if (p->n < 1) return inoci_err_set(err, INOC_E_USAGE, "prompt %zu has no tokens", i);
-		if (p->n > hp->context - 1)
-			return inoci_err_set(
-			        err, INOC_E_LIMIT,
-			        "prompt %zu has %d tokens; the model's context of %d leaves no room for a response (at most %d)",
-			        i, p->n, hp->context, hp->context - 1);
-		for (int t = 0; t < p->n; t++)
-			if (p->ids[t] < 0 || p->ids[t] >= hp->vocab)
-				return inoci_err_set(err, INOC_E_USAGE, "prompt %zu: token %d is id %d; the vocabulary has %d", i,
-				                     t, p->ids[t], hp->vocab);
-		if (p->count < 0 || p->first_index < 0)
-			return inoci_err_set(err, INOC_E_USAGE, "prompt %zu: sample indices or their number are negative", i);
-		s->total += (size_t)count_of(s, i);
-		/* The last token is computed with each sample, for its logits. */
-		int same = i ? s->root_to : p->n - 1, end = p->n - 1 < same ? p->n - 1 : same;
-		for (same = 0; same < end && p->ids[same] == s->prompts[0].ids[same];) same++;
-		s->root_to = same;
-	}
-	return 0;
-}
-
-/* The store's size: enough for all slots at their longest, or what memory allows. */
-static int make_store(struct sampler *s, inoc_err *err)
-{
-	int root = pages_of(s->root_to), most = 0;
-	for (size_t i = 0; i < s->n_prompts; i++) {
-		const inoci_prompt *p = &s->prompts[i];
-		int room = s->m->hp.context - p->n, new = room < s->plan.s.max_tokens ? room : s->plan.s.max_tokens;
-		int pages = pages_of(p->n - s->root_to) + pages_of(new) + 1;
-		if (pages > most) most = pages;
-	}
-	size_t page_bytes = inoci_kv_bytes(s->m, 1024 * PAGE) / 1024, free_bytes = inoci_mem_available_bytes();
-	size_t available = free_bytes > OTHER_BYTES ? (free_bytes - OTHER_BYTES) / 2 : 0;
-	size_t least = (size_t)(root + most), want = (size_t)root + (size_t)most * (size_t)s->n_slots, can;
-	if (s->plan.s.max_kv_rows) {
-		can = (size_t)s->plan.s.max_kv_rows / PAGE;
-		if (can < least)
-			return inoci_err_set(err, INOC_E_MEMORY,
-			                     "max_kv_rows is %d; the longest prompt and its response need %zu rows (%.0f MiB)",
-			                     s->plan.s.max_kv_rows, least * PAGE, (double)(least * page_bytes) / 0x1p20);
-	} else {
-		can = (available < KV_BYTES ? available : KV_BYTES) / page_bytes;
-		if (can < least) can = least;
-		if (available < least * page_bytes)
-			return inoci_err_set(
-			        err, INOC_E_MEMORY,
-			        "the KV store of one sequence of %zu tokens needs %.0f MiB, of which %.0f MiB can be had; lower "
-			        "max_tokens or shorten the prompts",
-			        least * PAGE, (double)(least * page_bytes) / 0x1p20, (double)available / 0x1p20);
-	}
-	if (want > can) want = can;
-	if (want > (size_t)(INT32_MAX / PAGE)) want = (size_t)(INT32_MAX / PAGE);
-	int rc;
-	while ((rc = inoci_kv_new(s->m, (int)want * PAGE, &s->kv, err)) == INOC_E_MEMORY && want > least)
-		want = want / 2 > least ? want / 2 : least;
-	if (rc < 0) return inoci_err_prefix(err, "sampling at most %zu tokens at a time", least * PAGE);
-	s->n_pages = (int)want;
-	s->free_pages = inoci_alloc(want * sizeof *s->free_pages);
-	while (s->n_free < s->n_pages) s->free_pages[s->n_free] = s->n_pages - 1 - s->n_free, s->n_free++;
-	return 0;
-}
-
-static void rows_alloc(struct rows *r, size_t cap)
-{
-	r->key_rows = inoci_alloc(cap * sizeof *r->key_rows);
-	r->pages = inoci_alloc((cap / PAGE + 1) * sizeof *r->pages);
-}
-
-static int make_slots(struct sampler *s, inoc_err *err)
-{
-	const inoci_sample_settings *t = &s->plan.s;
-	size_t N = (size_t)s->n_slots, V = (size_t)s->plan.vocab, longest = 0, K = (size_t)t->top_logprobs;
-	for (size_t i = 0; i < s->n_prompts; i++)
-		if ((size_t)s->prompts[i].n > longest) longest = (size_t)s->prompts[i].n;
-	size_t new = (size_t)(t->max_tokens < s->m->hp.context ? t->max_tokens : s->m->hp.context), cap = longest + new;
-	rows_alloc(&s->root, longest);
-	s->heads = inoci_alloc((N + 1) * sizeof *s->heads);
-	for (size_t i = 0; i < N + 1; i++) rows_alloc(&s->heads[i].r, longest);
-	s->seqs = inoci_alloc(N * sizeof *s->seqs);
-	s->order = inoci_alloc(N * sizeof *s->order);
-	for (size_t i = 0; i < N; i++) {
-		struct seq *q = &s->seqs[i];
-		s->order[i] = (int)i;
-		rows_alloc(&q->r, cap);
-		q->out.ids = inoci_alloc(new * sizeof *q->out.ids);
-		q->out.logprob = inoci_alloc(new * sizeof *q->out.logprob);
-		if (K) q->out.top_ids = inoci_alloc(new *K * sizeof *q->out.top_ids);
-		if (K) q->out.top_logprob = inoci_alloc(new *K * sizeof *q->out.top_logprob);
-		if (t->repetition_penalty != 1) {
-			q->seen = inoci_alloc((cap < V ? cap : V) * sizeof *q->seen);
-			q->seen_bit = inoci_alloc(V / 8 + 1);
-		}
-	}
-	size_t T = PREFILL + N;
-	s->b.ids = inoci_alloc(T * sizeof(int32_t));
-	s->b.pos = inoci_alloc(T * sizeof(int32_t));
-	s->b.segs = inoci_alloc((2 * N + 1) * sizeof *s->b.segs);
-	s->kv_rows = inoci_alloc(T * sizeof(int32_t));
-	s->rows = inoci_alloc(N * sizeof(int32_t));
-	s->row_seq = inoci_alloc(N * sizeof *s->row_seq);
-	s->picked = inoci_alloc(N * sizeof *s->picked);
-	s->n_pickers = 1;
-#ifdef _OPENMP
-	/* As many as the operations use: libgomp's pool is made anew when the number changes. */
-	if (s->n_slots > 1 && s->m->ops->n_threads > 1) s->n_pickers = s->m->ops->n_threads;
-#endif
-	s->pickers = inoci_alloc((size_t)s->n_pickers * sizeof *s->pickers);
-	for (int i = 0; i < s->n_pickers; i++) s->pickers[i] = inoci_picker_new(s->plan.vocab);
-	s->w = inoci_workspace_new();
-	s->logits = inoci_big_room(N * V * sizeof *s->logits, "logits", err);
-	return s->logits ? 0 : INOC_E_MEMORY;
-}
-
-static void rows_free(struct rows *r)
-{
-	free(r->key_rows);
-	free(r->pages);
-}
-
-static void sampler_free(struct sampler *s)
-{
-	rows_free(&s->root);
-	for (int i = 0; s->heads && i < s->n_slots + 1; i++) rows_free(&s->heads[i].r);
-	for (int i = 0; s->seqs && i < s->n_slots; i++) {
-		rows_free(&s->seqs[i].r);
-		inoci_sampled_free(&s->seqs[i].out);
-		inoci_buf_free(&s->seqs[i].text);
-		free(s->seqs[i].seen);
-		free(s->seqs[i].seen_bit);
-	}
-	for (int i = 0; s->pickers && i < s->n_pickers; i++) inoci_picker_free(s->pickers[i]);
-	free(s->pickers);
-	free(s->heads);
-	free(s->seqs);
-	free(s->order);
-	free(s->free_pages);
-	inoci_batch_free(&s->b);
-	free(s->kv_rows);
-	free(s->rows);
-	free(s->row_seq);
-	free(s->picked);
-	free(s->logits);
-	inoci_workspace_free(s->w);
-	inoci_kv_free(s->kv);
-	inoci_pick_plan_free(&s->plan);
 }
 
 static void tick(const struct sampler *s, const inoci_progress *progress, double start, double *last)
@@ -533,18 +315,19 @@ int inoci_sample(inoci_model *m, inoci_adapter *a, const inoci_prompt *prompts, 
                  const inoci_sample_settings *settings, inoci_sampled_fn *f, inoci_token_fn *stream_fn, void *ctx,
                  const inoci_progress *progress, inoc_err *err)
 {
-	struct sampler s = {
-	        .m = m, .adapter = a, .prompts = prompts, .n_prompts = n_prompts, .f = f, .stream = stream_fn, .ctx = ctx};
+	struct sampler s = {.m = m,
+	                    .adapter = a,
+	                    .prompts = prompts,
+	                    .n_prompts = n_prompts,
+	                    .settings = settings,
+	                    .f = f,
+	                    .stream = stream_fn,
+	                    .ctx = ctx};
 	int rc, ends[2] = {m->tmpl ? inoci_template_end_of_turn(m->tmpl) : -1, inoci_tok_eos(m->tok)};
 	for (int i = 0; i < 2; i++)
 		if (ends[i] >= 0 && (!i || ends[i] != ends[0])) s.ends[s.n_ends++] = ends[i];
-	INOC_TRY(inoci_pick_plan_init(settings, m->tok, m->hp.vocab, s.ends, s.n_ends, &s.plan, err));
-	INOC_TRY(check_prompts(&s, err));
+	INOC_TRY(inoci_sampler_init(&s, err));
 	if (!s.total) goto out;
-	size_t slots = settings->max_batch ? (size_t)settings->max_batch : SLOTS;
-	s.n_slots = (int)(slots < s.total ? slots : s.total);
-	INOC_TRY(make_store(&s, err));
-	INOC_TRY(make_slots(&s, err));
 	double start = inoci_now_s(), last = 0;
 	while (s.done < s.total) {
 		tick(&s, progress, start, &last);
@@ -557,6 +340,6 @@ int inoci_sample(inoci_model *m, inoci_adapter *a, const inoci_prompt *prompts, 
 	}
 	tick(&s, progress, start, &last);
 out:
-	sampler_free(&s);
+	inoci_sampler_free(&s);
 	return rc;
 }

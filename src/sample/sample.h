@@ -59,6 +59,9 @@ typedef struct {
 	uint64_t key;    /* of its random numbers; such as inoci_prompt_key's */
 	int first_index; /* sample indices start here: a resumed run asks for the missing ones */
 	int count;       /* samples of this prompt; 0: the settings' n */
+	/* NULL: the call's. Of others max_batch, max_kv_rows and speed are not looked at. What consecutive prompts of the same
+	 * settings begin with is computed once. */
+	const inoci_sample_settings *settings;
 } inoci_prompt;
 uint64_t inoci_prompt_key(const int32_t *ids, size_t n); /* the first 64 bits of the SHA-256 of the ids' bytes */
 /* Appends s with what is not UTF-8 replaced by U+FFFD (a response may end in the middle of a character). */

@@ -429,7 +429,7 @@ static void records(void **state)
 	        inoci_asprintf("seed 7, plain: saved: step %d, validation %.3f (stopped early)\n", a->saved_step, a->val_loss);
 	assert_non_null(strstr(notes, said));
 	free(said);
-	assert_non_null(strstr(notes, "sampling g; whole run "));
+	assert_non_null(strstr(notes, "sampling g, hot, own; whole run "));
 
 	json_t *q = json_loads(r->runs[0].request, 0, NULL), *made = json_loads(r->runs[0].provenance, 0, NULL), *f;
 	assert_string_equal(json_string_value(json_object_get(q, "file")), e->path);

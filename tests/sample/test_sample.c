@@ -224,6 +224,46 @@ static void batched_equals_one_by_one(void **state)
 	results_free(&got);
 }
 
+/* Prompts with settings of their own: groups that share a root each, also where rows are scarce. */
+static void settings_of_their_own(void **state)
+{
+	enum { GROUPS = 4 };
+	struct results want = {0}, got = {0};
+	inoci_sample_settings s[GROUPS];
+	inoci_prompt all[GROUPS * N_PROMPTS];
+	size_t n_prompts = slow ? 2 : N_PROMPTS, n = 0, longest = 0;
+	for (int g = 0; g < GROUPS; g++) s[g] = settings(slow ? 2 : 6 + 5 * g);
+	s[0].temperature = 0;
+	s[1].repetition_penalty = 1.2;
+	s[1].n = 2;
+	s[2].allowed = "0123456789, ";
+	s[2].top_k = 20;
+	s[3].seed = 9;
+	top_k_logprobs = 0;
+	for (size_t g = 0; g < GROUPS; g++)
+		for (size_t p = 0; p < n_prompts; p++, n++) {
+			all[n] = prompts[p];
+			if ((size_t)prompts[p].n > longest) longest = (size_t)prompts[p].n;
+			size_t from = want.n;
+			OK(inoci_sample(model, NULL, &prompts[p], 1, &s[g], on_sample, NULL, &want, NULL, err));
+			for (; from < want.n; from++) want.v[from].prompt = n;
+			all[n].settings = g ? &s[g] : NULL;
+		}
+	for (int batch = 0; batch < 12; batch += 5)
+		for (int scarce = 0; scarce < 2; scarce++) {
+			inoci_sample_settings call = s[0];
+			call.max_batch = batch;
+			call.max_kv_rows = scarce ? (int)(longest + 16 * 9) / 16 * 16 : 0;
+			results_free(&got);
+			OK(inoci_sample(model, NULL, all, n, &call, on_sample, NULL, &got, NULL, err));
+			assert_int_equal(got.n, want.n);
+			for (size_t i = 0; i < want.n; i++)
+				assert_same(find(&got, want.v[i].prompt, want.v[i].index), &want.v[i], "groups");
+		}
+	results_free(&want);
+	results_free(&got);
+}
+
 static void greedy_is_the_argmax_of_teacher_forcing(void **state)
 {
 	struct results r = {0};
@@ -457,6 +497,7 @@ int main(int argc, char **argv)
 	if (argc > 1) cmocka_set_test_filter(argv[1]);
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(batched_equals_one_by_one),
+	        cmocka_unit_test(settings_of_their_own),
 	        cmocka_unit_test(greedy_is_the_argmax_of_teacher_forcing),
 	        cmocka_unit_test(log_probabilities),
 	        cmocka_unit_test(only_allowed_characters),
