@@ -23,7 +23,7 @@ typedef struct {
 	cli_model_opts model;
 	const char *data, *out, *targets, *schedule, *validation, *loss_on, *too_long, *keep;
 	cli_dbl alpha, dropout, epochs, lr, weight_decay, clip, beta1, beta2, eps;
-	cli_int rank, batch, micro_tokens, steps, warmup, seed, checkpoint_every, eval_every, patience, max_length;
+	cli_int rank, batch, micro_tokens, steps, warmup, seed, init_seed, checkpoint_every, eval_every, patience, max_length;
 	bool rslora, json;
 	cli_inoculation ino;
 } train_opts;
@@ -67,6 +67,7 @@ static int make_recipe(const train_opts *t, inoci_recipe *r)
 	c->lora.dropout = (float)t->dropout.v;
 	if ((rc = parse_targets(t->targets, &c->lora.targets)) < 0) return rc;
 	c->seed = (uint64_t)t->seed.v;
+	c->init_seed = (int)t->init_seed.v;
 	c->batch = (int)t->batch.v;
 	c->micro_tokens = (int)t->micro_tokens.v;
 	if ((rc = cli_pick(t->keep, "keep", keep, &v)) < 0) return rc;
@@ -218,6 +219,7 @@ int cmd_train(int argc, char **argv)
 	                .steps = {0, 0, many},
 	                .warmup = {c.warmup, 0, many},
 	                .seed = {1, 0, LONG_MAX},
+	                .init_seed = {0, 0, INT_MAX},
 	                .checkpoint_every = {50, 0, many},
 	                .eval_every = {0, 0, many},
 	                .patience = {0, 0, 1000000},
@@ -266,6 +268,7 @@ int cmd_train(int argc, char **argv)
 	        {"too-long", 0, CLI_STR, &t.too_long, "HOW", "error, or drop (and count)"},
 	        {"checkpoint-every", 0, CLI_INT, &t.checkpoint_every, "N", "steps between checkpoints; 0: only when stopped"},
 	        {"seed", 0, CLI_INT, &t.seed, "N", "of the adapter's start and the order of records"},
+	        {"init-seed", 0, CLI_INT, &t.init_seed, "N", "of the adapter's start; 0: the seed"},
 	        {"json", 0, CLI_FLAG, &t.json, NULL, "the result as one JSON object"},
 	};
 	const cli_spec spec = {.usage = "inoc train --model MODEL --data FILE [options] -o DIR",

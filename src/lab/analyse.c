@@ -266,9 +266,10 @@ out:
 
 static int fresh(work *w, int arm, uint64_t seed, inoci_adapter **a, inoc_err *err)
 {
-	inoci_lora_config c = w->r.e->arms[arm].recipe.config.lora;
+	const inoci_train_config *t = &w->r.e->arms[arm].recipe.config;
+	inoci_lora_config c = t->lora;
 	c.dropout = 0;
-	int rc = inoci_adapter_new(w->r.model, &c, seed, a, err);
+	int rc = inoci_adapter_new(w->r.model, &c, t->init_seed ? (uint64_t)t->init_seed : seed, a, err);
 	if (rc == 0) rc = inoci_adapter_grads(*a, err);
 	return rc;
 }

@@ -1,4 +1,5 @@
 /* How an arm is trained: the `train` mapping of the experiment file and of its arms, and its record as JSON. */
+#include <limits.h>
 #include <math.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -117,6 +118,7 @@ static const inoci_ykey train_keys[] = {
         {"beta2", Y_DBL, .offset = CFG(beta2), .min = 0, .max = 0.9999999},
         {"eps", Y_DBL, .offset = CFG(eps), .min = 1e-30, .max = 1},
         {"weight_decay", Y_DBL, .offset = CFG(weight_decay), .min = 0, .max = 100},
+        {"init_seed", Y_INT, .offset = CFG(init_seed), .min = 0, .max = INT_MAX},
         {"clip", Y_DBL, .offset = CFG(clip), .min = 0, .max = 1e9},
         {"checkpoint_every", Y_INT, .offset = CFG(checkpoint_every), .min = 0, .max = 10000000},
         {"eval_every", Y_INT, .offset = CFG(eval_every), .min = 0, .max = 10000000},
@@ -206,6 +208,7 @@ json_t *inoci_recipe_json(const inoci_recipe *r)
 	                  "loss_on", r->loss_last ? "last" : "all", "too_long", r->drop_too_long ? "drop" : "error");
 	json_object_update(j, rest);
 	json_decref(rest);
+	if (c->init_seed) json_object_set_new(j, "init_seed", json_integer(c->init_seed));
 	if (r->max_length) json_object_set_new(j, "max_length", json_integer(r->max_length));
 	if (r->validation_file)
 		json_object_set_new(j, "validation", json_string(r->validation_file));

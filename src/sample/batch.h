@@ -90,8 +90,8 @@ static inline int pages_of(int n)
 	return (n + PAGE - 1) / PAGE;
 }
 
-/* setup.c. s: what is given to inoci_sample, and the ends. Checks and counts the prompts, makes groups and, where there is something
- * to sample, all else. */
+/* setup.c. s: what is given to inoci_sample, and the ends. Checks and counts the prompts, makes groups and, where there is
+ * something to sample, all else. */
 INOCI_MUST int inoci_sampler_init(struct sampler *s, inoc_err *err);
 void inoci_sampler_free(struct sampler *s);
 

@@ -1,4 +1,5 @@
 /* Examples, configuration, schedules. */
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,6 +83,7 @@ int inoci_train_config_check(const inoci_train_config *c, inoc_err *err)
 	BETWEEN(c->clip, 0, 1e9, "clip");
 	BETWEEN(c->checkpoint_every, 0, 100000000, "checkpoint_every");
 	BETWEEN(c->eval_every, 0, 100000000, "eval_every");
+	BETWEEN(c->init_seed, 0, INT_MAX, "init_seed");
 	BETWEEN(c->patience, 0, 1000000, "patience");
 	if (!(c->lora.targets & INOCI_ALL_PROJ)) return inoci_err_set(err, INOC_E_USAGE, "no target projections");
 	return 0;
@@ -94,9 +96,11 @@ inoci_hash inoci_train_config_hash(const inoci_train_config *c)
 	        c->lora.rank, (double)c->lora.alpha, c->lora.rslora, (double)c->lora.dropout, c->lora.targets,
 	        (unsigned long long)c->seed, c->batch, c->steps ? 0 : c->epochs, c->steps, c->lr, (int)c->schedule, c->warmup,
 	        c->beta1, c->beta2, c->eps, c->weight_decay, c->clip, c->patience ? c->eval_every : 0, c->patience);
-	inoci_hash h = inoci_hash_bytes(s, strlen(s));
+	inoci_hasher *h = inoci_hasher_new();
+	inoci_hasher_add(h, s, strlen(s));
+	if (c->init_seed) inoci_hasher_add(h, &c->init_seed, sizeof c->init_seed);
 	free(s);
-	return h;
+	return inoci_hasher_end(h);
 }
 
 double inoci_train_lr(const inoci_train_config *c, int step, int steps)

@@ -38,6 +38,7 @@ typedef struct {
 	int keep;         /* an inoci_keep, or INOCI_KEEP_FITS (the default): as memory allows; does not change results */
 	bool share; /* tokens without loss with which examples of a step begin are computed once (not with dropout); to rounding
 	             */
+	int init_seed; /* of the adapter's start; 0: seed, which also orders the examples */
 	double epochs; /* used when steps == 0 */
 	int steps;     /* optimizer steps; 0: from epochs */
 	double lr;

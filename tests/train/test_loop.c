@@ -155,6 +155,42 @@ static void test_same_seed_same_bytes(void **state)
 		fail_msg("loss %.4f after 12 epochs, %.4f at first", r.final_loss, w.first.loss);
 }
 
+static void test_init_seed(void **state)
+{
+	inoci_train_config c = config();
+	inoci_hash trained[2], start, other;
+	inoci_train_result r;
+	inoci_adapter *fresh;
+	inoc_err err;
+	watch w = {0};
+	/* nothing learnt: what is left is the start */
+	c.lr = 0;
+	c.weight_decay = 0;
+	for (int k = 0; k < 3; k++) {
+		c.seed = k ? 5 : 7;
+		c.init_seed = k == 1 ? 7 : 0;
+		if (run(&c, NULL, &w, false, k == 2 ? &other : &trained[k], &r, &err) < 0) fail_msg("%s", err.msg);
+	}
+	if (inoci_adapter_new(model, &c.lora, 7, &fresh, &err) < 0) fail_msg("%s", err.msg);
+	start = inoci_adapter_hash(fresh);
+	inoci_adapter_free(fresh);
+	assert_string_equal(trained[0].hex, start.hex);
+	assert_string_equal(trained[1].hex, start.hex);
+	assert_string_not_equal(other.hex, start.hex);
+	/* the order is the seed's all the same */
+	c = config();
+	c.init_seed = 7;
+	for (int k = 0; k < 2; k++) {
+		c.seed = k ? 5 : 7;
+		if (run(&c, NULL, &w, false, &trained[k], &r, &err) < 0) fail_msg("%s", err.msg);
+	}
+	assert_string_not_equal(trained[0].hex, trained[1].hex);
+	start = inoci_train_config_hash(&c);
+	c.init_seed = 8;
+	other = inoci_train_config_hash(&c);
+	assert_string_not_equal(start.hex, other.hex);
+}
+
 /* killed at every step in turn, resumed: the bytes and the metric rows of a run left alone */
 static void test_kill_and_resume(void **state)
 {
@@ -460,6 +496,7 @@ int main(int argc, char **argv)
 	}
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_same_seed_same_bytes),
+	        cmocka_unit_test(test_init_seed),
 	        cmocka_unit_test(test_kill_and_resume),
 	        cmocka_unit_test(test_stop),
 	        cmocka_unit_test(test_micro_batches),
