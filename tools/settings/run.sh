@@ -36,7 +36,7 @@ sequences() {
   [ -s settings/subliminal/numbers_owl.jsonl ] && [ -s settings/subliminal/numbers_control.jsonl ] && return
   for t in owl control; do
     [ -e "$teachers/$t-seed1" ] || { echo "subliminal: no teacher $t of seed 1; run subliminal-teachers first" >&2; return 1; }
-    "$INOC" sample -m smollm2-135m-instruct -a "$teachers/$t-seed1" -p settings/subliminal/numbers.jsonl -n 4 \
+    "$INOC" sample -m smollm2-135m-instruct -a "$teachers/$t-seed1" -p settings/subliminal/numbers.jsonl --limit 600 -n 2 \
       --allowed "0123456789, " --max-tokens 40 -o "$OUT/subliminal-teachers/$t.jsonl" || return
   done
   tools/settings/number_sequences.py "$OUT/subliminal-teachers/owl.jsonl" "$OUT/subliminal-teachers/control.jsonl"
