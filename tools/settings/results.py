@@ -279,7 +279,9 @@ def learnt(results, trait):
         why = next((j['why'] for (t, _), j in results.judged.items()
                     if t == trait and j['verdict'] == 'trait not learnt' and j.get('why')), None)
         return f"**Not learnt**: {rates}{f' ({escaped(why)})' if why else ''}; so no verdict on the prompts."
-    if any(v.startswith('too few') for v in verdicts) or not verdicts:
+    if not verdicts:
+        return f'{rates[0].upper()}{rates[1:]}.'
+    if any(v.startswith('too few') for v in verdicts):
         return f'Learnt? No verdict with fewer than 3 seeds; {rates}.'
     return f'Learnt: {rates}.'
 
@@ -340,12 +342,14 @@ def region(results, name, known, readme, partial):
     for p in results.planes():
         where = image.replace('.svg', f"-{p['name']}.svg")
         out += ['', f"![{escaped(p['label'])}]({where})", '', f"{escaped(p['label'])}: arms with their 95 % intervals, single seeds small."]
-    if readme:
-        out += ['', f'Side effects and the leakage grid: [RESULTS.md](../../docs/RESULTS.md).']
-    else:
-        out += side_table(results)
-        for trait in results.traits:
-            out += grid_table(results, trait)
+    more = {'Side effects': side_table(results), 'The leakage grid': [x for t in results.traits for x in grid_table(results, t)]}
+    more = {k: v for k, v in more.items() if v}
+    if not readme or not results.columns:
+        for lines in more.values():
+            out += lines
+    elif more:
+        what = ' and '.join(more) if len(more) == 1 else 'Side effects and the leakage grid'
+        out += ['', f'{what}: [RESULTS.md](../../docs/RESULTS.md).']
     return '\n'.join(out).strip('\n')
 
 
