@@ -269,7 +269,7 @@ static int fresh(work *w, int arm, uint64_t seed, inoci_adapter **a, inoc_err *e
 	const inoci_train_config *t = &w->r.e->arms[arm].recipe.config;
 	inoci_lora_config c = t->lora;
 	c.dropout = 0;
-	int rc = inoci_adapter_new(w->r.model, &c, t->init_seed ? (uint64_t)t->init_seed : seed, a, err);
+	int rc = inoci_adapter_new(w->r.model, &c, inoci_train_init_seed(t, seed), a, err);
 	if (rc == 0) rc = inoci_adapter_grads(*a, err);
 	return rc;
 }

@@ -370,6 +370,12 @@ typedef struct {
 INOCI_MUST int inoci_run_wanted(inoci_run_state *r, int arm, int eval, uint64_t seed, const char *adapter_key, inoci_wanted *out,
                                 inoc_err *err);
 void inoci_wanted_free(inoci_wanted *w);
+/* Sample keys that were seen (their first 64 bits): two arms, or two evaluations, may want the same samples. Free v. */
+typedef struct {
+	uint64_t *v;
+	size_t n, cap;
+} inoci_key_set;
+bool inoci_key_set_add(inoci_key_set *s, const inoci_hash *h); /* false: it was there */
 /* Examples as they are measured, not trained on. */
 typedef struct {
 	inoci_examples e;

@@ -300,20 +300,14 @@ int inoci_run_adapter_ok(const inoci_run_state *r, const char *key, bool *ok, in
 
 /* ---- the plan ---- */
 
-/* Sample keys already planned for (their first 64 bits): two arms, or two evaluations, may want the same samples. */
-typedef struct {
-	uint64_t *v;
-	size_t n, cap;
-} key_set;
-
-static bool set_add(key_set *s, const inoci_hash *h)
+bool inoci_key_set_add(inoci_key_set *s, const inoci_hash *h)
 {
 	char head[17];
 	memcpy(head, h->hex, 16);
 	head[16] = 0;
 	uint64_t k = strtoull(head, NULL, 16) | 1;
 	if (2 * s->n >= s->cap) {
-		key_set big = {.cap = s->cap ? 2 * s->cap : 1024};
+		inoci_key_set big = {.cap = s->cap ? 2 * s->cap : 1024};
 		big.v = inoci_alloc(big.cap * sizeof *big.v);
 		for (size_t i = 0; i < s->cap; i++) {
 			if (!s->v[i]) continue;
@@ -333,7 +327,7 @@ static bool set_add(key_set *s, const inoci_hash *h)
 	return true;
 }
 
-static int count_samples(inoci_run_state *r, inoci_plan_item *item, key_set *seen, inoc_err *err)
+static int count_samples(inoci_run_state *r, inoci_plan_item *item, inoci_key_set *seen, inoc_err *err)
 {
 	sqlite3_stmt *st = NULL;
 	int rc = 0;
@@ -360,7 +354,7 @@ static int count_samples(inoci_run_state *r, inoci_plan_item *item, key_set *see
 					have = rc = inoci_store_step(r->store, st, err);
 					sqlite3_reset(st);
 				}
-				if (have > 0 || !set_add(seen, &w.key[i])) item->n_have++;
+				if (have > 0 || !inoci_key_set_add(seen, &w.key[i])) item->n_have++;
 			}
 			sqlite3_finalize(st);
 			st = NULL;
@@ -384,7 +378,7 @@ int inoci_run_plan(inoci_run_state *r, inoc_err *err)
 	const uint64_t *seeds = r->o->n_seeds ? r->o->seeds : r->e->seeds;
 	size_t n_seeds = r->o->n_seeds ? r->o->n_seeds : r->e->n_seeds;
 	int rc = 0;
-	key_set seen = {0};
+	inoci_key_set seen = {0};
 	r->plan.store_path = r->store_path;
 	r->plan.v = inoci_alloc((n_seeds * r->e->n_arms + 1) * sizeof *r->plan.v);
 	for (size_t s = 0; s < n_seeds; s++)

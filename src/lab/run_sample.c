@@ -1,6 +1,5 @@
 /* The answers of one (arm, seed): those of all evaluations are sampled in one call, so that few sequences are left over; then
  * log-probabilities are measured. Invariant: samples are linked to an evaluation when all of them are there. */
-#include <search.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -94,13 +93,8 @@ static int prompt_rows(inoci_run_state *r, const inoci_wanted *w, int64_t *id, i
 	return 0;
 }
 
-static int compare_keys(const void *a, const void *b)
-{
-	return strcmp(a, b);
-}
-
-/* Prompts of which some sample is missing, one of each content: not what `asked`, a tree of sample keys, has already. */
-static int missing_prompts(inoci_run_state *r, part *p, void **asked, inoc_err *err)
+/* Prompts of which some sample is missing, one of each content: not those whose last sample is among `asked`. */
+static int missing_prompts(inoci_run_state *r, part *p, inoci_key_set *asked, inoc_err *err)
 {
 	sqlite3_stmt *st;
 	const inoci_wanted *w = &p->w;
@@ -114,10 +108,7 @@ static int missing_prompts(inoci_run_state *r, part *p, void **asked, inoc_err *
 			all = rc > 0;
 			sqlite3_reset(st);
 		}
-		if (rc < 0 || all) continue;
-		const char *last = key[w->n - 1].hex, *const *node = tsearch(last, asked, compare_keys);
-		INOC_BUG_IF(!node);
-		if (*node == last) p->which[p->n++] = i;
+		if (rc >= 0 && !all && inoci_key_set_add(asked, &key[w->n - 1])) p->which[p->n++] = i;
 	}
 	sqlite3_finalize(st);
 	return rc < 0 ? rc : 0;
@@ -149,32 +140,30 @@ out:
 
 /* ---- the whole ---- */
 
-static int open_part(evaluating *c, int eval, void **asked, inoc_err *err)
+/* Nothing is opened where all samples are linked. */
+static int open_part(evaluating *c, int eval, inoci_key_set *asked, inoc_err *err)
 {
 	inoci_run_state *r = c->r;
 	int64_t linked = 0;
-	part *p = &c->parts[c->n_parts++];
+	part *p = &c->parts[c->n_parts];
 	*p = (part){.eval = eval, .settings = r->e->evals[eval].sampling};
 	p->settings.seed = c->item->seed;
 	int rc = inoci_run_wanted(r, c->item->arm, eval, c->item->seed, c->item->key, &p->w, err);
 	if (rc < 0) return rc;
-	p->prompt_id = inoci_alloc((p->w.prompts.n + 1) * sizeof *p->prompt_id);
-	p->which = inoci_alloc((p->w.prompts.n + 1) * sizeof *p->which);
 	INOC_TRY(inoci_store_int(
 	        r->store, &linked, err,
 	        "SELECT 1 FROM link_eval WHERE experiment = ? AND arm = ? AND seed = ? AND evaluation = ? AND key = ?", "ssiss",
 	        r->e->name, r->e->arms[c->item->arm].name, (int64_t)c->item->seed, r->e->evals[eval].name, p->w.all.hex));
-	if (linked) {
-		inoci_wanted_free(&p->w);
-		free(p->which), free(p->prompt_id);
-		c->n_parts--;
-		return 0;
-	}
+	if (linked) goto out;
+	p->prompt_id = inoci_alloc((p->w.prompts.n + 1) * sizeof *p->prompt_id);
+	p->which = inoci_alloc((p->w.prompts.n + 1) * sizeof *p->which);
+	c->n_parts++;
 	INOC_TRY(inoci_store_begin(r->store, err));
 	INOC_TRY(prompt_rows(r, &p->w, p->prompt_id, err));
 	INOC_TRY(inoci_store_commit(r->store, err));
 	INOC_TRY(missing_prompts(r, p, asked, err));
 out:
+	if (!p->which) inoci_wanted_free(&p->w);
 	if (rc < 0) inoci_store_rollback(r->store);
 	return rc < 0 ? rc : 0;
 }
@@ -236,18 +225,13 @@ out:
 	return rc < 0 ? rc : 0;
 }
 
-static void keep(void *node)
-{
-	(void)node;
-}
-
 int inoci_run_evaluate(inoci_run_state *r, const inoci_plan_item *item, int64_t adapter, inoci_adapter **a, inoc_err *err)
 {
 	const inoci_experiment *e = r->e;
 	evaluating c = {.r = r, .item = item, .adapter = adapter, .parts = inoci_alloc((e->n_evals + 1) * sizeof(part))};
 	const part **sampled = inoci_alloc((e->n_evals + 1) * sizeof *sampled);
 	size_t n = 0;
-	void *asked = NULL;
+	inoci_key_set asked = {0};
 	int rc = 0;
 	for (size_t v = 0; v < e->n_evals; v++)
 		if (inoci_experiment_wants(e, item->arm, (int)v)) INOC_TRY(open_part(&c, (int)v, &asked, err));
@@ -265,7 +249,7 @@ int inoci_run_evaluate(inoci_run_state *r, const inoci_plan_item *item, int64_t 
 		INOC_TRY(link_samples(r, item, p->eval, &p->w, err));
 	}
 out:
-	tdestroy(asked, keep);
+	free(asked.v);
 	for (size_t i = 0; i < c.n_parts; i++) {
 		inoci_wanted_free(&c.parts[i].w);
 		free(c.parts[i].which), free(c.parts[i].prompt_id);

@@ -89,6 +89,11 @@ int inoci_train_config_check(const inoci_train_config *c, inoc_err *err)
 	return 0;
 }
 
+uint64_t inoci_train_init_seed(const inoci_train_config *c, uint64_t seed)
+{
+	return c->init_seed ? (uint64_t)c->init_seed : seed;
+}
+
 inoci_hash inoci_train_config_hash(const inoci_train_config *c)
 {
 	char *s = inoci_asprintf(

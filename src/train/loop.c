@@ -322,7 +322,7 @@ int inoci_train(inoci_model *m, const inoci_examples *train, const inoci_example
 {
 	inoci_adapter *a = NULL;
 	*out = NULL;
-	int rc = inoci_adapter_new(m, &c->lora, c->init_seed ? (uint64_t)c->init_seed : c->seed, &a, err);
+	int rc = inoci_adapter_new(m, &c->lora, inoci_train_init_seed(c, c->seed), &a, err);
 	if (rc >= 0) rc = inoci_train_from(m, a, train, val, c, h, res, err);
 	if (rc >= 0)
 		*out = a;

@@ -50,6 +50,8 @@ typedef struct {
 	int patience;                                 /* early stop: validations without improvement; 0: off */
 } inoci_train_config;
 inoci_train_config inoci_train_defaults(void);
+/* Of the adapter's start, in a run of this seed. */
+uint64_t inoci_train_init_seed(const inoci_train_config *c, uint64_t seed);
 INOCI_MUST int inoci_train_config_check(const inoci_train_config *c, inoc_err *err);
 /* Hash of everything that changes the result (not micro_tokens, not keep, not checkpoint_every). */
 inoci_hash inoci_train_config_hash(const inoci_train_config *c);
