@@ -228,5 +228,7 @@ bool inoci_stopped(const inoci_progress *p);
 /* ---- fault injection, for tests: the n-th big allocation or file write from now fails (0 = off) ---- */
 void inoci_fault_alloc_at(long n);
 void inoci_fault_write_at(long n);
+/* From now on memory whose content is not promised begins as NaN. */
+void inoci_fault_fill_nan(void);
 
 #endif

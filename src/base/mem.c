@@ -6,10 +6,16 @@
 #include "base/base.h"
 
 static long fault_alloc; /* test hook: counts down to the failing big allocation */
+static bool fault_fill;
 
 void inoci_fault_alloc_at(long n)
 {
 	fault_alloc = n;
+}
+
+void inoci_fault_fill_nan(void)
+{
+	fault_fill = true;
 }
 
 static _Noreturn void out_of_memory(size_t bytes)
@@ -76,6 +82,7 @@ void *inoci_big_room(size_t bytes, const char *what, inoc_err *err)
 	}
 	if (align == HUGE_PAGE)
 		(void)madvise(p, want, MADV_HUGEPAGE); /* streams of weights miss the TLB less; where it is off: no matter */
+	if (fault_fill) memset(p, 0xff, want);
 	return p;
 }
 

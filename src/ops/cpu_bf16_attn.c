@@ -165,7 +165,8 @@ void inoci_bf16_attn_bwd_start(void *scratch, int keys, int D)
 	b->k = (uint16_t *)((char *)scratch + inoci_pad(sizeof *b));
 	b->v = b->k + n;
 	b->kt = b->v + n;
-	for (int d = 0; d < D; d++) memset(b->kt + (size_t)(d + 1) * (size_t)b->cap - 2, 0, 4); /* an odd last key's partner */
+	/* an odd number of keys is multiplied with one behind them: by zero, but what lay there could be NaN */
+	memset(b->kt, 0, (size_t)b->cap * (size_t)D * sizeof *b->kt);
 }
 
 static void gather_keys(backward *b, const inoci_attn_bwd *a, const inoci_seg *g, int head, int n)

@@ -299,6 +299,7 @@ static void test_adapter_file(void **state)
 
 int main(void)
 {
+	inoci_fault_fill_nan();
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_finite_differences),
 	        cmocka_unit_test(test_fast_against_oracle),

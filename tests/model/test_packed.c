@@ -296,6 +296,7 @@ static void test_old_versions_go(void **state)
 
 int main(void)
 {
+	inoci_fault_fill_nan();
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_made_and_taken), cmocka_unit_test(test_damaged),         cmocka_unit_test(test_full_disk),
 	        cmocka_unit_test(test_no_folder),      cmocka_unit_test(test_old_versions_go),

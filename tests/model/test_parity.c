@@ -228,6 +228,7 @@ static void test_q_trains_not(void **state)
 
 int main(void)
 {
+	inoci_fault_fill_nan();
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_logits_ref), cmocka_unit_test(test_logits_fast),  cmocka_unit_test(test_bf16_loss),
 	        cmocka_unit_test(test_q_loss),     cmocka_unit_test(test_q_trains_not),

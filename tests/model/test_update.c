@@ -217,6 +217,7 @@ static void merged(void **state)
 
 int main(void)
 {
+	inoci_fault_fill_nan();
 	const struct CMUnitTest tests[] = {cmocka_unit_test(norms), cmocka_unit_test(gradient_products),
 	                                   cmocka_unit_test(merged)};
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -201,6 +201,7 @@ static void test_values(void **state)
 
 int main(void)
 {
+	inoci_fault_fill_nan();
 	rng = inoci_rng_new(1, "test_blocks", 0, 0);
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_product),

@@ -494,6 +494,7 @@ static void stopping(void **state)
 
 int main(int argc, char **argv)
 {
+	inoci_fault_fill_nan();
 	if (argc > 1) cmocka_set_test_filter(argv[1]);
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(batched_equals_one_by_one),

@@ -83,6 +83,7 @@ static void against_the_oracle(void **state)
 
 int main(void)
 {
+	inoci_fault_fill_nan();
 	path = tiny_model("examples-grad");
 	const struct CMUnitTest tests[] = {cmocka_unit_test(against_the_oracle)};
 	int rc = cmocka_run_group_tests(tests, NULL, NULL);

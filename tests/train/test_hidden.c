@@ -161,6 +161,7 @@ static void test_stop(void **state)
 
 int main(void)
 {
+	inoci_fault_fill_nan();
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_alone),
 	        cmocka_unit_test(test_fast),

@@ -479,6 +479,7 @@ static void test_eval_at(void **state)
 
 int main(int argc, char **argv)
 {
+	inoci_fault_fill_nan();
 	if (argc > 1) { /* the run that is killed in test_kill_and_resume */
 		inoc_err err;
 		inoci_train_result r;

@@ -147,6 +147,7 @@ static void test_levels(void **state)
 
 int main(void)
 {
+	inoci_fault_fill_nan();
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_greatest), cmocka_unit_test(test_levels)};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -164,6 +164,7 @@ static void test_same_gradients(void **state)
 
 int main(void)
 {
+	inoci_fault_fill_nan();
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_whole), cmocka_unit_test(test_same_gradients)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

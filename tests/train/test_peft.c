@@ -276,6 +276,7 @@ static void test_twenty_steps(void **state)
 
 int main(void)
 {
+	inoci_fault_fill_nan();
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_first_gradient),
 	        cmocka_unit_test(test_twenty_steps),
