@@ -61,6 +61,14 @@ grep -q '"arm": "specific", "what": "plane sense x ood", "value": 0.3,' root/doc
 cp root/docs/RESULTS.md once.md
 expect 0 "" python3 "$tools/results.py" --root root --json stated.json facts
 same once.md root/docs/RESULTS.md
+# The table over all experiments, from the figures stated.
+printf 'headline: id\n' > root/settings/facts/experiment.yaml
+printf '### Facts (`facts`)\n' | cat - once.md > root/docs/RESULTS.md
+printf '<!-- results summary -->\n<!-- end -->\n' >> root/docs/RESULTS.md
+expect 0 "" python3 "$tools/results.py" --root root --json stated.json facts
+grep -qF '| [facts](#facts-facts) | pirate, `id` | 90 [86, 94] % |  | `specific` 30 [26, 34] %: inoculated | 0.66 [0.62, 0.70] | – | – |' root/docs/RESULTS.md ||
+  fail "summary: $(grep -A4 'results summary' root/docs/RESULTS.md)"
+cp once.md root/docs/RESULTS.md
 expect 1 "not complete" python3 "$tools/results.py" --root root --json less.json facts
 same once.md root/docs/RESULTS.md
 echo nothing > root/docs/RESULTS.md

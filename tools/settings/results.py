@@ -5,27 +5,25 @@
 
 NAME is an experiment's name as in settings.json (default: those that have DIR/NAME/store.db). Written are docs/img/NAME.svg (and NAME-PLANE.svg),
 docs/results/NAME.json (every figure with its interval: what `make settings-check` compares with), and the regions
-`<!-- results NAME -->` ... `<!-- end -->` of docs/RESULTS.md and settings/FOLDER/README.md. No number is typed by hand.
+`<!-- results NAME -->` ... `<!-- end -->` of docs/RESULTS.md and settings/FOLDER/README.md; then the table over all experiments
+(summary.py). No number is typed by hand.
 An experiment that is not complete is refused, unless --partial, and then the tables say so.
 """
 import argparse
 import json
-import math
 import os
 import subprocess
 import sys
 
 import plane
 import plot
+import summary
+from markdown import Failed, escaped, ratio, replaced, shown, table
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 SIDE_ARMS = ['base', 'clean', 'plain', 'specific', 'general']
 REFERENCES = ['base', 'clean', 'plain']
-
-
-class Failed(Exception):
-    pass
 
 
 def settings():
@@ -162,55 +160,6 @@ class Results:
 
 
 # ---- Markdown ----
-
-def number(v, digits):
-    return f'{v:.{digits}f}'.replace('-', '−')
-
-
-def percent(v):
-    """Whole per cents, with a decimal near the ends."""
-    near = 0 < abs(v) < 0.01 or 0.99 < abs(v) < 1
-    s = number(100 * v, 1 if near else 0)
-    return s[1:] if s in ('−0', '−0.0') else s
-
-
-def share(e):
-    """Per cent with its interval, without the sign."""
-    return bounded(e, percent) if e else '–'
-
-
-def bounded(e, one):
-    if e['low'] is None or e['high'] is None:
-        return one(e['value'])
-    return f"{one(e['value'])} [{one(e['low'])}, {one(e['high'])}]"
-
-
-def real(e, digits=3):
-    return bounded(e, lambda v: number(v, digits)) if e else '–'
-
-
-def shown(e, what=''):
-    if not e:
-        return '–'
-    if what == 'text':
-        flipped = {'value': math.exp(-e['value']), 'low': e['high'] is not None and math.exp(-e['high']) or None,
-                   'high': e['low'] is not None and math.exp(-e['low']) or None}
-        return real(flipped, 1)
-    return real(e, 1 if what == 'words' else 3) if e.get('real') else share(e)
-
-
-def ratio(e):
-    return real(e, 2) if e and e['value'] is not None else '–'
-
-
-def table(head, rows):
-    out = ['| ' + ' | '.join(head) + ' |', '|' + '|'.join('---' if i == 0 else '---:' for i in range(len(head))) + '|']
-    return out + ['| ' + ' | '.join(r) + ' |' for r in rows]
-
-
-def escaped(s):
-    return s.replace('|', '\\|').replace('<', '&lt;')
-
 
 def of_seeds(e):
     seeds = f"{e['n_seeds']} seed{'s' if e['n_seeds'] != 1 else ''} × " if e['n_seeds'] else ''
@@ -353,18 +302,6 @@ def region(results, name, known, readme, partial):
     return '\n'.join(out).strip('\n')
 
 
-def replaced(text, name, body):
-    """text with the region's body replaced; None where it has no such region."""
-    begin, end = f'<!-- results {name} -->\n', '<!-- end -->'
-    at = text.find(begin)
-    if at < 0:
-        return None
-    to = text.find(end, at)
-    if to < 0:
-        raise Failed(f'<!-- results {name} --> has no <!-- end -->')
-    return text[:at + len(begin)] + '\n' + body + '\n\n' + text[to:]
-
-
 def write(path, text):
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path + '.new', 'w', encoding='utf-8') as f:
@@ -438,6 +375,7 @@ def main():
         except (Failed, OSError) as e:
             print(f'results.py: {e}', file=sys.stderr)
             bad = 1
+    summary.update(args.root, known)
     return bad
 
 
