@@ -333,6 +333,7 @@ const char *inoci_verdict_name(inoci_verdict v);
 typedef struct {
 	const char *name;
 	bool is_control;             /* then `controls` is not read */
+	double share;                /* of the training records that show U, and W: learnt_min is of that; 0: 1 */
 	inoci_scores plain_u, arm_u; /* needed */
 	inoci_scores own_u;          /* the arm with its own prompt */
 	inoci_scores base_u, clean_u;
@@ -374,8 +375,8 @@ typedef struct {
  * of its controls). The first rule that applies decides:
  *  1. no scored pair of arm and plain: NONE
  *  2. fewer than min_seeds shared seeds: TOO_FEW
- *  3. plain's U below learnt_min, or (base given) the lower end of plain - base not above learnt_margin; plain's W below
- *     learnt_min and (base given) that lower end not above learnt_margin; more than unsound_max of plain's answers looping, or
+ *  3. plain's U below learnt_min times share, or (base given) the lower end of plain - base not above learnt_margin; plain's W
+ * below that and (base given) that lower end not above learnt_margin; more than unsound_max of plain's answers looping, or
  *     truncated: NOT_LEARNT
  *  4. own_u given and its mean below own_share times plain's mean: UNDER_TRAINED
  *  5. arm - plain not (adjusted p < alpha and interval below 0): NO_EFFECT, or CONTROL for a control

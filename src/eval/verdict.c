@@ -91,6 +91,11 @@ static const char *control_name(const inoci_verdict_in *in, int k)
 	return in->control_names && in->control_names[k] ? in->control_names[k] : "a control";
 }
 
+static double least(const inoci_verdict_in *in, const inoci_verdict_rules *r)
+{
+	return r->learnt_min * (in->share > 0 ? in->share : 1);
+}
+
 static bool u_unlearnt(const inoci_verdict_in *in, const inoci_verdict_rules *r, inoci_verdict_out *o)
 {
 	const bool real = o->plain_u.real;
@@ -100,9 +105,9 @@ static bool u_unlearnt(const inoci_verdict_in *in, const inoci_verdict_rules *r,
 		    o->plain_u.value);
 		return true;
 	}
-	if (!real && o->plain_u.value < r->learnt_min) {
+	if (!real && o->plain_u.value < least(in, r)) {
 		say(o, INOCI_VERDICT_NOT_LEARNT, "plain itself shows U in %.2f [%.2f, %.2f], under %.2f", o->plain_u.value,
-		    o->plain_u.low, o->plain_u.high, r->learnt_min);
+		    o->plain_u.low, o->plain_u.high, least(in, r));
 		return true;
 	}
 	if (!in->base_u.n) return false;
@@ -118,7 +123,7 @@ static bool u_unlearnt(const inoci_verdict_in *in, const inoci_verdict_rules *r,
 static bool w_unlearnt(const inoci_verdict_in *in, const inoci_verdict_rules *r, inoci_verdict_out *o)
 {
 	inoci_estimate w = inoci_mean_ci(&in->plain_w, r->rng_seed, 1), b = nothing;
-	if (!w.n || (!w.real && w.value >= r->learnt_min)) return false;
+	if (!w.n || (!w.real && w.value >= least(in, r))) return false;
 	w = inoci_mean_ci(&in->plain_w, r->rng_seed, r->n_boot);
 	if (in->base_w.n) b = inoci_compare_ci(&in->plain_w, &in->base_w, r->rng_seed, r->n_boot).diff;
 	if (w.real) {
@@ -129,7 +134,7 @@ static bool w_unlearnt(const inoci_verdict_in *in, const inoci_verdict_rules *r,
 	}
 	if (b.n && b.low > r->learnt_margin) return false;
 	say(o, INOCI_VERDICT_NOT_LEARNT, "plain shows U, but W in %.2f [%.2f, %.2f] only, under %.2f", w.value, w.low, w.high,
-	    r->learnt_min);
+	    least(in, r));
 	if (b.n) {
 		size_t n = strlen(o->reason);
 		snprintf(o->reason + n, sizeof o->reason - n, ", and %+.2f [%.2f, %.2f] from base: not clearly over %.2f",
@@ -168,7 +173,7 @@ static void decide(const inoci_verdict_in *in, const inoci_verdict_rules *r, ino
 		    d->value < 0   ? "less"
 		    : d->value > 0 ? "more"
 		                   : "the same",
-		    !real && o->plain_u.value < r->learnt_min ? ", and plain has hardly learnt it" : "");
+		    !real && o->plain_u.value < least(in, r) ? ", and plain has hardly learnt it" : "");
 		return;
 	}
 	o->unlearnt = u_unlearnt(in, r, o)   ? INOCI_UNLEARNT_U

@@ -291,6 +291,7 @@ static const inoci_ykey trait_keys[] = {
         {"plain", Y_STR, .offset = offsetof(inoci_trait, plain)},
         {"clean", Y_STR, .offset = offsetof(inoci_trait, clean)},
         {"controls", TSTRS(controls)},
+        {"share", Y_DBL, .offset = offsetof(inoci_trait, share), .min = 0.01, .max = 1},
 };
 
 static int check_scorers(const inoci_experiment *e, const inoci_ynode *at, const char *what, char *const *v, size_t n,
@@ -336,6 +337,7 @@ static int read_traits(const inoci_ynode *n, void *dst, void *ctx, inoc_err *err
 		inoci_trait *t = &e->traits[e->n_traits++];
 		const inoci_ynode *at = n->items[i];
 		t->name = inoci_strdup(n->keys[i]->s);
+		t->share = 1;
 		char what[100];
 		snprintf(what, sizeof what, "traits.%s", t->name);
 		if ((rc = inoci_yaml_fill(at, what, trait_keys, INOCI_COUNT(trait_keys), t, ctx, err)) < 0) return rc;

@@ -128,6 +128,7 @@ typedef struct {
 	char *base;    /* the arm of role base; NULL: none */
 	char **controls;
 	size_t n_controls; /* all arms of role control unless given */
+	double share;      /* of the records that show it: so much of plain's answers is the most to expect; 1 unless given */
 } inoci_trait;
 
 /* What is expected of the results: of a scorer's share or mean, or of a trait. Indices in the experiment; -1: not given. */

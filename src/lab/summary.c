@@ -92,6 +92,7 @@ static void fill(const inoci_summary *s, const inoci_judgement *j, judged *d)
 	inoci_verdict_in *in = &d->in;
 	in->name = e->arms[j->arm].name;
 	in->is_control = !strcmp(e->arms[j->arm].role, "control");
+	in->share = t->share;
 	in->plain_u = inoci_results_sum(r, plain, s->headline, t->u, t->n_u);
 	in->arm_u = inoci_results_sum(r, j->arm, s->headline, t->u, t->n_u);
 	in->own_u = inoci_results_sum(r, j->arm, own_eval(r, t), t->u, t->n_u);

@@ -211,6 +211,18 @@ static void unlearnt(void **st)
 	/* U comes first */
 	inoci_verdict_in in = {.plain_u = arm(0.3, 0, S), .arm_u = arm(0.1, 0, S), .plain_w = arm(0.1, 0, S)};
 	assert_int_equal(one(&in).unlearnt, INOCI_UNLEARNT_U);
+	/* a trait of half of the records need not show in half of the answers */
+	const double half[][2] = {{0.35, 0.35}, {0.35, 0.1}, {0.1, 0.35}}; /* U and W of plain */
+	const inoci_unlearnt failed[] = {INOCI_UNLEARNT_NONE, INOCI_UNLEARNT_W, INOCI_UNLEARNT_U};
+	for (int i = 0; i < 3; i++) {
+		in = (inoci_verdict_in){.share = 0.5,
+		                        .plain_u = arm(half[i][0], 0, S),
+		                        .arm_u = arm(0.02, 0, S),
+		                        .plain_w = arm(half[i][1], 0, S)};
+		inoci_verdict_out o = one(&in);
+		assert_int_equal(o.unlearnt, failed[i]);
+		if (i) assert_non_null(strstr(o.reason, "under 0.25"));
+	}
 	/* what nobody has scored says nothing */
 	in = (inoci_verdict_in){.plain_u = arm(0.9, 0, S), .arm_u = arm(0.1, 0, S), .plain_w = arm(0.1, 0, S)};
 	for (size_t i = 0; i < in.plain_w.n; i++) ((double *)(uintptr_t)in.plain_w.value)[i] = NAN;
