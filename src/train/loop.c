@@ -122,9 +122,10 @@ static int step_once(loop *t, inoci_metric *met, inoc_err *err)
 	double ss = a->ops->sum_squares(a->ops, a->grads, a->n_params);
 	met->grad_norm = sqrt(ss);
 	if (!isfinite(met->loss) || !isfinite(ss)) {
-		rc = inoci_err_set(err, INOC_E_LIMIT,
-		                   "the loss became %g at step %d (gradient norm %g): lower the learning rate (now %g)",
-		                   met->loss, step, met->grad_norm, c->lr);
+		rc = inoci_err_set(
+		        err, INOC_E_LIMIT,
+		        "at step %d the loss is %g and the gradient's norm %g, no way to go on: lower the learning rate (now %g)",
+		        step, met->loss, met->grad_norm, c->lr);
 		goto out;
 	}
 	double scale =

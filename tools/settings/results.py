@@ -148,6 +148,9 @@ class Results:
                 for i in [self.interaction(trait, arm, *self.pair())] if self.pair() else []:
                     if i:
                         out.append((trait, arm, f"interaction {i['ood']} {i['id']}", i))
+        for t in self.setting.get('tables', []):
+            out += [('', arm, f'{c[1]} {c[2]}', e) for arm in self.arms for c in t['columns'] for e in [self.figure(None, arm, c)]
+                    if e and ('', arm, f'{c[1]} {c[2]}') not in seen]
         for arm in self.side_arms():
             for _, s, e in self.side_columns():
                 r = self.rates.get((arm, s, e))
@@ -217,6 +220,15 @@ def main_table(results, trait):
     return table(head, rows) + ['', counts(results, columns, arms, trait)]
 
 
+def share_table(results, t):
+    """A table of settings.json: scorers' shares of all arms."""
+    columns = t['columns']
+    head = ['arm'] + [heading(results, c, results.arms, None) for c in columns]
+    rows = [[f"`{a}`: {escaped(v['label'] or a)}"] + [shown(results.figure(None, a, c), c[1]) for c in columns]
+            for a, v in results.arms.items()]
+    return [f"{t['label']}:", ''] + table(head, rows) + ['', counts(results, columns, results.arms), '']
+
+
 def learnt(results, trait):
     """A sentence, from the verdicts, which say so by rule 3."""
     verdicts = {j['verdict'] for (t, _), j in results.judged.items() if t == trait} - {'none'}
@@ -256,7 +268,8 @@ def grid_table(results, trait):
     if not cells:
         return []
     n = max(cells, key=lambda c: c['u']['n'])
-    out = ['', '<details><summary>Leakage grid: U under other system prompts</summary>', '']
+    which = f' ({trait})' if len(results.traits) > 1 else ''
+    out = ['', f'<details><summary>Leakage grid: U{which} under other system prompts</summary>', '']
     unit = '' if any(c['u'].get('real') for c in cells) else ', %'
     out += table(['system prompt'] + [f'`{a}`{unit}' for a in arms], [
         [plot.row_words(c) and escaped(plot.row_words(c))] +
@@ -277,6 +290,8 @@ def region(results, name, known, readme, partial):
         out += [f'**Not complete**: {len(partial)} of the results are missing, for instance {partial[0]}.', '']
     if d['headline']:
         out += [d['headline'], '']
+    for t in results.setting.get('tables', []):
+        out += share_table(results, t)
     for trait in results.traits if results.columns else []:
         if len(results.traits) > 1:
             out += [f'**U: {trait}**', '']
