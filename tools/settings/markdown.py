@@ -1,5 +1,6 @@
 """Figures and tables in Markdown, and the places in a page where they go."""
 import math
+import os
 
 
 class Failed(Exception):
@@ -65,3 +66,10 @@ def replaced(text, name, body):
     if to < 0:
         raise Failed(f'<!-- results {name} --> has no <!-- end -->')
     return text[:at + len(begin)] + '\n' + body + '\n\n' + text[to:]
+
+
+def write(path, text):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path + '.new', 'w', encoding='utf-8') as f:
+        f.write(text)
+    os.replace(path + '.new', path)

@@ -18,7 +18,7 @@ import sys
 import plane
 import plot
 import summary
-from markdown import Failed, escaped, ratio, replaced, shown, table
+from markdown import Failed, escaped, ratio, replaced, shown, table, write
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -315,13 +315,6 @@ def region(results, name, known, readme, partial):
         what = ' and '.join(more) if len(more) == 1 else 'Side effects and the leakage grid'
         out += ['', f'{what}: [RESULTS.md](../../docs/RESULTS.md).']
     return '\n'.join(out).strip('\n')
-
-
-def write(path, text):
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path + '.new', 'w', encoding='utf-8') as f:
-        f.write(text)
-    os.replace(path + '.new', path)
 
 
 def stated(results, name, known):

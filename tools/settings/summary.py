@@ -3,7 +3,7 @@ import json
 import os
 import re
 
-from markdown import escaped, ratio, replaced, shown, table
+from markdown import escaped, ratio, replaced, shown, table, write
 
 NAME = 'summary'  # of its region
 
@@ -71,6 +71,4 @@ def update(root, known):
     head = ['experiment', 'U, evaluation', '`plain`', 'controls', 'prompt that names it', 'suppression', 'retention of W', '`general`']
     new = replaced(text, NAME, '\n'.join(table(head, rows)))
     if new != text:
-        with open(page + '.new', 'w', encoding='utf-8') as f:
-            f.write(new)
-        os.replace(page + '.new', page)
+        write(page, new)
