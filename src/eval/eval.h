@@ -84,9 +84,9 @@ INOCI_MUST int inoci_scorer_new_in(const char *name, json_t *settings, const ino
 bool inoci_scorer_measured(const inoci_scorer *s);
 /* Does it say anything of an evaluation that measures the texts of these names? measure NULL: one that samples. */
 bool inoci_scorer_fits(const inoci_scorer *s, const char *measure, const char *const *names, size_t n);
-/* Is its value to be given as the change against the untrained model on the same item (option `change: base`)? The scorer gives
- * the value itself; who has both takes the difference. */
-bool inoci_scorer_from_base(const inoci_scorer *s);
+/* The arm (or "base": that of this role) against which its value is to be given, on the same item and seed (option `change`);
+ * NULL: none. The scorer gives the value itself; who has both takes the difference. */
+const char *inoci_scorer_change(const inoci_scorer *s);
 /* INOC_E_USAGE when it computes with a base model that is not this file. */
 INOCI_MUST int inoci_scorer_check_model(const inoci_scorer *s, const char *model_path, inoc_err *err);
 /* Does it compute with a model, run a program or ask an endpoint? */

@@ -65,8 +65,9 @@ struct inoci_scorer {
 	char *name;
 	const inoci_scorer_type *type; /* NULL: a combination of kids */
 	int how;
-	bool real, from_base;
-	json_t *settings; /* complete */
+	bool real;
+	const char *change; /* option `change`: the arm whose value is taken off, in settings; NULL: none */
+	json_t *settings;   /* complete */
 	void *state;
 	bool graded;                 /* any number from 0 to 1, not 0 or 1 alone: `all` and `any` cannot take it */
 	const inoci_scorer_env *env; /* borrowed; may be NULL */

@@ -91,9 +91,9 @@ int inoci_scorer_pick(json_t *j, inoci_scorer *s, const char *key, const char *c
 
 int inoci_norm_build(json_t *j, inoci_scorer *s, const char *per, bool end, inoci_norm *out, inoc_err *err)
 {
-	static const char *const pers[] = {"sum", "byte", "token", NULL}, *const changes[] = {"none", "base", NULL};
-	json_t *e = json_object_get(j, "end");
-	int k = 0, change, rc;
+	static const char *const pers[] = {"sum", "byte", "token", NULL};
+	json_t *e = json_object_get(j, "end"), *change = json_object_get(j, "change");
+	int k = 0, rc;
 	while (per && strcmp(pers[k], per)) k++;
 	out->end = e ? json_is_true(e) : end;
 	out->per = INOCI_PER_SUM;
@@ -105,9 +105,12 @@ int inoci_norm_build(json_t *j, inoci_scorer *s, const char *per, bool end, inoc
 		if ((rc = inoci_scorer_pick(j, s, "per", pers, k, &k, err)) < 0) return rc;
 		out->per = (inoci_per)k;
 	}
-	if ((rc = inoci_scorer_pick(j, s, "change", changes, 0, &change, err)) < 0) return rc;
-	s->from_base = change == 1;
-	s->real |= s->from_base;
+	if (change && !json_string_length(change))
+		return inoci_err_set(err, INOC_E_USAGE,
+		                     "option \"change\" of scorer type \"%s\" wants base, an arm's name, or none", s->type->name);
+	json_object_set_new(s->settings, "change", json_string(change ? json_string_value(change) : "none"));
+	change = json_object_get(s->settings, "change");
+	if (strcmp(json_string_value(change), "none")) s->change = json_string_value(change), s->real = true;
 	return 0;
 }
 

@@ -379,9 +379,9 @@ bool inoci_scorer_settings_real(json_t *settings)
 	return false;
 }
 
-bool inoci_scorer_from_base(const inoci_scorer *s)
+const char *inoci_scorer_change(const inoci_scorer *s)
 {
-	return s->from_base;
+	return s->change;
 }
 
 void inoci_scorer_report(inoci_scorer *s, const inoci_progress *p, json_t *counts)

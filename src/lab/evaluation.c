@@ -302,9 +302,21 @@ static int check_on(const inoci_experiment *e, const inoci_scorer_spec *x, const
 	return 0;
 }
 
+int inoci_experiment_change(const inoci_experiment *e, const inoci_scorer *s)
+{
+	const char *name = inoci_scorer_change(s);
+	int arm = name ? inoci_experiment_arm(e, name) : -1;
+	if (!name || arm >= 0 || strcmp(name, "base") != 0) return arm;
+	for (size_t a = 0; a < e->n_arms; a++)
+		if (!strcmp(e->arms[a].role, "base")) {
+			if (arm >= 0) return -1;
+			arm = (int)a;
+		}
+	return arm;
+}
+
 static int fit(const inoci_experiment *e, inoci_scorer_spec *x, const inoci_scorer *s, const inoci_ynode *at, inoc_err *err)
 {
-	size_t bases = 0;
 	int rc = check_on(e, x, s, at, err);
 	if (rc < 0) return rc;
 	char *on = inoci_experiment_fitting(e, s, x->on);
@@ -315,11 +327,18 @@ static int fit(const inoci_experiment *e, inoci_scorer_spec *x, const inoci_scor
 		                      inoci_scorer_measured(s)
 		                              ? "it needs one that measures the texts it names (measure: ...; texts, candidates)"
 		                              : "it reads sampled answers, and all evaluations measure");
+	const char *change = inoci_scorer_change(s);
+	int arm = inoci_experiment_change(e, s);
+	x->change = arm < 0 ? NULL : e->arms[arm].name;
+	if (!change || arm >= 0) return 0;
+	if (strcmp(change, "base") != 0)
+		return inoci_yaml_err(at, err,
+		                      "scorer '%s' is the change against '%.60s', which is not one of this experiment's arms",
+		                      x->name, change);
+	size_t bases = 0;
 	for (size_t a = 0; a < e->n_arms; a++) bases += !strcmp(e->arms[a].role, "base");
-	x->from_base = inoci_scorer_from_base(s);
-	if (!x->from_base || bases == 1) return 0;
 	return inoci_yaml_err(at, err, "scorer '%s' is the change against base, and %s", x->name,
-	                      bases ? "there are several arms of role base" : "there is no arm of role base");
+	                      bases ? "there are several arms of role base; name one" : "there is no arm of role base");
 }
 
 int inoci_experiment_fit_scorers(inoci_experiment *e, const inoci_ynode *root, inoc_err *err)

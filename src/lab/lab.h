@@ -103,13 +103,13 @@ typedef struct {
 bool inoci_evaluation_fits(const inoci_evaluation *v, const inoci_scorer *s);
 
 typedef struct {
-	char *name;       /* "english_caps" */
-	json_t *settings; /* what inoci_scorer_new takes */
-	bool real;        /* gives any numbers, not shares */
-	bool from_base;   /* its values are given as the change against the base arm's on the same item */
-	bool added;       /* not listed in the file: truncated, looping, unknown */
-	char *on;         /* names of the evaluations it scores, ",a,b,"; NULL: all */
-	char **checked;   /* files that tell how far its judges agree with labels (inoci_scorer_checked) */
+	char *name;         /* "english_caps" */
+	json_t *settings;   /* what inoci_scorer_new takes */
+	bool real;          /* gives any numbers, not shares */
+	const char *change; /* the arm whose value on the same item and seed is taken off its values; NULL: none. Borrowed */
+	bool added;         /* not listed in the file: truncated, looping, unknown */
+	char *on;           /* names of the evaluations it scores, ",a,b,"; NULL: all */
+	char **checked;     /* files that tell how far its judges agree with labels (inoci_scorer_checked) */
 	size_t n_checked;
 } inoci_scorer_spec;
 
@@ -452,7 +452,7 @@ typedef struct {
 	int n_tokens;
 	double logprob;        /* sum over the tokens, natural logarithm; mean = / n_tokens */
 	const float *logprobs; /* (n_tokens) or NULL when not loaded */
-	double *score; /* (results->n_scorers); NaN: missing or not scored. A scorer with `change: base`: the difference */
+	double *score;         /* (results->n_scorers); NaN: missing or not scored. A scorer with `change`: the difference */
 } inoci_result_sample;
 
 /* One (arm, evaluation): samples of all seeds, ordered by seed, prompt, index. */

@@ -164,9 +164,11 @@ void inoci_planes_free(inoci_experiment *e)
 
 const char *inoci_plane_axis_unit(const inoci_experiment *e, const inoci_plane_axis *a)
 {
-	static const char *const nats[][2] = {{"nats", "nats, less base's"},
-	                                      {"nats per byte", "nats per byte, less base's"},
-	                                      {"nats per token", "nats per token, less base's"}};
+	static const char *const nats[][3] = {
+	        {"nats", "nats, less base's", "nats, less another arm's"},
+	        {"nats per byte", "nats per byte, less base's", "nats per byte, less another arm's"},
+	        {"nats per token", "nats per token, less base's", "nats per token, less another arm's"},
+	};
 	int k = inoci_experiment_scorer(e, a->scorers[0]);
 	if (k < 0 || !e->scorers[k].real) return NULL;
 	const json_t *s = e->scorers[k].settings;
@@ -178,7 +180,12 @@ const char *inoci_plane_axis_unit(const inoci_experiment *e, const inoci_plane_a
 	if (type && !per && !strcmp(type, "logprob")) per = "token";
 	if (type && !per && !strcmp(type, "contrast")) per = "byte";
 	if (!per) return "mean score";
-	return nats[!strcmp(per, "byte") ? 1 : !strcmp(per, "token") ? 2 : 0][e->scorers[k].from_base];
+	int change = e->scorers[k].change ? inoci_experiment_arm(e, e->scorers[k].change) : -1;
+	return nats[!strcmp(per, "byte")    ? 1
+	            : !strcmp(per, "token") ? 2
+	                                    : 0][change < 0                              ? 0
+	                                         : !strcmp(e->arms[change].role, "base") ? 1
+	                                                                                 : 2];
 }
 
 /* ---- where the arms lie ---- */

@@ -288,22 +288,24 @@ out:
 
 /* ---- what scorers say of which evaluation ---- */
 
-/* The values of a scorer with `change: base` become differences to the base arm's on the same item; NaN where base has none. */
-static void take_change(inoci_results *r, int scorer)
+/* The values of a scorer with `change: ARM` become differences to that arm's on the same item and seed (the mean of its values
+ * there); NaN where it has none. arm < 0: it is not there. */
+static void take_change(inoci_results *r, int scorer, int arm)
 {
-	size_t base = 0;
-	while (base < r->e->n_arms && strcmp(r->e->arms[base].role, "base")) base++;
 	for (size_t v = 0; v < r->e->n_evals; v++) {
-		const inoci_result_cell *b =
-		        base < r->e->n_arms ? inoci_results_cell(r, (int)base, (int)v) : &(inoci_result_cell){0};
-		double *sum = inoci_alloc(((size_t)b->n_prompts + 1) * sizeof *sum),
-		       *n = inoci_alloc(((size_t)b->n_prompts + 1) * sizeof *n);
-		for (size_t i = 0; i < b->n; i++) sum[b->v[i].prompt] += b->v[i].score[scorer], n[b->v[i].prompt]++;
+		const inoci_result_cell *b = arm >= 0 ? inoci_results_cell(r, arm, (int)v) : &(inoci_result_cell){0};
+		size_t of_seed = (size_t)b->n_prompts;
+		double *sum = inoci_alloc(((size_t)r->n_seeds * of_seed + 1) * sizeof *sum),
+		       *n = inoci_alloc(((size_t)r->n_seeds * of_seed + 1) * sizeof *n);
+		for (size_t i = 0; i < b->n; i++) {
+			size_t at = (size_t)b->v[i].seed * of_seed + (size_t)b->v[i].prompt;
+			sum[at] += b->v[i].score[scorer], n[at]++;
+		}
 		for (size_t a = 0; a < r->e->n_arms; a++) {
 			const inoci_result_cell *c = inoci_results_cell(r, (int)a, (int)v);
 			for (size_t i = 0; i < c->n; i++) {
-				int p = c->v[i].prompt;
-				c->v[i].score[scorer] -= p < b->n_prompts && n[p] > 0 ? sum[p] / n[p] : NAN;
+				size_t p = (size_t)c->v[i].prompt, at = (size_t)c->v[i].seed * of_seed + p;
+				c->v[i].score[scorer] -= p < of_seed && n[at] > 0 ? sum[at] / n[at] : NAN;
 			}
 		}
 		free(sum), free(n);
@@ -313,7 +315,7 @@ static void take_change(inoci_results *r, int scorer)
 static int load_fits(inoci_store *s, inoci_results *r, const int64_t *ids, inoc_err *err)
 {
 	for (size_t k = 0; k < r->e->n_scorers; k++)
-		if (r->e->scorers[k].from_base) take_change(r, (int)k);
+		if (r->e->scorers[k].change) take_change(r, (int)k, inoci_experiment_arm(r->e, r->e->scorers[k].change));
 	for (int k = (int)r->e->n_scorers; k < r->n_scorers; k++) { /* of `inoc score` */
 		sqlite3_stmt *st;
 		json_t *settings = NULL;
@@ -331,7 +333,7 @@ static int load_fits(inoci_store *s, inoci_results *r, const int64_t *ids, inoc_
 		char *on = inoci_experiment_fitting(r->e, scorer, r->on[k]);
 		r->on[k] = on ? keep(r, on, strlen(on)) : NULL;
 		free(on);
-		if (inoci_scorer_from_base(scorer)) take_change(r, k);
+		if (inoci_scorer_change(scorer)) take_change(r, k, inoci_experiment_change(r->e, scorer));
 		inoci_scorer_free(scorer);
 	}
 	return 0;

@@ -102,8 +102,9 @@ static void effects(inoci_page *p, int eval)
 		if (!n) continue;
 		char *id = inoci_asprintf("effects%d-%d", eval, k), *w = inoci_words(p->r->scorers[k]);
 		char *title = inoci_asprintf("%s by arm, %s", w, p->e->evals[eval].label);
-		bool change = k < (int)p->e->n_scorers && p->e->scorers && p->e->scorers[k].from_base;
-		char *x = inoci_asprintf("%s%s%s", w, change ? ", less that of base" : "", real || change ? "" : ", per cent");
+		const char *of = k < (int)p->e->n_scorers && p->e->scorers ? p->e->scorers[k].change : NULL;
+		char *x =
+		        inoci_asprintf("%s%s%s%s", w, of ? ", less that of " : "", of ? of : "", real || of ? "" : ", per cent");
 		inoc_err err = {0};
 		int rc = p->plot_failed.code;
 		if (!told)

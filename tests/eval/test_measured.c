@@ -179,23 +179,27 @@ static void ranges(void **state)
 {
 	static const struct {
 		const char *scorer;
-		bool real, from_base;
+		bool real;
+		const char *change;
 	} t[] = {
-	        {"choice", false, false},
-	        {"{\"type\":\"choice\",\"value\":\"prob\"}", false, false},
-	        {"{\"type\":\"choice\",\"change\":\"base\"}", true, true},
-	        {"{\"type\":\"choice\",\"change\":\"none\"}", false, false},
-	        {"contrast", true, false},
-	        {"{\"type\":\"contrast\",\"change\":\"base\"}", true, true},
-	        {"logprob", true, false},
-	        {"{\"type\":\"candidates\",\"is\":\"a\"}", false, false},
-	        {"{\"type\":\"candidates\",\"is\":\"a\",\"value\":\"logodds\"}", true, false},
+	        {"choice", false, NULL},
+	        {"{\"type\":\"choice\",\"value\":\"prob\"}", false, NULL},
+	        {"{\"type\":\"choice\",\"change\":\"base\"}", true, "base"},
+	        {"{\"type\":\"choice\",\"change\":\"none\"}", false, NULL},
+	        {"contrast", true, NULL},
+	        {"{\"type\":\"contrast\",\"change\":\"base\"}", true, "base"},
+	        {"logprob", true, NULL},
+	        {"{\"type\":\"candidates\",\"is\":\"a\",\"change\":\"clean\"}", true, "clean"},
+	        {"{\"type\":\"candidates\",\"is\":\"a\"}", false, NULL},
+	        {"{\"type\":\"candidates\",\"is\":\"a\",\"value\":\"logodds\"}", true, NULL},
 	};
 	for (size_t i = 0; i < INOCI_COUNT(t); i++) {
 		inoci_scorer *s;
 		inoc_err err = {0};
 		if (make(t[i].scorer, &s, &err) < 0) fail_msg("%s", err.msg);
-		if (inoci_scorer_real(s) != t[i].real || inoci_scorer_from_base(s) != t[i].from_base) fail_msg("%s", t[i].scorer);
+		const char *change = inoci_scorer_change(s);
+		if (inoci_scorer_real(s) != t[i].real || !change != !t[i].change || (change && strcmp(change, t[i].change) != 0))
+			fail_msg("%s", t[i].scorer);
 		inoci_scorer_free(s);
 	}
 }

@@ -285,6 +285,25 @@ static void numbers(void **state)
 	if (run(dir, "scorers=[contrast, {change: {type: contrast, per: sum, change: base}}]", NULL, &again, &err) < 0)
 		fail_msg("%s", err.msg);
 	assert_int_equal(again.have, again.want);
+	/* the change against a trained arm is within the seed */
+	if (run(dir, "scorers=[contrast, {change: {type: contrast, change: plain}}]", NULL, &again, &err) < 0)
+		fail_msg("%s", err.msg);
+	assert_int_equal(again.have, again.want);
+	load(dir, &s, &e, &r);
+	assert_string_equal(e->scorers[1].change, "plain");
+	const inoci_result_cell *of[3];
+	bool seeds_differ = false;
+	for (int a = 0; a < 3; a++) of[a] = inoci_results_cell(r, a, 0);
+	for (size_t i = 0; i < 6; i++) {
+		for (int a = 0; a < 3; a++) {
+			assert_int_equal(of[a]->v[i].seed, i / 3);
+			assert_int_equal(of[a]->v[i].prompt, i % 3);
+			assert_true(near(of[a]->v[i].score[1], of[a]->v[i].score[0] - of[1]->v[i].score[0]));
+		}
+		seeds_differ |= fabs(of[1]->v[i].score[0] - of[1]->v[i % 3].score[0]) > 1e-6;
+	}
+	assert_true(seeds_differ);
+	unload(s, e, r);
 	/* another text is another answer; another scorer of `inoc score` is none */
 	if (run(dir, "evaluations.owl.candidates=[owl, cat]", NULL, &again, &err) < 0) fail_msg("%s", err.msg);
 	assert_int_equal(again.want - again.have, 3 * 5); /* base, and two arms of two seeds */
