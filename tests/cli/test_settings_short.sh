@@ -24,6 +24,7 @@ done
 [ $n -ge 11 ] || fail "only $n experiments"
 mkdir sub
 cp "$SOURCE"/settings/subliminal/*.{yaml,jsonl} sub
+ln -s "$SOURCE/settings/ability" ability
 python3 "$SOURCE/tools/settings/number_sequences.py" --stand-in sub > /dev/null || fail "no stand-in"
 whole sub/student.yaml out
 
