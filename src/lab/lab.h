@@ -501,8 +501,9 @@ typedef struct {
 	char **scorers;
 	int n_scorers; /* the experiment's in order, then those added by `inoc score` */
 	char **on; /* (n_scorers): the evaluations each says something of, as in inoci_scorer_spec; NULL: all, or none has any */
-	inoci_checked *checked;         /* (n_scorers): n_judges 0: a rule, or of `inoc score`; NULL: all are */
-	bool *real;                     /* (n_scorers): any numbers, not shares; NULL: none. Use inoci_results_real */
+	inoci_checked *checked; /* (n_scorers): n_judges 0: a rule, or of `inoc score`; NULL: all are */
+	bool *real;             /* (n_scorers): any numbers, not shares; NULL: none. Use inoci_results_real */
+	bool *by_seed; /* (n_scorers): less a trained arm's value, so that an untrained arm's differs by seed; NULL: none */
 	inoci_result_cell *cells;       /* (n_arms, n_evals): use inoci_results_cell */
 	inoci_result_adapter *adapters; /* (n_arms, n_seeds) */
 	inoci_result_run *runs;
@@ -523,7 +524,7 @@ int inoci_results_scorer(const inoci_results *r, const char *name);    /* index,
 bool inoci_results_real(const inoci_results *r, int scorer);           /* gives any numbers, not shares; -1: does any scorer? */
 bool inoci_results_fits(const inoci_results *r, int scorer, int eval); /* false: no score there, and none is missing */
 /* Scores of (arm, evaluation) for statistics; the sum of n scorers (indices), NaN where one is missing. seed: index, or -1 for
- * all. An arm that is not trained is seedless, and its repeated samples (greedy) count once; none where a
+ * all. An arm that is not trained is seedless (by_seed apart), and its repeated samples (greedy) count once; none where a
  * scorer says nothing of the evaluation. Free with inoci_scores_free. */
 inoci_scores inoci_results_scores(const inoci_results *r, int arm, int eval, const int *scorers, int n, int seed);
 void inoci_scores_free(inoci_scores *s);

@@ -292,6 +292,7 @@ out:
  * there); NaN where it has none. arm < 0: it is not there. */
 static void take_change(inoci_results *r, int scorer, int arm)
 {
+	r->by_seed[scorer] = arm >= 0 && r->e->arms[arm].train;
 	for (size_t v = 0; v < r->e->n_evals; v++) {
 		const inoci_result_cell *b = arm >= 0 ? inoci_results_cell(r, arm, (int)v) : &(inoci_result_cell){0};
 		size_t of_seed = (size_t)b->n_prompts;
@@ -314,6 +315,7 @@ static void take_change(inoci_results *r, int scorer, int arm)
 
 static int load_fits(inoci_store *s, inoci_results *r, const int64_t *ids, inoc_err *err)
 {
+	r->by_seed = inoci_alloc(((size_t)r->n_scorers + 1) * sizeof *r->by_seed);
 	for (size_t k = 0; k < r->e->n_scorers; k++)
 		if (r->e->scorers[k].change) take_change(r, (int)k, inoci_experiment_arm(r->e, r->e->scorers[k].change));
 	for (int k = (int)r->e->n_scorers; k < r->n_scorers; k++) { /* of `inoc score` */
@@ -407,8 +409,8 @@ void inoci_results_free(inoci_results *r)
 	if (!r) return;
 	for (size_t i = 0; r->cells && i < r->e->n_arms * r->e->n_evals; i++) free(r->cells[i].v);
 	for (size_t i = 0; r->adapters && i < r->e->n_arms * (size_t)r->n_seeds; i++) free(r->adapters[i].metrics);
-	free(r->analysis.curves), free(r->cells), free(r->adapters), free(r->seeds), free(r->scorers), free(r->real), free(r->on),
-	        free(r->runs), free(r->misses), free(r->store_path);
+	free(r->analysis.curves), free(r->cells), free(r->adapters), free(r->seeds), free(r->scorers), free(r->real),
+	        free(r->by_seed), free(r->on), free(r->runs), free(r->misses), free(r->store_path);
 	inoci_arena_free(r->arena);
 	free(r);
 }
@@ -463,7 +465,10 @@ inoci_scores inoci_results_scores(const inoci_results *r, int arm, int eval, con
 		if (!inoci_results_fits(r, scorers[j], eval)) return out;
 	const inoci_result_sample **v = inoci_alloc((c->n + 1) * sizeof *v);
 	double *value = inoci_alloc((c->n + 1) * sizeof *value);
-	for (int j = 0; j < n; j++) out.real |= inoci_results_real(r, scorers[j]);
+	for (int j = 0; j < n; j++) {
+		out.real |= inoci_results_real(r, scorers[j]);
+		if (r->by_seed && r->by_seed[scorers[j]]) out.seedless = false;
+	}
 	int *s = inoci_alloc((c->n + 1) * sizeof *s), *p = inoci_alloc((c->n + 1) * sizeof *p);
 	size_t k = 0;
 	for (size_t i = 0; i < c->n; i++)

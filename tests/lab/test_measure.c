@@ -303,6 +303,13 @@ static void numbers(void **state)
 		seeds_differ |= fabs(of[1]->v[i].score[0] - of[1]->v[i % 3].score[0]) > 1e-6;
 	}
 	assert_true(seeds_differ);
+	/* so base's change has a value in each seed */
+	const int change = 1, contrast = 0;
+	inoci_scores b2 = inoci_results_scores(r, 0, 0, &change, 1, -1), b1 = inoci_results_scores(r, 0, 0, &contrast, 1, -1);
+	assert_int_equal(b2.n, 6);
+	assert_int_equal(b1.n, 3);
+	assert_true(!b2.seedless && b1.seedless);
+	inoci_scores_free(&b2), inoci_scores_free(&b1);
 	unload(s, e, r);
 	/* another text is another answer; another scorer of `inoc score` is none */
 	if (run(dir, "evaluations.owl.candidates=[owl, cat]", NULL, &again, &err) < 0) fail_msg("%s", err.msg);
