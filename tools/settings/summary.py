@@ -15,15 +15,15 @@ def headline(path):
     return m and m.group(1)
 
 
-def rows_of(d, root):
-    """One row for each trait with a verdict: what names the trait, what is general, the controls."""
+def rows_of(d, root, main):
+    """One row for each trait with a verdict: what names the trait (main: the arm to show instead), what is general, the controls."""
     figures = {(f['trait'], f['arm'], f['what']): f for f in d['figures']}
     what = f"u {headline(os.path.join(root, d['file']))}"
     rows = []
     for trait in dict.fromkeys(v['trait'] for v in d['verdicts']):
         verdicts = {v['arm']: v['verdict'] for v in d['verdicts'] if v['trait'] == trait}
         controls = [a for a in verdicts if re.match(r'control|neutral|irrelevant', a)]
-        named = 'specific' if 'specific' in verdicts else next((a for a in verdicts if a not in controls + ['general']), None)
+        named = main if main in verdicts else 'specific' if 'specific' in verdicts else next((a for a in verdicts if a not in controls + ['general']), None)
         general = 'general' if 'general' in verdicts and named != 'general' else None
 
         def u(arm, interval=True):
@@ -61,14 +61,14 @@ def update(root, known):
     if replaced(text, NAME, '') is None:
         return
     at, rows = anchors(text), []
-    for name in known:
+    for name, v in known.items():
         path = os.path.join(root, 'docs', 'results', f'{name}.json')
         if not os.path.exists(path):
             continue
         with open(path, encoding='utf-8') as f:
             d = json.load(f)
-        rows += rows_of({**d, 'anchor': at.get(name, '')}, root)
-    head = ['experiment', 'U, evaluation', '`plain`', 'controls', 'prompt that names it', 'suppression', 'retention of W', '`general`']
+        rows += rows_of({**d, 'anchor': at.get(name, '')}, root, v.get('main'))
+    head = ['experiment', 'U, evaluation', '`plain`', 'controls', 'prompt for it', 'suppression', 'retention of W', '`general`']
     new = replaced(text, NAME, '\n'.join(table(head, rows)))
     if new != text:
         write(page, new)
