@@ -306,13 +306,7 @@ int inoci_experiment_change(const inoci_experiment *e, const inoci_scorer *s)
 {
 	const char *name = inoci_scorer_change(s);
 	int arm = name ? inoci_experiment_arm(e, name) : -1;
-	if (!name || arm >= 0 || strcmp(name, "base") != 0) return arm;
-	for (size_t a = 0; a < e->n_arms; a++)
-		if (!strcmp(e->arms[a].role, "base")) {
-			if (arm >= 0) return -1;
-			arm = (int)a;
-		}
-	return arm;
+	return arm < 0 && name && !strcmp(name, "base") ? inoci_experiment_only(e, name) : arm;
 }
 
 static int fit(const inoci_experiment *e, inoci_scorer_spec *x, const inoci_scorer *s, const inoci_ynode *at, inoc_err *err)

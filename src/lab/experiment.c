@@ -316,15 +316,21 @@ static int check_arm(const inoci_experiment *e, const inoci_ynode *at, const cha
 	return 0;
 }
 
-static char *only_of_role(const inoci_experiment *e, const char *role)
+int inoci_experiment_only(const inoci_experiment *e, const char *role)
 {
-	const inoci_arm *found = NULL;
+	int found = -1;
 	for (size_t i = 0; i < e->n_arms; i++)
 		if (!strcmp(e->arms[i].role, role) && !e->arms[i].swept_of) {
-			if (found) return NULL;
-			found = &e->arms[i];
+			if (found >= 0) return -1;
+			found = (int)i;
 		}
-	return found ? inoci_strdup(found->name) : NULL;
+	return found;
+}
+
+static char *only_of_role(const inoci_experiment *e, const char *role)
+{
+	int arm = inoci_experiment_only(e, role);
+	return arm < 0 ? NULL : inoci_strdup(e->arms[arm].name);
 }
 
 static int read_traits(const inoci_ynode *n, void *dst, void *ctx, inoc_err *err)

@@ -140,6 +140,8 @@ INOCI_MUST int inoci_evaluations_read(const inoci_ynode *n, void *dst, void *ctx
 void inoci_evaluation_free(inoci_evaluation *v);
 /* Those of the evaluations `on` that the scorer says something of: ",a,b,"; "," none, NULL all of the experiment's. free() it. */
 char *inoci_experiment_fitting(const inoci_experiment *e, const inoci_scorer *s, const char *on);
+/* Number of the only arm of that role, swept ones apart; -1: none, or several. */
+int inoci_experiment_only(const inoci_experiment *e, const char *role);
 /* Number of the arm that its option `change` names, by name or as the only one of role base; -1: none, or it is not there. */
 int inoci_experiment_change(const inoci_experiment *e, const inoci_scorer *s);
 /* Once all is read: which evaluations each scorer says something of. None, or not those asked for, or no base where it asks for

@@ -181,11 +181,8 @@ const char *inoci_plane_axis_unit(const inoci_experiment *e, const inoci_plane_a
 	if (type && !per && !strcmp(type, "contrast")) per = "byte";
 	if (!per) return "mean score";
 	int change = e->scorers[k].change ? inoci_experiment_arm(e, e->scorers[k].change) : -1;
-	return nats[!strcmp(per, "byte")    ? 1
-	            : !strcmp(per, "token") ? 2
-	                                    : 0][change < 0                              ? 0
-	                                         : !strcmp(e->arms[change].role, "base") ? 1
-	                                                                                 : 2];
+	int of = change < 0 ? 0 : !strcmp(e->arms[change].role, "base") ? 1 : 2;
+	return nats[!strcmp(per, "byte") ? 1 : !strcmp(per, "token") ? 2 : 0][of];
 }
 
 /* ---- where the arms lie ---- */

@@ -23,7 +23,8 @@ def rows_of(d, root, main):
     for trait in dict.fromkeys(v['trait'] for v in d['verdicts']):
         verdicts = {v['arm']: v['verdict'] for v in d['verdicts'] if v['trait'] == trait}
         controls = [a for a in verdicts if re.match(r'control|neutral|irrelevant', a)]
-        named = main if main in verdicts else 'specific' if 'specific' in verdicts else next((a for a in verdicts if a not in controls + ['general']), None)
+        others = [a for a in verdicts if a not in controls + ['general']]
+        named = next((a for a in [main, 'specific'] + others if a in verdicts), None)
         general = 'general' if 'general' in verdicts and named != 'general' else None
 
         def u(arm, interval=True):
