@@ -118,7 +118,11 @@ int inoci_run_prepare(inoci_run_state *r, inoc_err *err)
 	if (r->store && !r->o->dry_run) r->env.memory = inoci_store_memory(r->store);
 	INOC_TRY(check_filter(r, err));
 	for (size_t i = 0; i < e->n_arms; i++)
-		if (e->arms[i].train) INOC_TRY(read_once(&r->train, e->arms[i].data, INOCI_NEED_ASSISTANT, err));
+		if (e->arms[i].train && (rc = read_once(&r->train, e->arms[i].data, INOCI_NEED_ASSISTANT, err)) < 0) {
+			inoc_err why = *err;
+			if (rc == INOC_E_IO && e->data_source) inoci_err_set(err, rc, "%s; %s", why.msg, e->data_source);
+			goto out;
+		}
 	for (size_t i = 0; i < e->n_evals; i++) INOC_TRY(read_once(&r->prompts, e->evals[i].prompts, INOCI_NEED_USER_LAST, err));
 	for (size_t t = 0; t < r->train.n && !e->allow_overlap; t++)
 		for (size_t p = 0; p < r->prompts.n; p++) INOC_TRY(check_overlap(&r->train.v[t], &r->prompts.v[p], err));

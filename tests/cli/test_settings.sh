@@ -58,7 +58,10 @@ apart subliminal/teacher subliminal/favourite subliminal/least
 # Every experiment file. The students' sequences are written by teachers; here random numbers stand in.
 mkdir sub
 cp "$settings"/subliminal/*.{yaml,jsonl} sub
+rm -f sub/numbers_{owl,control}.jsonl
 ln -s "$settings/ability" ability
+expect 3 'numbers_control.jsonl: cannot be opened: No such file or directory; the sequences are written by teachers first: make settings' \
+  "$INOC" run sub/student.yaml --dry-run --set "model=$INOC_MODEL" -o out
 if command -v python3 > /dev/null; then
   expect 0 "numbers_control.jsonl: 800 records" python3 "$SOURCE/tools/settings/number_sequences.py" --stand-in sub
   expect 0 "to do" "$INOC" run sub/student.yaml --dry-run --set "model=$INOC_MODEL" -o out
